@@ -1,0 +1,373 @@
+package router
+
+import (
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router/shardmap"
+)
+
+// Kind says how a statement runs. The zero Kind is invalid.
+type Kind uint8
+
+// The kinds of statement a session tells apart.
+const (
+	KindInvalid    Kind = iota
+	KindEmpty           // nothing but white space and comments
+	KindHome            // text unchanged on home
+	KindAny             // text unchanged on any one backend (no tables, or reference tables only)
+	KindShards          // reads or writes sharded tables: prune, then one backend or Scatter
+	KindInsert          // INSERT … VALUES that may need splitting or evaluating first: Insert
+	KindEverywhere      // the same text on every backend, atomically; the answer is home's (reference-table writes)
+	KindCopyIn          // COPY … FROM STDIN into a sharded or reference table: Copy
+	KindCopyOut         // COPY … TO STDOUT over several backends: Copy
+	KindDDL             // DDL
+	KindTxn             // Txn
+	KindSet             // SET, RESET, SET TRANSACTION: Set
+	KindShow            // SHOW
+	KindPrepare         // SQL-level PREPARE: Prepare
+	KindExecute         // SQL-level EXECUTE: Prepare
+	KindDeallocate      // SQL-level DEALLOCATE: Prepare
+	KindDiscard         // DISCARD ALL | PLANS | SEQUENCES | TEMP
+	KindListen          // LISTEN: Channel
+	KindUnlisten        // UNLISTEN: Channel ("*" is all)
+	KindNotify          // NOTIFY: text unchanged on home
+	KindCursor          // DECLARE, FETCH, MOVE, CLOSE: Cursor
+	KindExplain         // EXPLAIN of a statement over several backends: Explain
+	KindRefuse          // Refusal
+	KindSyntax          // the parser rejects the text: shown to home with Parse alone for PostgreSQL's own error
+)
+
+// Effect is what a statement may leave behind in the server session that ran it.
+type Effect uint8
+
+// Effects, from harmless to lasting.
+const (
+	EffectNone    Effect = iota // proved to leave nothing: the connection stays clean
+	EffectUnclean               // may leave state: discard before another client has the connection
+	EffectPins                  // leaves state that cannot be moved (temp table, advisory lock, WITH HOLD): pin
+)
+
+// Source says where a key value stands.
+type Source uint8
+
+// The places a key value can come from.
+const (
+	SourceLiteral Source = iota // literal Index of the scanned text
+	SourceParam                 // parameter Index (0-based): $1 is 0
+	SourceConst                 // Const below
+	SourceNull                  // SQL NULL: an equality with it selects nothing
+)
+
+// KeyValue is one value that a key column is compared with.
+type KeyValue struct {
+	Source  Source
+	Index   int
+	Negated bool   // a numeric literal behind a unary minus
+	TypeOID uint32 // type the statement gives it (cast, or a number's own type); 0 unknown literal or parameter
+	Array   bool   // the value is an array whose elements are the alternatives (= ANY($1))
+	Const   []byte // SourceConst: text format
+}
+
+// KeyTuple gives one value to each key column, in key order.
+type KeyTuple []KeyValue
+
+// Pruner says which shards one sharded relation of the statement can touch: the union over Tuples. All is
+// true when nothing restricts it. An element may be an array, then it stands for its elements.
+type Pruner struct {
+	Table  *Table
+	Tuples []KeyTuple
+	All    bool
+}
+
+// SortKey is one ORDER BY item; its value travels as a hidden column at the end of each row.
+type SortKey struct {
+	Desc       bool
+	NullsFirst bool
+	// Collation of text-like sort columns: "" when not known from the text alone, else as Column.Collation.
+	Collation string
+	Expr      string // the expression's SQL, for the collation probe
+}
+
+// CountValue is a LIMIT or OFFSET: absent, a literal, a parameter or NULL (absent too).
+type CountValue struct {
+	Present bool
+	Source  Source
+	Index   int
+	Const   int64
+	Cast    bool // the parameter carries a cast, and so a type of its own
+}
+
+// Splice replaces text[Start:End] by With, or, where Limit is set, by a number computed at run time.
+type Splice struct {
+	Start, End int // byte offsets into the statement's text (of the scanned statement, not the whole message)
+	With       string
+	Limit      bool // With is replaced by LIMIT n with n = limit+offset ("" when there is no limit)
+}
+
+// Scatter says how a statement over several backends is sent and merged.
+type Scatter struct {
+	// Splices makes the text for several backends from the client's: hidden sort columns, LIMIT; sorted by
+	// Start, not overlapping. Empty: the text is sent unchanged.
+	// Offsets are valid for the text the template was made from; Literals-aware callers use SpliceText.
+	Splices []Splice
+	Sort    []SortKey // k-way merge; empty: concatenate
+	Limit   CountValue
+	Offset  CountValue
+	// Modifies is true for UPDATE and DELETE (also with RETURNING): tags add up, and the backends commit
+	// together.
+	Modifies bool
+}
+
+// Row is one VALUES row of an INSERT: the byte range of its parentheses, and where its cells are.
+type Row struct {
+	Start, End int
+	Cells      []Cell
+}
+
+// Cell is one expression of a VALUES row.
+type Cell struct {
+	Start, End int
+	Key        int       // position in Insert.Table.Key, or -1
+	Value      *KeyValue // set when the proxy itself can read it (literal or parameter), for key cells
+	Eval       bool      // must be evaluated on home first, as SELECT (expr)::type
+	Default    bool      // the keyword DEFAULT
+}
+
+// Insert is INSERT … VALUES into a sharded or reference table.
+type Insert struct {
+	Table *Table
+	Rows  []Row
+	// Columns is the target list's byte range "(a, b)" (Start==End at the place to insert it when absent) and
+	// the columns it names, as positions in Table.Columns, in order.
+	ColumnsStart, ColumnsEnd int
+	Columns                  []int
+	// Missing are columns not in Columns whose default must be evaluated on home first (key defaults,
+	// sequences, and for reference tables every volatile default): they are appended to the list and to each row.
+	Missing []int
+	// Everywhere is true for reference tables: all rows go to all backends.
+	Everywhere bool
+	Returning  bool
+	// OverridingSystem is true if OVERRIDING SYSTEM VALUE must be added because an evaluated identity
+	// column is GENERATED ALWAYS; at OverridingAt.
+	OverridingSystem bool
+	OverridingAt     int
+}
+
+// Copy is COPY FROM/TO of a sharded or reference table.
+type Copy struct {
+	Table   *Table
+	Columns []int // positions in Table.Columns, in the order of the data
+	Format  CopyFormat
+	In      bool
+	Query   bool // COPY (query) TO: Inner holds its template
+	Inner   *Template
+	// Missing as in Insert.
+	Missing []int
+	// Head is the statement up to and including the table name and Tail what follows the column list, so
+	// that a new column list can be put between them.
+	Head, Tail string
+}
+
+// CopyFormat holds COPY's options that decide how rows are found in the stream.
+type CopyFormat struct {
+	Binary, CSV    bool
+	Delimiter      byte
+	Quote, Escape  byte
+	Null           string
+	Default        string // PostgreSQL 16's DEFAULT option; HasDefault
+	HasDefault     bool
+	Header         bool
+	HeaderMatch    bool
+	ForceNotNull   []string
+	ForceNull      []string
+	ForceQuote     []string
+	ForceQuoteAll  bool
+	Encoding       string
+	Freeze         bool
+	OnErrorIgnore  bool
+	UnknownOptions bool // an option this version does not know: refuse
+}
+
+// Where names the backends of a DDL step.
+type Where uint8
+
+// The places a step can run.
+const (
+	WhereHome Where = iota
+	WhereAll
+	WhereOthers // all but home
+	WhereOne    // Step.Backend
+)
+
+// Step is one statement of a DDL plan.
+type Step struct {
+	Where   Where
+	Backend int
+	SQL     string
+	// Answer is true for the one step whose reply (tag, notices, rows) on home the client sees.
+	Answer bool
+	// Undo repairs a step that cannot run in a transaction when a later one fails; "" when nothing can.
+	Undo string
+}
+
+// DDL is a plan for a schema change: the steps run in order, each on its backends in parallel. InTxn ones run
+// in one distributed transaction; the others (CREATE DATABASE, CREATE INDEX CONCURRENTLY, VACUUM …) outside of any.
+type DDL struct {
+	Steps []Step
+	InTxn bool
+	// ChangesSchema is true if the snapshot must be read anew afterwards (false for VACUUM, ANALYZE …).
+	ChangesSchema bool
+}
+
+// TxnOp is a transaction-control statement.
+type TxnOp uint8
+
+// The transaction statements.
+const (
+	TxnBegin TxnOp = iota
+	TxnCommit
+	TxnRollback
+	TxnSavepoint
+	TxnRelease
+	TxnRollbackTo
+	TxnPrepare          // PREPARE TRANSACTION by the client itself
+	TxnCommitPrepared   // COMMIT PREPARED
+	TxnRollbackPrepared // ROLLBACK PREPARED
+)
+
+// Txn is one transaction-control statement.
+type Txn struct {
+	Op        TxnOp
+	Name      string // savepoint or gid
+	Chain     bool   // AND CHAIN
+	Isolation string // "" or lower case: "serializable", "repeatable read", …
+	ReadOnly  int8   // 0 unsaid, 1 READ ONLY, -1 READ WRITE
+	Deferred  int8
+}
+
+// Set is SET, RESET, SET LOCAL, SET TRANSACTION and their kin.
+type Set struct {
+	Name       string // canonical parameter name, lower case; "role" and "session_authorization" for those; "transaction", "session characteristics"
+	Value      string // the value list as SQL text ready behind "SET name TO"; "" with Default
+	Text       string // single value as PostgreSQL stores it, when it is one constant (quotes removed)
+	Default    bool   // TO DEFAULT or RESET
+	ResetAll   bool
+	Local      bool
+	Pleiad     bool // a pleiad.* setting, kept by the proxy
+	Statement  string
+	Isolation  string // SET TRANSACTION's modes
+	ReadOnly   int8
+	SetSession bool // SESSION CHARACTERISTICS
+}
+
+// Prepare is SQL-level PREPARE, EXECUTE and DEALLOCATE.
+type Prepare struct {
+	Name  string
+	All   bool   // DEALLOCATE ALL
+	Types string // PREPARE's type list, as text, "" when none
+	Body  string // PREPARE's statement text
+	Args  []string
+}
+
+// Cursor is DECLARE, FETCH, MOVE and CLOSE.
+type Cursor struct {
+	Name string
+	All  bool // CLOSE ALL
+	Op   CursorOp
+	Hold bool
+	// Inner is DECLARE's query, as a template over the same text.
+	Inner *Template
+}
+
+// CursorOp tells the cursor statements apart.
+type CursorOp uint8
+
+// The cursor statements.
+const (
+	CursorDeclare CursorOp = iota
+	CursorFetch
+	CursorMove
+	CursorClose
+)
+
+// Explain is EXPLAIN of a statement that touches sharded tables.
+type Explain struct {
+	Inner     *Template
+	InnerFrom int // byte offset where the explained statement starts
+	Analyze   bool
+	Format    string // "text", "json", "xml", "yaml"
+	Prefix    string // "EXPLAIN (…) " as written
+}
+
+// Template is the plan of a statement's text before its values are known. It is immutable and shared by all
+// sessions whose text scans to the same key.
+type Template struct {
+	Kind    Kind
+	Command string // first word(s) of the command tag: "SELECT", "INSERT", "CREATE TABLE"
+	Writes  bool   // may write rows anywhere (so it needs a primary, and makes its backend a writer)
+	Effect  Effect
+	// Returns is true when the statement gives rows (RowDescription is owed on Describe).
+	Returns bool
+	// NParams is the highest $n in the text.
+	NParams int
+	// Literals is how many literals the scanner lifts out of a text with this plan.
+	Literals int
+
+	Refusal *pgerr.Error // KindRefuse
+
+	// Prune holds one pruner for each sharded relation; all of them must fall on one backend for the text to
+	// run there unchanged. Together is true when the relations are joined on their keys, so that the
+	// intersection of their shard sets is what matters; else each is looked at by itself.
+	Prune    []Pruner
+	Together bool
+	// Scatter is nil when the statement may only run on one backend; NoScatter then says why.
+	Scatter   *Scatter
+	NoScatter *pgerr.Error
+
+	Insert  *Insert
+	Copy    *Copy
+	DDL     *DDL
+	Txn     *Txn
+	Set     *Set
+	Prepare *Prepare
+	Cursor  *Cursor
+	Explain *Explain
+	Name    string // SHOW's parameter; LISTEN's channel; DISCARD's word
+
+	// Spans are the literals' byte ranges in the text the template was made from. Two texts with one key differ
+	// in nothing but their literals, so every other byte offset of the template shifts by the difference in
+	// length of the literals before it (Shift).
+	Spans []Span
+	// Cacheable is false for plans that hold for this very text only (utility statements).
+	Cacheable bool
+}
+
+// Span is a byte range of a statement's text.
+type Span struct{ Start, End int }
+
+// Shift translates byte offset p of the template's text into the offset in a text with the same key whose
+// literals stand at lits. p must not lie inside a literal.
+func (t *Template) Shift(p int, lits []Span) int {
+	d := 0
+	for i, s := range t.Spans {
+		if s.End > p {
+			break
+		}
+		d = lits[i].End - s.End
+	}
+	return p + d
+}
+
+// Env is what planning depends on besides the text.
+type Env struct {
+	Schema *Schema
+	// Path is the effective search_path: "$user" replaced, schemas that do not exist left out, pg_catalog
+	// where it was named.
+	Path []string
+	User string
+	// Temp holds the session's own temporary relations; they hide others of the same name when
+	// unqualified.
+	Temp                map[string]bool
+	DefaultDistribution string          // "local", "primary_key" or "reference"
+	ShardCount          uint32          // modulus of new sharded tables
+	Family              shardmap.Family // hash of new sharded tables
+}

@@ -1,0 +1,117 @@
+// Package router decides where a statement runs. It is pure: SQL text, parameter values and an immutable
+// Schema in, a Plan out; no net, clock, randomness or goroutine.
+package router
+
+import "github.com/pleiad/pleiad/router/shardmap"
+
+// TableKind says where the rows of a relation are.
+type TableKind uint8
+
+// The kinds of DESIGN.md's words.
+const (
+	TableLocal     TableKind = iota // rows on home only (plain tables, materialised views, foreign tables)
+	TableSharded                    // hash-partitioned over the backends
+	TableReference                  // a full copy on every backend
+	TableView                       // a view; Definition holds its query
+	TableSequence                   // a sequence; home gives its values
+	TableSystem                     // pg_catalog, information_schema, pleiad: answered by home
+)
+
+// Schema is one immutable snapshot of what exists in a database, as the catalog on home tells it.
+// Epoch names the snapshot: equal epochs of one database have equal contents, but for a snapshot taken
+// inside a transaction that did DDL, which has Epoch 0 and belongs to that session alone.
+type Schema struct {
+	Epoch     uint64
+	Database  string
+	Map       *shardmap.Map                // shard → backend for every colocation group
+	Home      int                          // index of the home backend in Map
+	Relations map[string]map[string]*Table // schema name → relation name → table
+	ByOID     map[uint32]*Table            // home's pg_class oid → table
+	Functions map[string][]*Function       // name → user-defined functions and procedures of every schema
+	Types     map[string]uint32            // "schema.name" of user types → home's oid
+}
+
+// Table is one relation of the snapshot.
+type Table struct {
+	OID      uint32 // home's pg_class oid
+	Schema   string
+	Name     string
+	Owner    string
+	Kind     TableKind
+	Relkind  byte // pg_class.relkind
+	Columns  []Column
+	Key      []int // positions in Columns of the partition key; sharded tables only
+	KeyCols  []shardmap.KeyColumn
+	Modulus  uint32
+	Group    int // colocation group: index into Schema.Map; sharded tables only
+	PrimKey  []int
+	Triggers []Trigger
+	HasRules bool
+	RLS      bool   // row level security is enabled
+	RLSExprs string // the policies' expressions, joined by newlines, as pg_get_expr prints them
+	// ReferencesOut and ReferencedBy are foreign keys, by home's oid of the other table.
+	ReferencesOut []uint32
+	ReferencedBy  []uint32
+	Definition    string // views: pg_get_viewdef
+	// Touches is true for a view that reads a sharded table, directly or through other views.
+	Touches bool
+}
+
+// Column is one user column, dropped ones left out.
+type Column struct {
+	Name       string
+	Attnum     int16
+	TypeOID    uint32
+	Typmod     int32
+	TypeName   string // format_type's spelling, safe to splice after "::"
+	Collation  string // "" when the type has none; "C", "POSIX", "default" or the quoted name otherwise
+	NotNull    bool
+	Default    string // pg_get_expr of the default, "" when none; for identity columns a nextval call on its sequence
+	DefaultVol byte   // 'i','s','v': the worst volatility found in Default; 'v' when unknown
+	Identity   byte   // 0, 'a' (always) or 'd' (by default)
+	Generated  bool   // GENERATED ALWAYS AS (…) STORED
+}
+
+// Trigger is one user trigger (internal ones, which serve foreign keys, are left out).
+type Trigger struct {
+	Name      string
+	Function  *Function // nil when it is built in
+	Row       bool      // FOR EACH ROW
+	OnInsert  bool
+	OnUpdate  bool
+	OnDelete  bool
+	OnTrunc   bool
+	Constrain bool // a constraint trigger
+}
+
+// Function is one user-defined function or procedure.
+type Function struct {
+	Schema     string
+	Name       string
+	Kind       byte // prokind: 'f', 'p', 'a' (aggregate), 'w'
+	Volatility byte // 'i', 's', 'v'
+	Language   string
+	Aggregate  bool
+	RetSet     bool
+	NArgs      int
+	// Body facts, decided conservatively when the snapshot is built: an unknown language, dynamic SQL or
+	// a name that may be a sharded or reference table count as touching.
+	TouchesSharded bool // may read or write a sharded or reference table, or any table (dynamic SQL)
+	TouchesTables  bool // may read or write any table at all
+	LeavesState    bool // may leave session state behind (SET, set_config, advisory locks, temp tables, LISTEN, nextval)
+}
+
+// Resolve finds an unqualified or qualified relation the way PostgreSQL does: schema when given, else the
+// first of path that has it; pg_catalog is searched first unless path names it. A nil Table means that no
+// such relation is known.
+func (s *Schema) Resolve(schema, name string, path []string) *Table {
+	if schema != "" {
+		return s.Relations[schema][name]
+	}
+	for _, p := range path {
+		if t := s.Relations[p][name]; t != nil {
+			return t
+		}
+	}
+	return nil
+}
