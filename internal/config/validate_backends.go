@@ -85,6 +85,9 @@ func (seen servers) check(k *checker, path string, s Server, names bool) {
 		return
 	case s.Unix():
 		k.socketDir(path+".host", s.Host, s.Port)
+		if strings.ContainsAny(s.Host, ",\x00") {
+			k.add(path+".host", s.Host, "must not contain a comma")
+		}
 		if s.TLS.Mode != SSLDisable {
 			k.add(path+".tls.mode", s.TLS.Mode, "must be disable, as a Unix socket has no TLS")
 		}
