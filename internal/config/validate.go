@@ -118,7 +118,9 @@ func (c *Config) checkIdentity(k *checker) {
 	if _, ok := c.Backend(c.Home); !ok {
 		var names []string
 		for _, b := range c.Backends {
-			names = append(names, b.Name)
+			if b.Name != "" && !slices.Contains(names, b.Name) {
+				names = append(names, b.Name)
+			}
 		}
 		k.add("home", c.Home, "must be the name of a backend: "+strings.Join(names, ", "))
 	}
@@ -188,7 +190,7 @@ func (c *Config) checkClients(k *checker) {
 	k.duration("auth.login_timeout", c.Auth.LoginTimeout, false)
 	between(k, "auth.max_unauthenticated", c.Auth.MaxUnauthenticated, 1, 1_000_000)
 	between(k, "auth.max_unauthenticated_per_address", c.Auth.MaxUnauthenticatedPerAddress, 1, 1_000_000)
-	if c.TLS.Mode != ClientTLSDisable {
+	if c.TLS.Mode == ClientTLSAllow || c.TLS.Mode == ClientTLSRequire {
 		if c.TLS.Cert == "" {
 			k.missing("tls.cert", fmt.Sprintf("must be set when tls.mode is %s", c.TLS.Mode))
 		}
