@@ -1,0 +1,9 @@
+#!/bin/bash
+# Rewrites the golden files of every package whose tests take -update; read the diff afterwards.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mapfile -t dirs < <(grep -rlE --include='*_test.go' 'flag\.Bool(Var)?\([^)]*"update"' . | xargs -r -n1 dirname | sort -u)
+for dir in "${dirs[@]}"; do
+    go test -count=1 "$dir" -update
+done
+git --no-pager diff --stat -- '*testdata*'
