@@ -1,0 +1,216 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// TestSessions plays the same messages to PostgreSQL and to pleiad; the replies must be the same, one by
+// one. Each script runs twice: with messages sent together as far as the script lets them, and one by one.
+func TestSessions(t *testing.T) {
+	files, err := filepath.Glob("testdata/sessions/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no session scripts: %v", err)
+	}
+	for _, file := range files {
+		steps, err := readScript(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			for _, oneByOne := range []bool{false, true} {
+				var logs [2]string
+				for i, s := range both() {
+					logs[i] = playScript(t, s, steps, oneByOne)
+				}
+				if logs[0] != logs[1] {
+					t.Errorf("%s (messages one by one: %t): %s", file, oneByOne,
+						firstDifference(logs[0], logs[1], both()[1].name))
+				}
+			}
+		})
+	}
+}
+
+// player runs one script on one side.
+type player struct {
+	t        *testing.T
+	side     *side
+	database string
+	oneByOne bool
+	conns    map[string]*rawConn
+	now      *rawConn
+	setup    *pgconn.PgConn
+	log      bytes.Buffer
+}
+
+func playScript(t *testing.T, s *side, steps []step, oneByOne bool) string {
+	t.Helper()
+	p := &player{t: t, side: s, database: s.newDatabase(t), oneByOne: oneByOne, conns: map[string]*rawConn{}}
+	p.setup = s.low(t, p.database, nil)
+	for _, st := range steps {
+		fmt.Fprintf(&p.log, "> %s %s\n", st.verb, strings.ReplaceAll(st.rest, "\n", "\n>   "))
+		if err := p.play(st); err != nil {
+			t.Errorf("%s, line %d: %s: %v", s.name, st.line, st.verb, err)
+			break
+		}
+	}
+	for _, c := range p.conns {
+		c.Close()
+	}
+	return strings.ReplaceAll(p.log.String(), p.database, "DATABASE")
+}
+
+func (p *player) play(st step) error {
+	switch st.verb {
+	case "setup":
+		return p.runSetup(st.rest)
+	case "conn":
+		return p.switchTo(st.rest)
+	case "query":
+		if err := p.needConn(); err != nil {
+			return err
+		}
+		if err := p.now.queue(queryMessage(st.rest)); err != nil {
+			return err
+		}
+		return p.print(p.now.until("ReadyForQuery"))
+	case "until":
+		return p.print(p.now.until(strings.Fields(st.rest)...))
+	case "closed":
+		return p.printClosed(p.now.until("never"))
+	case "cancel":
+		return p.cancelUntilAnswered()
+	default:
+		if err := p.needConn(); err != nil {
+			return err
+		}
+		b, err := st.encode()
+		if err != nil {
+			return err
+		}
+		return p.now.queue(b)
+	}
+}
+
+// runSetup runs SQL beside the script, with the partitions a plain server needs.
+func (p *player) runSetup(sql string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	if err := p.setup.Exec(ctx, p.side.dialect(sql)).Close(); err != nil {
+		return err
+	}
+	return p.side.afterDDL(ctx, p.setup, sql)
+}
+
+func (p *player) needConn() error {
+	if p.now != nil {
+		return nil
+	}
+	return p.switchTo("main")
+}
+
+// switchTo names the connection that the following steps use, and opens it the first time:
+// NAME [key=value …] with startup parameters.
+func (p *player) switchTo(words string) error {
+	fields := strings.Fields(words)
+	if c := p.conns[fields[0]]; c != nil {
+		p.now = c
+		return nil
+	}
+	pairs := []string{"user", p.side.user, "database", p.database}
+	for _, f := range fields[1:] {
+		k, v, _ := strings.Cut(f, "=")
+		switch k {
+		case "user":
+			pairs[1] = v
+		case "database":
+			pairs[3] = v
+		default:
+			pairs = append(pairs, k, strings.ReplaceAll(v, "%20", " "))
+		}
+	}
+	c := dialRaw(p.t, p.side.addr)
+	c.oneByOne = p.oneByOne
+	p.conns[fields[0]], p.now = c, c
+	lines, err := c.start(pairs...)
+	if len(fields) > 1 || err != nil {
+		return p.print(lines, err) // the plain greeting has a script of its own
+	}
+	return nil
+}
+
+func (p *player) print(lines []string, err error) error {
+	for _, l := range lines {
+		fmt.Fprintf(&p.log, "  %s\n", l)
+	}
+	return err
+}
+
+// printClosed expects that the server closes the connection.
+func (p *player) printClosed(lines []string, err error) error {
+	if err := p.print(lines, nil); err != nil {
+		return err
+	}
+	if err == nil || readable(err) != "closed" {
+		return fmt.Errorf("the connection is still open: %v", err)
+	}
+	return nil
+}
+
+// cancelUntilAnswered repeats the request, because one that comes before the statement runs is void, and
+// prints the replies up to ReadyForQuery.
+func (p *player) cancelUntilAnswered() error {
+	if err := p.now.flush(); err != nil {
+		return err
+	}
+	for began := time.Now(); ; {
+		if err := p.now.cancel(); err != nil {
+			return err
+		}
+		kind, body, err := p.now.receive(200 * time.Millisecond)
+		if err == nil {
+			line, err := message(kind, body)
+			if err != nil {
+				return err
+			}
+			if err := p.print([]string{line}, nil); err != nil {
+				return err
+			}
+			return p.print(p.now.until("ReadyForQuery"))
+		}
+		if readable(err) == "closed" || time.Since(began) > callLimit {
+			return fmt.Errorf("cancel is not answered: %w", err)
+		}
+	}
+}
+
+// firstDifference shows where two logs part, with what led there.
+func firstDifference(want, got, name string) string {
+	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	at := 0
+	for at < len(a) && at < len(b) && a[at] == b[at] {
+		at++
+	}
+	var out strings.Builder
+	fmt.Fprintf(&out, "differs from PostgreSQL at line %d of the log\n", at+1)
+	for _, l := range a[max(0, at-8):at] {
+		fmt.Fprintf(&out, "      %s\n", l)
+	}
+	show := func(mark string, lines []string) {
+		for i := at; i < min(len(lines), at+10); i++ {
+			fmt.Fprintf(&out, "%s %s\n", mark, lines[i])
+		}
+	}
+	show("  PG:", a)
+	show("  "+name+":", b)
+	return out.String()
+}
