@@ -117,7 +117,7 @@ var databaseNumber atomic.Int64
 // newDatabase makes a database that goes with the test.
 func (s *side) newDatabase(t testing.TB) string {
 	t.Helper()
-	name := fmt.Sprintf("%st%d", s.prefix, databaseNumber.Add(1))
+	name := fmt.Sprintf("%sdatabase_%04d", s.prefix, databaseNumber.Add(1))
 	s.createDatabase(t, name)
 	return name
 }
