@@ -3,6 +3,7 @@ package shardmap
 import (
 	_ "embed"
 	"encoding/binary"
+	"sync"
 
 	"github.com/spaolacci/murmur3"
 )
@@ -35,18 +36,25 @@ func Murmur3Opclass(typeOID uint32) (name string, ok bool) {
 	return "", false
 }
 
+// scratch holds the bytes given to the library, which makes its argument escape to the heap.
+var scratch = sync.Pool{New: func() any { return new([16]byte) }}
+
 func hashMurmur3(column, typ uint32, f Format, data []byte, seed uint64) (uint64, error) {
 	switch {
 	case isInteger(column) && isInteger(typ):
 		n, err := decodeInt(typ, f, data)
-		var b [8]byte
-		binary.BigEndian.PutUint64(b[:], uint64(n))
-		return murmurBytes(b[:], seed), err
+		b := scratch.Get().(*[16]byte)
+		defer scratch.Put(b)
+		binary.BigEndian.PutUint64(b[:8], uint64(n))
+		return murmurBytes(b[:8], seed), err
 	case isText(column) && isText(typ):
 		return murmurBytes(data, seed), checkName(typ, data)
 	case column == UUIDOID && typ == UUIDOID:
 		u, err := decodeUUID(f, data)
-		return murmurBytes(u[:], seed), err
+		b := scratch.Get().(*[16]byte)
+		defer scratch.Put(b)
+		*b = u
+		return murmurBytes(b[:], seed), err
 	}
 	return 0, ErrNotProvable
 }
