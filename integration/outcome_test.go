@@ -1,0 +1,273 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// outcome is everything a client can see of one statement.
+type outcome struct {
+	columns []string // name and type
+	rows    []string
+	tag     string
+	err     *pgconn.PgError
+	broken  error // the connection, not the statement
+	notices []string
+}
+
+// mode is a way to send a statement.
+type mode string
+
+const (
+	viaSimple mode = "simple"
+	viaText   mode = "extended text"
+	viaBinary mode = "extended binary"
+)
+
+var modes = []mode{viaSimple, viaText, viaBinary}
+
+func formatCode(m mode) int16 {
+	if m == viaBinary {
+		return 1
+	}
+	return 0
+}
+
+// actor runs statements on one connection of one side.
+type actor struct {
+	side    *side
+	conn    *pgconn.PgConn
+	names   *pgconn.PgConn // resolves types
+	types   map[uint32]string
+	notices []string
+}
+
+func (a *actor) heard(n *pgconn.Notice) {
+	a.notices = append(a.notices, fmt.Sprintf("%s %s %s", n.Severity, n.Code, n.Message))
+}
+
+func (a *actor) run(ctx context.Context, st *statement, m mode) outcome {
+	a.notices = nil
+	sql := a.side.dialect(st.sql)
+	var o outcome
+	switch {
+	case copyFromStdin.MatchString(sql):
+		tag, err := a.conn.CopyFrom(ctx, strings.NewReader(st.copyData), sql)
+		o.tag = tag.String()
+		o.fail(err)
+	case copyToStdout.MatchString(sql):
+		var out bytes.Buffer
+		tag, err := a.conn.CopyTo(ctx, &out, sql)
+		o.tag = tag.String()
+		o.rows = strings.SplitAfter(strings.TrimSuffix(out.String(), "\n"), "\n")
+		o.fail(err)
+	case m == viaSimple && !st.bound:
+		o = a.simple(ctx, sql)
+	default:
+		o = a.extended(ctx, st, sql, m)
+	}
+	if o.err == nil && o.broken == nil {
+		if err := a.side.afterDDL(ctx, a.conn, st.sql); err != nil {
+			o.broken = err
+		}
+	}
+	o.notices = a.notices
+	return o
+}
+
+func (o *outcome) fail(err error) {
+	if err == nil || errors.As(err, &o.err) {
+		return
+	}
+	o.broken = err
+}
+
+func (a *actor) simple(ctx context.Context, sql string) outcome {
+	var o outcome
+	results, err := a.conn.Exec(ctx, sql).ReadAll()
+	o.fail(err)
+	if len(results) > 0 {
+		a.take(ctx, &o, results[len(results)-1])
+	}
+	return o
+}
+
+func (a *actor) extended(ctx context.Context, st *statement, sql string, m mode) outcome {
+	var o outcome
+	desc, err := a.conn.Prepare(ctx, "", sql, nil)
+	if err != nil {
+		o.fail(err)
+		return o
+	}
+	values := make([][]byte, len(st.params))
+	for i, p := range st.params {
+		if p == nil {
+			continue
+		}
+		values[i] = []byte(*p)
+		if m == viaBinary && i < len(desc.ParamOIDs) {
+			if values[i], err = toBinary(desc.ParamOIDs[i], *p); err != nil {
+				o.broken = err
+				return o
+			}
+		}
+	}
+	format := []int16{formatCode(m)}
+	result := a.conn.ExecPrepared(ctx, "", values, format[:min(1, len(values))], format).Read()
+	o.fail(result.Err)
+	a.take(ctx, &o, result)
+	return o
+}
+
+func toBinary(oid uint32, value string) ([]byte, error) {
+	var v any
+	if oid >= firstUserOID {
+		return []byte(value), nil // enums, whose binary form is the text
+	}
+	if err := typeNames.Scan(oid, 0, []byte(value), &v); err != nil {
+		return nil, fmt.Errorf("read parameter %q as %s: %w", value, typeName(oid), err)
+	}
+	b, err := typeNames.Encode(oid, 1, v, nil)
+	if err != nil {
+		return nil, fmt.Errorf("write parameter %q as binary %s: %w", value, typeName(oid), err)
+	}
+	return b, nil
+}
+
+func (a *actor) take(ctx context.Context, o *outcome, r *pgconn.Result) {
+	o.tag = r.CommandTag.String()
+	for _, f := range r.FieldDescriptions {
+		o.columns = append(o.columns, fmt.Sprintf("%s %s(%d)", f.Name, a.typeName(ctx, f.DataTypeOID), f.TypeModifier))
+	}
+	for _, row := range r.Rows {
+		fields := make([]string, len(row))
+		for i, f := range row {
+			fields[i] = "null"
+			if f != nil {
+				fields[i] = fmt.Sprintf("%q", f)
+			}
+		}
+		o.rows = append(o.rows, strings.Join(fields, " "))
+	}
+}
+
+// typeName asks the server for what it made itself.
+func (a *actor) typeName(ctx context.Context, oid uint32) string {
+	if oid < firstUserOID {
+		return typeName(oid)
+	}
+	if name, ok := a.types[oid]; ok {
+		return name
+	}
+	name := fmt.Sprintf("unknown type %d", oid)
+	r := a.names.ExecParams(ctx, "select format_type($1, -1)", [][]byte{fmt.Append(nil, oid)}, nil, nil, nil).Read()
+	if r.Err == nil && len(r.Rows) == 1 {
+		name = string(r.Rows[0][0])
+	}
+	a.types[oid] = name
+	return name
+}
+
+// String prints what must agree, for a reader.
+func (o outcome) String() string {
+	var b strings.Builder
+	switch {
+	case o.broken != nil:
+		fmt.Fprintf(&b, "connection: %v", o.broken)
+	case o.err != nil:
+		e := o.err
+		fmt.Fprintf(&b, "%s %s: %s", e.Severity, e.Code, e.Message)
+		for _, f := range [][2]string{{"detail", e.Detail}, {"hint", e.Hint}, {"where", e.Where}, {"table", e.TableName},
+			{"column", e.ColumnName}, {"type", e.DataTypeName}, {"constraint", e.ConstraintName}} {
+			if f[1] != "" {
+				fmt.Fprintf(&b, "\n    %s: %s", f[0], f[1])
+			}
+		}
+		if e.Position != 0 {
+			fmt.Fprintf(&b, "\n    position: %d", e.Position)
+		}
+	default:
+		fmt.Fprintf(&b, "%s, %d rows", o.tag, len(o.rows))
+		if len(o.columns) > 0 {
+			fmt.Fprintf(&b, "\n    columns: %s", strings.Join(o.columns, ", "))
+		}
+		for i, r := range o.rows {
+			if i == 12 {
+				fmt.Fprintf(&b, "\n    …")
+				break
+			}
+			fmt.Fprintf(&b, "\n    %s", r)
+		}
+	}
+	for _, n := range o.notices {
+		fmt.Fprintf(&b, "\n    notice: %s", n)
+	}
+	return b.String()
+}
+
+// refusal tells pleiad's own "not supported" from answers: 0A000 with advice.
+func (o outcome) refusal() bool {
+	return o.err != nil && o.err.Code == "0A000" && o.err.Hint != ""
+}
+
+// differs returns what a client could tell apart, "" when nothing.
+func (o outcome) differs(other outcome, ordered bool, how comparison) string {
+	switch {
+	case o.broken != nil || other.broken != nil:
+		return "connection"
+	case (o.err == nil) != (other.err == nil):
+		return "success"
+	case how == compareOK:
+		return ""
+	case o.err != nil:
+		return differentErrors(o.err, other.err)
+	case o.tag != other.tag:
+		return "tag"
+	case strings.Join(o.columns, ",") != strings.Join(other.columns, ","):
+		return "columns"
+	case len(o.rows) != len(other.rows):
+		return "number of rows"
+	case how == compareShape:
+		return ""
+	case strings.Join(o.notices, "\n") != strings.Join(other.notices, "\n"):
+		return "notices"
+	}
+	a, b := o.rows, other.rows
+	if !ordered {
+		a, b = sorted(a), sorted(b)
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return "rows"
+		}
+	}
+	return ""
+}
+
+func sorted(rows []string) []string {
+	s := append([]string(nil), rows...)
+	sort.Strings(s)
+	return s
+}
+
+// differentErrors compares all that a program can read from an error; not the place in the server's source.
+func differentErrors(a, b *pgconn.PgError) string {
+	for _, f := range []struct{ name, a, b string }{
+		{"severity", a.Severity, b.Severity}, {"SQLSTATE", a.Code, b.Code}, {"message", a.Message, b.Message},
+		{"detail", a.Detail, b.Detail}, {"hint", a.Hint, b.Hint}, {"where", a.Where, b.Where},
+		{"table", a.TableName, b.TableName}, {"column", a.ColumnName, b.ColumnName},
+		{"type", a.DataTypeName, b.DataTypeName}, {"constraint", a.ConstraintName, b.ConstraintName},
+		{"position", fmt.Sprint(a.Position), fmt.Sprint(b.Position)},
+	} {
+		if f.a != f.b {
+			return f.name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,56 @@
+-- Routing by a key of type int2: literals, casts and parameters all find the row they wrote.
+
+create table t_int2 (k int2 primary key, n int) partition by hash (k);
+insert into t_int2 values ('1', 0);
+insert into t_int2 values ('2', 1);
+insert into t_int2 values ('-3', 2);
+insert into t_int2 values ('32767', 3);
+insert into t_int2 values ('-32768', 4);
+insert into t_int2 values ('0', 5);
+insert into t_int2 values ('1', 99);
+insert into t_int2 values (null, 99);
+--! params 2 | 100
+insert into t_int2 values ($1, $2) on conflict (k) do update set n = excluded.n returning *;
+select * from t_int2 where k = '1';
+select * from t_int2 where k = '2';
+select * from t_int2 where k = '-3';
+select * from t_int2 where k = '32767';
+select * from t_int2 where k = '-32768';
+select * from t_int2 where k = '0';
+select * from t_int2 where k = '1'::int2;
+select * from t_int2 where k = cast('2' as int2);
+select * from t_int2 where int2 '-3' = k;
+--! params 1
+select k, n from t_int2 where k = $1;
+--! params 2
+select k, n from t_int2 where k = $1;
+--! params -3
+select k, n from t_int2 where k = $1;
+--! params 32767
+select k, n from t_int2 where k = $1;
+--! params 1
+select k, n from t_int2 where k = $1::int2;
+--! params null
+select k, n from t_int2 where k = $1;
+--! params 1 | -3
+select k, n from t_int2 where k in ($1, $2) order by n;
+--! params {"1","2","-3"}
+select k, n from t_int2 where k = any($1) order by n;
+select k, n from t_int2 where k = any('{"1","2","-3"}') order by n;
+select k, n from t_int2 where k in ('1', '2', '-3', '32767', '-32768', '0') order by n;
+select k, n from t_int2 where k = '1' or k = '2' order by n;
+select k, n from t_int2 where k is null;
+select k, n from t_int2 where k is not distinct from '-3';
+select k, n from t_int2 where k >= '2' order by n;
+select k, n from t_int2 where k <> '2' order by n;
+select k, n from t_int2 order by k;
+select k, n from t_int2 order by k desc limit 3;
+select n from t_int2 order by k;
+update t_int2 set n = n + 1000 where k = '32767' returning k, n;
+--! params -3
+update t_int2 set n = n + 1000 where k = $1 returning k, n;
+delete from t_int2 where k = '1' returning *;
+--! params 2
+delete from t_int2 where k = $1;
+insert into t_int2 select k, n from t_int2 where k = '-3' on conflict do nothing;
+select k, n, tableoid::regclass from t_int2 order by k;
