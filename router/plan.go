@@ -207,6 +207,20 @@ type Step struct {
 	Answer bool
 	// Undo repairs a step that cannot run in a transaction when a later one fails; "" when nothing can.
 	Undo string
+	// Lock marks pleiad.begin_ddl(), the first step of a schema change: it gives one bigint, the epoch that
+	// the database has under the DDL lock. If that is not Schema.Epoch (and Schema.Epoch is not 0) the plan is
+	// stale: read the schema in this same transaction, plan anew and run the new steps behind this one.
+	Lock bool
+	// Password, when not nil, is a cleartext password in SQL that becomes one verifier for all backends
+	// before the step is sent (catalog.NewScramVerifier); where password_encryption is md5, too.
+	Password *Password
+}
+
+// Password is a string literal in a step: SQL[Start:End], quotes included, has to be replaced by the quoted
+// verifier made from Plain. It must not be logged.
+type Password struct {
+	Start, End int
+	Plain      string
 }
 
 // DDL is a plan for a schema change: the steps run in order, each on its backends in parallel. InTxn ones run

@@ -29,6 +29,15 @@ type Schema struct {
 	ByOID     map[uint32]*Table            // home's pg_class oid → table
 	Functions map[string][]*Function       // name → user-defined functions and procedures of every schema
 	Types     map[string]uint32            // "schema.name" of user types → home's oid
+	Groups    []Group                      // colocation groups, in no order
+	Indexes   map[string]map[string]uint32 // schema name → index name → home's oid of its table
+}
+
+// Group is what the tables of one colocation group share.
+type Group struct {
+	ID      int
+	Key     []shardmap.KeyColumn // varchar stands as text, which hashes alike
+	Modulus uint32
 }
 
 // Table is one relation of the snapshot.
@@ -55,6 +64,11 @@ type Table struct {
 	Definition    string // views: pg_get_viewdef
 	// Touches is true for a view that reads a sharded table, directly or through other views.
 	Touches bool
+	// Everywhere is true if every backend has the relation: sharded and reference tables, and views over
+	// such relations only. What it is false for exists on home alone. Sequences have it false: backends that
+	// have one too use it for defaults' sake, never for values.
+	Everywhere bool
+	Partition  bool // a partition of a local table
 }
 
 // Column is one user column, dropped ones left out.

@@ -1,0 +1,368 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/shardmap"
+)
+
+// SnapshotSQL reads the whole schema as one JSON text, for DecodeSnapshot. Any role may run it on home, also inside its
+// own transaction, whose uncommitted changes it then shows.
+const SnapshotSQL = "SELECT pleiad.snapshot()::text"
+
+// Querier runs a statement that gives one value and returns it as text.
+type Querier interface {
+	QueryText(ctx context.Context, sql string) ([]byte, error)
+}
+
+// LoadSnapshot reads the schema in one round trip. The caller sets Epoch to 0 if the connection's transaction
+// has changed the schema.
+func LoadSnapshot(ctx context.Context, q Querier) (*router.Schema, error) {
+	text, err := q.QueryText(ctx, SnapshotSQL)
+	if err != nil {
+		return nil, fmt.Errorf("read schema: %w", err)
+	}
+	return DecodeSnapshot(text)
+}
+
+// snapshot is what pleiad.snapshot() writes: objects of columns, each an array with an element a row, null
+// where there is no row.
+type snapshot struct {
+	Epoch    uint64   `json:"epoch"`
+	Database string   `json:"database"`
+	Schemas  []string `json:"schemas"`
+	Rels     struct {
+		OID        []uint32 `json:"oid"`
+		Nsp        []string `json:"nsp"`
+		Name       []string `json:"name"`
+		Owner      []string `json:"owner"`
+		Kind       []string `json:"kind"`
+		Rules      []bool   `json:"rules"`
+		RLS        []bool   `json:"rls"`
+		Group      []int    `json:"group"`
+		Reference  []bool   `json:"reference"`
+		Everywhere []bool   `json:"everywhere"`
+		Partition  []bool   `json:"partition"`
+		Key        []string `json:"key"`
+		Def        []string `json:"def"`
+	} `json:"rels"`
+	Cols struct {
+		Rel       []uint32 `json:"rel"`
+		Num       []int16  `json:"num"`
+		Name      []string `json:"name"`
+		Type      []uint32 `json:"type"`
+		Typmod    []int32  `json:"typmod"`
+		Typname   []string `json:"typname"`
+		Coll      []string `json:"coll"`
+		NotNull   []bool   `json:"notnull"`
+		Def       []string `json:"def"`
+		Vol       []string `json:"vol"`
+		Identity  []string `json:"identity"`
+		Generated []bool   `json:"generated"`
+	} `json:"cols"`
+	Indexes struct {
+		Nsp     []string `json:"nsp"`
+		Name    []string `json:"name"`
+		Rel     []uint32 `json:"rel"`
+		Primary []bool   `json:"primary"`
+		Key     []string `json:"key"`
+	} `json:"indexes"`
+	Triggers struct {
+		Rel        []uint32 `json:"rel"`
+		Name       []string `json:"name"`
+		Func       []uint32 `json:"func"`
+		Type       []int16  `json:"type"`
+		Constraint []bool   `json:"constraint"`
+	} `json:"triggers"`
+	Policies struct {
+		Rel  []uint32 `json:"rel"`
+		Expr []string `json:"expr"`
+	} `json:"policies"`
+	FKs struct {
+		Rel []uint32 `json:"rel"`
+		Ref []uint32 `json:"ref"`
+	} `json:"fks"`
+	Functions struct {
+		OID   []uint32 `json:"oid"`
+		Nsp   []string `json:"nsp"`
+		Name  []string `json:"name"`
+		Kind  []string `json:"kind"`
+		Vol   []string `json:"vol"`
+		Lang  []string `json:"lang"`
+		Set   []bool   `json:"set"`
+		NArgs []int    `json:"nargs"`
+		Body  []string `json:"body"`
+		Ext   []string `json:"ext"`
+		Trans []string `json:"trans"` // aggregates: oids of their support functions
+	} `json:"functions"`
+	Types struct {
+		Nsp  []string `json:"nsp"`
+		Name []string `json:"name"`
+		OID  []uint32 `json:"oid"`
+		Rel  []uint32 `json:"rel"` // row types: their relation
+	} `json:"types"`
+	Views struct {
+		View []uint32 `json:"view"`
+		Rels []string `json:"rels"` // oids of relations the view reads
+		Funs []string `json:"funs"` // oids of user functions it calls
+	} `json:"views"`
+	System struct {
+		OID  []uint32 `json:"oid"`
+		Nsp  []string `json:"nsp"`
+		Name []string `json:"name"`
+		Kind []string `json:"kind"`
+	} `json:"system"`
+	Groups struct {
+		ID       []int    `json:"id"`
+		Types    []string `json:"types"`
+		Families []string `json:"families"`
+		Owners   []string `json:"owners"`
+	} `json:"groups"`
+	Backends struct {
+		ID     []int     `json:"id"`
+		Name   []string  `json:"name"`
+		Home   []bool    `json:"home"`
+		Weight []float64 `json:"weight"`
+	} `json:"backends"`
+}
+
+// DecodeSnapshot turns SnapshotSQL's answer into a Schema.
+func DecodeSnapshot(text []byte) (*router.Schema, error) {
+	var in snapshot
+	if err := json.Unmarshal(text, &in); err != nil {
+		return nil, fmt.Errorf("decode schema: %w", err)
+	}
+	d := &decoder{in: &in, out: &router.Schema{
+		Epoch: in.Epoch, Database: in.Database, Home: -1,
+		Relations: map[string]map[string]*router.Table{},
+		Indexes:   map[string]map[string]uint32{},
+		ByOID:     map[uint32]*router.Table{},
+		Functions: map[string][]*router.Function{},
+		Types:     map[string]uint32{},
+	}, groups: map[int][]shardmap.KeyColumn{}}
+	for _, step := range []func() error{d.shardMap, d.relations, d.columns, d.indexes, d.functions, d.views, d.rest} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("decode schema: %w", err)
+		}
+	}
+	return d.out, nil
+}
+
+type decoder struct {
+	in     *snapshot
+	out    *router.Schema
+	groups map[int][]shardmap.KeyColumn
+	// functionsByOID is filled by functions for views.
+	functionsByOID map[uint32]*router.Function
+}
+
+func (d *decoder) shardMap() error {
+	b, g := &d.in.Backends, &d.in.Groups
+	infos := make([]shardmap.BackendInfo, len(b.ID))
+	for i, id := range b.ID {
+		if id != i {
+			return fmt.Errorf("backend %q has id %d where %d was expected", b.Name[i], id, i)
+		}
+		infos[i] = shardmap.BackendInfo{Name: b.Name[i], Weight: b.Weight[i]}
+		if b.Home[i] {
+			d.out.Home = i
+		}
+	}
+	if d.out.Home < 0 {
+		return fmt.Errorf("no backend is home")
+	}
+	owners := map[shardmap.GroupID][]uint16{}
+	for i, id := range g.ID {
+		o, err := numbers[uint16](g.Owners[i])
+		if err != nil {
+			return err
+		}
+		types, err := numbers[uint32](g.Types[i])
+		if err != nil {
+			return err
+		}
+		families, err := numbers[uint8](g.Families[i])
+		if err != nil {
+			return err
+		}
+		key := make([]shardmap.KeyColumn, len(types))
+		for k := range types {
+			key[k] = shardmap.KeyColumn{TypeOID: types[k], Family: shardmap.Family(families[k])}
+		}
+		owners[shardmap.GroupID(id)], d.groups[id] = o, key
+		d.out.Groups = append(d.out.Groups, router.Group{ID: id, Key: key, Modulus: uint32(len(o))})
+	}
+	m, err := shardmap.New(d.in.Epoch, infos, owners)
+	d.out.Map = m
+	return err
+}
+
+func (d *decoder) relations() error {
+	for _, s := range d.in.Schemas {
+		d.out.Relations[s] = map[string]*router.Table{}
+	}
+	r := &d.in.Rels
+	for i, oid := range r.OID {
+		t := &router.Table{
+			OID: oid, Schema: r.Nsp[i], Name: r.Name[i], Owner: r.Owner[i], Relkind: r.Kind[i][0],
+			HasRules: r.Rules[i], RLS: r.RLS[i], Definition: r.Def[i], Everywhere: r.Everywhere[i],
+			Partition: r.Partition[i],
+		}
+		t.Kind = relationKind(t.Relkind, r.Group[i], r.Reference[i])
+		if t.Kind == router.TableSharded {
+			t.Group = r.Group[i]
+			t.Modulus, _ = d.out.Map.Modulus(shardmap.GroupID(t.Group))
+		}
+		d.out.Relations[t.Schema][t.Name] = t
+		d.out.ByOID[oid] = t
+	}
+	s := &d.in.System
+	for i, oid := range s.OID {
+		t := &router.Table{OID: oid, Schema: s.Nsp[i], Name: s.Name[i], Kind: router.TableSystem, Relkind: s.Kind[i][0]}
+		if d.out.Relations[t.Schema] == nil {
+			d.out.Relations[t.Schema] = map[string]*router.Table{}
+		}
+		d.out.Relations[t.Schema][t.Name] = t
+		d.out.ByOID[oid] = t
+	}
+	return nil
+}
+
+func relationKind(relkind byte, group int, reference bool) router.TableKind {
+	switch {
+	case group != 0:
+		return router.TableSharded
+	case reference:
+		return router.TableReference
+	case relkind == 'v':
+		return router.TableView
+	case relkind == 'S':
+		return router.TableSequence
+	}
+	return router.TableLocal
+}
+
+func (d *decoder) columns() error {
+	c := &d.in.Cols
+	for i, rel := range c.Rel {
+		t := d.out.ByOID[rel]
+		t.Columns = append(t.Columns, router.Column{
+			Name: c.Name[i], Attnum: c.Num[i], TypeOID: c.Type[i], Typmod: c.Typmod[i], TypeName: c.Typname[i],
+			Collation: c.Coll[i], NotNull: c.NotNull[i], Default: c.Def[i], DefaultVol: volatility(c.Vol[i], c.Def[i]),
+			Identity: first(c.Identity[i]), Generated: c.Generated[i],
+		})
+	}
+	for i, oid := range d.in.Rels.OID {
+		t := d.out.ByOID[oid]
+		if t.Kind != router.TableSharded {
+			continue
+		}
+		key, err := positions(t, d.in.Rels.Key[i])
+		if err != nil {
+			return err
+		}
+		t.Key, t.KeyCols = key, make([]shardmap.KeyColumn, len(key))
+		for k, pos := range key {
+			t.KeyCols[k] = shardmap.KeyColumn{TypeOID: t.Columns[pos].TypeOID, Family: d.groups[t.Group][k].Family}
+		}
+	}
+	return nil
+}
+
+func volatility(vol, def string) byte {
+	if def == "" {
+		return 0
+	}
+	return first(vol)
+}
+
+// positions turns a list of attribute numbers as PostgreSQL prints int2vector into positions in Columns.
+func positions(t *router.Table, attnums string) ([]int, error) {
+	nums, err := numbers[int16](attnums)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int, 0, len(nums))
+	for _, n := range nums {
+		found := false
+		for i := range t.Columns {
+			if t.Columns[i].Attnum == n {
+				out, found = append(out, i), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("%s.%s has no column number %d", t.Schema, t.Name, n)
+		}
+	}
+	return out, nil
+}
+
+func (d *decoder) indexes() error {
+	x := &d.in.Indexes
+	for i, rel := range x.Rel {
+		if d.out.Indexes[x.Nsp[i]] == nil {
+			d.out.Indexes[x.Nsp[i]] = map[string]uint32{}
+		}
+		d.out.Indexes[x.Nsp[i]][x.Name[i]] = rel
+		if x.Primary[i] {
+			t := d.out.ByOID[rel]
+			key, err := positions(t, x.Key[i])
+			if err != nil {
+				return err
+			}
+			t.PrimKey = key
+		}
+	}
+	return nil
+}
+
+// rest fills what hangs on relations: triggers, policies, foreign keys; and the types.
+func (d *decoder) rest() error {
+	p := &d.in.Policies
+	for i, rel := range p.Rel {
+		t := d.out.ByOID[rel]
+		if t.RLSExprs != "" {
+			t.RLSExprs += "\n"
+		}
+		t.RLSExprs += p.Expr[i]
+	}
+	k := &d.in.FKs
+	for i, rel := range k.Rel {
+		from, to := d.out.ByOID[rel], d.out.ByOID[k.Ref[i]]
+		from.ReferencesOut = append(from.ReferencesOut, k.Ref[i])
+		if to != nil {
+			to.ReferencedBy = append(to.ReferencedBy, rel)
+		}
+	}
+	ty := &d.in.Types
+	for i, oid := range ty.OID {
+		d.out.Types[ty.Nsp[i]+"."+ty.Name[i]] = oid
+	}
+	return nil
+}
+
+func first(s string) byte {
+	if s == "" {
+		return 0
+	}
+	return s[0]
+}
+
+// numbers reads a list separated by blanks.
+func numbers[T uint8 | uint16 | uint32 | int16](list string) ([]T, error) {
+	fields := strings.Fields(list)
+	out := make([]T, len(fields))
+	for i, f := range fields {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil || int64(T(n)) != n {
+			return nil, fmt.Errorf("read number list: %q is out of range", f)
+		}
+		out[i] = T(n)
+	}
+	return out, nil
+}

@@ -1,0 +1,155 @@
+-- pleiad.snapshot() is the whole schema as one JSON value: what the proxy plans from. Each part is an object of
+-- arrays of one length, a column each: building them costs a fraction of an object a row. Go's
+-- DecodeSnapshot is its reader.
+
+-- The worst volatility of the functions an expression tree calls. SQL functions without parentheses
+-- (CURRENT_DATE …) and conversions through text are stable, an identity column's own value is volatile.
+CREATE OR REPLACE FUNCTION pleiad.tree_volatility(tree text) RETURNS "char"
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE
+    WHEN tree LIKE '%{NEXTVALUEEXPR %' OR max(f.worst) = 2 THEN 'v'
+    WHEN tree ~ '\{(SQLVALUEFUNCTION|COERCEVIAIO|COERCETODOMAIN|XMLEXPR) ' OR max(f.worst) = 1 THEN 's'
+    ELSE 'i' END::"char"
+  FROM (SELECT CASE p.provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END AS worst
+        FROM regexp_matches(tree, ':(?:op)?funcid ([0-9]+)', 'g') m
+        JOIN pg_proc p ON p.oid = m[1]::oid) f
+$$;
+
+CREATE OR REPLACE FUNCTION pleiad.snapshot() RETURNS json
+LANGUAGE sql STABLE
+SET search_path = pg_catalog SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'postgres'
+SET extra_float_digits = 3 SET bytea_output = 'hex' SET quote_all_identifiers = off SET jit = off AS $$
+WITH nsp AS MATERIALIZED (
+  SELECT oid, nspname FROM pg_namespace
+  WHERE nspname !~ '^pg_' AND nspname !~ '^pleiad(_[0-9]+)?$' AND nspname <> 'information_schema'
+), rel AS MATERIALIZED (
+  SELECT c.oid, n.nspname, c.relname, c.relowner, c.relkind, c.relpersistence, c.relispartition, c.relhasrules,
+         c.relrowsecurity, c.relhastriggers
+  FROM pg_class c JOIN nsp n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+), rels AS (
+  SELECT json_build_object(
+    'oid', array_agg(r.oid), 'nsp', array_agg(r.nspname), 'name', array_agg(r.relname),
+    'owner', array_agg(pg_get_userbyid(r.relowner)), 'kind', array_agg(r.relkind),
+    'rules', array_agg(r.relhasrules AND r.relkind <> 'v'), 'rls', array_agg(r.relrowsecurity),
+    'group', array_agg(coalesce(s.group_id, 0)), 'reference', array_agg(f.relid IS NOT NULL),
+    'everywhere', array_agg(s.relid IS NOT NULL OR f.relid IS NOT NULL OR e.relid IS NOT NULL),
+    'partition', array_agg(r.relispartition),
+    'key', array_agg(coalesce(p.partattrs::text, '')),
+    'def', array_agg(CASE WHEN r.relkind = 'v' THEN pg_get_viewdef(r.oid) ELSE '' END)) AS j
+  FROM rel r
+  LEFT JOIN pleiad.sharded s ON s.relid = r.oid
+  LEFT JOIN pleiad.reference f ON f.relid = r.oid
+  LEFT JOIN pleiad.everywhere_view e ON e.relid = r.oid
+  LEFT JOIN pg_partitioned_table p ON p.partrelid = s.relid
+), col AS (
+  SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod) AS typname,
+         CASE WHEN a.attcollation = 0 THEN ''
+              WHEN l.collnamespace = 11 AND l.collname IN ('C', 'POSIX', 'default') THEN l.collname
+              ELSE a.attcollation::regcollation::text END AS coll,
+         a.attnotnull, a.attidentity, a.attgenerated,
+         CASE WHEN a.attidentity <> ''
+              THEN format('nextval(%L::regclass)', pg_get_serial_sequence(a.attrelid::regclass::text, a.attname))
+              WHEN a.atthasdef AND a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) ELSE '' END AS def,
+         CASE WHEN a.attidentity <> '' THEN 'v'::"char"
+              WHEN a.atthasdef AND a.attgenerated = '' THEN pleiad.tree_volatility(d.adbin::text) ELSE 'i' END AS vol
+  FROM rel r
+  JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+  LEFT JOIN pg_attrdef d ON a.atthasdef AND d.adrelid = a.attrelid AND d.adnum = a.attnum
+  LEFT JOIN pg_collation l ON l.oid = a.attcollation
+  WHERE r.relkind <> 'S'
+), cols AS (
+  SELECT json_build_object(
+    'rel', array_agg(attrelid), 'num', array_agg(attnum), 'name', array_agg(attname), 'type', array_agg(atttypid),
+    'typmod', array_agg(atttypmod), 'typname', array_agg(typname), 'coll', array_agg(coll),
+    'notnull', array_agg(attnotnull), 'def', array_agg(coalesce(def, '')), 'vol', array_agg(vol),
+    'identity', array_agg(attidentity), 'generated', array_agg(attgenerated <> '')) AS j
+  FROM (SELECT * FROM col ORDER BY attrelid, attnum) c
+), idx AS (
+  SELECT json_build_object(
+    'nsp', array_agg(n.nspname), 'name', array_agg(c.relname), 'rel', array_agg(i.indrelid),
+    'primary', array_agg(i.indisprimary), 'key', array_agg(i.indkey::text)) AS j
+  FROM pg_index i JOIN rel r ON r.oid = i.indrelid JOIN pg_class c ON c.oid = i.indexrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+), trg AS (
+  SELECT json_build_object(
+    'rel', array_agg(t.tgrelid), 'name', array_agg(t.tgname), 'func', array_agg(t.tgfoid), 'type', array_agg(t.tgtype),
+    'constraint', array_agg(t.tgconstraint <> 0)) AS j
+  FROM pg_trigger t JOIN rel r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal
+), pol AS (
+  SELECT json_build_object('rel', array_agg(p.polrelid), 'expr', array_agg(
+    concat_ws(E'\n', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)))) AS j
+  FROM pg_policy p JOIN rel r ON r.oid = p.polrelid
+), fks AS (
+  SELECT json_build_object('rel', array_agg(k.conrelid), 'ref', array_agg(k.confrelid)) AS j
+  FROM pg_constraint k JOIN rel r ON r.oid = k.conrelid WHERE k.contype = 'f' AND k.conparentid = 0
+), fun AS MATERIALIZED (
+  SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.proretset, p.pronargs,
+         CASE WHEN l.lanname IN ('c', 'internal') THEN p.prosrc
+              WHEN p.prosqlbody IS NOT NULL THEN pg_get_function_sqlbody(p.oid) ELSE p.prosrc END AS body,
+         p.proargdefaults IS NOT NULL AS defaults, p.proconfig
+  FROM pg_proc p JOIN nsp n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+), funs AS (
+  SELECT json_build_object(
+    'oid', array_agg(f.oid), 'nsp', array_agg(f.nspname), 'name', array_agg(f.proname), 'kind', array_agg(f.prokind),
+    'vol', array_agg(f.provolatile), 'lang', array_agg(f.lanname), 'set', array_agg(f.proretset),
+    'nargs', array_agg(f.pronargs), 'body', array_agg(f.body), 'ext', array_agg(coalesce(x.extname, '')),
+    'trans', array_agg(coalesce(g.fns, ''))) AS j
+  FROM fun f
+  LEFT JOIN pg_depend d ON d.classid = 1255 AND d.objid = f.oid AND d.deptype = 'e' AND d.refclassid = 3079
+  LEFT JOIN pg_extension x ON x.oid = d.refobjid
+  LEFT JOIN LATERAL (
+    SELECT concat_ws(' ', a.aggtransfn::oid, a.aggfinalfn::oid, a.aggcombinefn::oid, a.aggserialfn::oid,
+                     a.aggdeserialfn::oid, a.aggmtransfn::oid, a.aggminvtransfn::oid, a.aggmfinalfn::oid) AS fns
+    FROM pg_aggregate a WHERE f.prokind = 'a' AND a.aggfnoid = f.oid) g ON true
+), typs AS (
+  SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(t.typname), 'oid', array_agg(t.oid),
+    'rel', array_agg(t.typrelid)) AS j
+  FROM pg_type t JOIN nsp n ON n.oid = t.typnamespace
+), deps AS (
+  SELECT json_build_object('view', array_agg(v.view), 'rels', array_agg(v.rels), 'funs', array_agg(v.funs)) AS j
+  FROM (SELECT w.ev_class AS view,
+               coalesce(string_agg(d.refobjid::text, ' ') FILTER (WHERE d.refclassid = 1259), '') AS rels,
+               coalesce(string_agg(d.refobjid::text, ' ') FILTER (WHERE d.refclassid = 1255), '') AS funs
+        FROM rel r JOIN pg_rewrite w ON w.ev_class = r.oid
+        JOIN (SELECT DISTINCT objid, refclassid, refobjid FROM pg_depend
+              WHERE classid = 2618 AND refclassid IN (1259, 1255)) d ON d.objid = w.oid AND d.refobjid <> r.oid
+        WHERE r.relkind IN ('v', 'm') GROUP BY w.ev_class) v
+), sys AS (
+  SELECT json_build_object('oid', array_agg(c.oid), 'nsp', array_agg(n.nspname), 'name', array_agg(c.relname),
+    'kind', array_agg(c.relkind)) AS j
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname IN ('pg_catalog', 'information_schema', 'pleiad') AND c.relkind IN ('r', 'v', 'p', 'f', 'm')
+), grps AS (
+  SELECT json_build_object('id', array_agg(g.id), 'types', array_agg(array_to_string(g.key_types, ' ')),
+    'families', array_agg(array_to_string(g.families, ' ')),
+    'owners', array_agg((SELECT string_agg(p.backend::text, ' ' ORDER BY p.shard) FROM pleiad.placement p
+                         WHERE p.group_id = g.id))) AS j
+  FROM pleiad.colocation g
+), bcks AS (
+  SELECT json_build_object('id', array_agg(id), 'name', array_agg(name), 'home', array_agg(home),
+    'weight', array_agg(weight)) AS j
+  FROM (SELECT * FROM pleiad.backend ORDER BY id) b
+)
+SELECT json_build_object(
+  'epoch', (SELECT epoch FROM pleiad.epoch), 'database', current_database(),
+  'schemas', (SELECT array_agg(nspname) FROM nsp),
+  'rels', (SELECT j FROM rels), 'cols', (SELECT j FROM cols), 'indexes', (SELECT j FROM idx),
+  'triggers', (SELECT j FROM trg), 'policies', (SELECT j FROM pol), 'fks', (SELECT j FROM fks),
+  'functions', (SELECT j FROM funs), 'types', (SELECT j FROM typs), 'views', (SELECT j FROM deps),
+  'system', (SELECT j FROM sys), 'groups', (SELECT j FROM grps), 'backends', (SELECT j FROM bcks))
+$$;
+
+-- OIDs of user types and relations by qualified name; they differ between backends.
+CREATE OR REPLACE FUNCTION pleiad.oids() RETURNS json
+LANGUAGE sql STABLE SET search_path = pg_catalog SET jit = off AS $$
+WITH nsp AS MATERIALIZED (
+  SELECT oid, nspname FROM pg_namespace
+  WHERE nspname !~ '^pg_' AND nspname !~ '^pleiad(_[0-9]+)?$' AND nspname <> 'information_schema'
+)
+SELECT json_build_object(
+  'types', (SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(t.typname), 'oid', array_agg(t.oid))
+            FROM pg_type t JOIN nsp n ON n.oid = t.typnamespace),
+  'rels', (SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(c.relname), 'oid', array_agg(c.oid))
+           FROM pg_class c JOIN nsp n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')))
+$$;
