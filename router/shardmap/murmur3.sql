@@ -6,7 +6,8 @@
 --     x * C = ((high half of xl*L) + xh*L + xl*H) * 2^32 + (low half of xl*L)   (mod 2^64)
 -- where no product leaves bigint. Shifts do not check for overflow; >> keeps the sign, so a mask follows.
 --
--- The family has no support function 1 on purpose: it must never be picked for a hash join or index.
+-- The family has no support function 1 on purpose (amvalidate says so too): the planner must never pick it
+-- for a hash join, nor anyone make a hash index of it.
 
 CREATE SCHEMA IF NOT EXISTS pleiad;
 

@@ -64,7 +64,7 @@ func place(group string, owner []int, backends []BackendInfo) ([]uint16, error) 
 			room[b]--
 		}
 	}
-	scores := backendScores(group, backends)
+	scores := newRendezvous(group, len(owner), backends)
 	for shard, b := range owner {
 		if b < 0 {
 			owner[shard] = scores.best(shard, room)
@@ -109,14 +109,21 @@ func moveSurplus(owner, room []int, scores rendezvous) {
 }
 
 // rendezvous scores backends for a shard: 64 bits of murmur3 over the backend's name, seeded with group and
-// shard.
+// shard. The library's 32-bit functions stay unused: they keep addresses as uintptr, which moving stacks do
+// not allow.
 type rendezvous struct {
-	group uint32
-	names [][]byte
+	shards []uint32 // seed of each shard
+	names  [][]byte
 }
 
-func backendScores(group string, backends []BackendInfo) rendezvous {
-	r := rendezvous{group: murmur3.Sum32([]byte(group)), names: make([][]byte, len(backends))}
+func newRendezvous(group string, shards int, backends []BackendInfo) rendezvous {
+	r := rendezvous{shards: make([]uint32, shards), names: make([][]byte, len(backends))}
+	groupSeed := uint32(murmur3.Sum64([]byte(group)))
+	b := make([]byte, 4)
+	for i := range r.shards {
+		binary.BigEndian.PutUint32(b, uint32(i))
+		r.shards[i] = uint32(murmur3.Sum64WithSeed(b, groupSeed))
+	}
 	for i, b := range backends {
 		r.names[i] = []byte(b.Name)
 	}
@@ -124,9 +131,7 @@ func backendScores(group string, backends []BackendInfo) rendezvous {
 }
 
 func (r rendezvous) of(shard, backend int) uint64 {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], uint32(shard))
-	return murmur3.Sum64WithSeed(r.names[backend], murmur3.Sum32WithSeed(b[:], r.group))
+	return murmur3.Sum64WithSeed(r.names[backend], r.shards[shard])
 }
 
 // best is the backend with room that scores highest. Quotas add up to the shards, so there is one.
@@ -152,7 +157,7 @@ func quotas(group string, shards int, backends []BackendInfo) ([]int, error) {
 	var queue claims
 	for i, b := range backends {
 		if b.Weight > 0 {
-			tie := murmur3.Sum64WithSeed([]byte(b.Name), murmur3.Sum32([]byte(group))^1)
+			tie := murmur3.Sum64WithSeed([]byte(b.Name), uint32(murmur3.Sum64([]byte(group))))
 			queue = append(queue, claim{backend: i, claim: b.Weight, tie: tie, name: b.Name})
 		}
 	}

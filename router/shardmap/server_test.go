@@ -124,6 +124,7 @@ func startServer() error {
 	defer log.Close()
 	cmd := run("postgres", "-D", data, "-k", server.dir, "-c", "listen_addresses=", "-c", "fsync=off")
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGINT // also when the tests are killed
 	if err := cmd.Start(); err != nil {
 		return err
 	}

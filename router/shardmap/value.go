@@ -15,7 +15,8 @@ const (
 	FamilyMurmur3
 )
 
-// KeyColumn is one column of a partition key.
+// KeyColumn is one column of a partition key. Its collation must be deterministic: of another,
+// PostgreSQL hashes a sort key.
 type KeyColumn struct {
 	TypeOID uint32 // the base type's; a domain is given as its base type
 	Family  Family
