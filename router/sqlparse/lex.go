@@ -37,6 +37,9 @@ type token struct {
 type lexer struct {
 	text []byte
 	pos  int
+	// signsEnd is the end of a run of + and - that was cut off an operator: each of them is a token, and the run is not
+	// looked at again, or -+-+… would take quadratic time.
+	signsEnd int
 }
 
 // Character classes of scan.l's definitions section.
@@ -298,6 +301,9 @@ func (l *lexer) junk(start, p int) token {
 // and without trailing + or - unless it has a character that SQL's own operators lack.
 func (l *lexer) operator(start int) token {
 	text := l.text
+	if start < l.signsEnd {
+		return l.took(tokSelf, start, start+1)
+	}
 	if start+1 < len(text) {
 		switch {
 		case text[start] == '-' && text[start+1] == '-':
@@ -316,6 +322,7 @@ func (l *lexer) operator(start int) token {
 		e++
 	}
 	if !special {
+		l.signsEnd = e
 		for e > start+1 && (text[e-1] == '+' || text[e-1] == '-') {
 			e--
 		}
