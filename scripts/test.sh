@@ -27,7 +27,7 @@ go_test() { go test "$@" 2>&1 | tee -a "$results"; }
 
 units() {
     local packages
-    packages=$(go list ./... | grep -v '/integration\(/\|$\)')
+    packages=$(go list ./... | grep -v '/integration\(/\|$\)') || return
     # shellcheck disable=SC2086 # one word per package
     go_test -race $packages
 }

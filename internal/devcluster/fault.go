@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -73,7 +74,29 @@ func (s *Server) Pause() error {
 	if err := s.proc.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("pause %s: %w", s.Name, err)
 	}
-	return s.signalEach(syscall.SIGSTOP)
+	awaitFrozen(s.proc.cmd.Process.Pid)
+	ps, err := processesIn(s.DataDir)
+	if err != nil {
+		return fmt.Errorf("pause %s: %w", s.Name, err)
+	}
+	defer release(ps)
+	if err := signalAll(ps, syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("pause %s: %w", s.Name, err)
+	}
+	for _, p := range ps {
+		awaitFrozen(p.pid)
+	}
+	if !s.proc.running() {
+		return fmt.Errorf("pause %s: it ended", s.Name)
+	}
+	return nil
+}
+
+// awaitFrozen returns once a stop signal has taken effect or the process is gone.
+func awaitFrozen(pid int) {
+	for fields := statOf(pid); len(fields) > 0 && !strings.Contains("TZX", fields[0]); fields = statOf(pid) {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // Resume lets a paused server go on.
@@ -84,15 +107,13 @@ func (s *Server) Resume() error {
 }
 
 // thaw does no harm to a server that is not paused.
-func (s *Server) thaw() error { return s.signalEach(syscall.SIGCONT) }
-
-func (s *Server) signalEach(sig syscall.Signal) error {
+func (s *Server) thaw() error {
 	ps, err := processesIn(s.DataDir)
 	if err != nil {
-		return fmt.Errorf("signal %s: %w", s.Name, err)
+		return fmt.Errorf("resume %s: %w", s.Name, err)
 	}
 	defer release(ps)
-	return signalAll(ps, sig)
+	return signalAll(ps, syscall.SIGCONT)
 }
 
 // Promote makes a standby a primary and returns when it takes writes. The old primary is neither

@@ -144,17 +144,22 @@ func isPostgresIn(pid int, dir string) bool {
 
 // parentOf returns zero if the process is gone.
 func parentOf(pid int) int {
-	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	// "pid (command) state parent …"; the command may hold spaces and parentheses.
-	fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+	fields := statOf(pid)
 	if len(fields) < 2 {
 		return 0
 	}
 	parent, _ := strconv.Atoi(fields[1]) // zero if unreadable, as documented
 	return parent
+}
+
+// statOf returns the fields of /proc/PID/stat from the state on, none if the process is gone.
+func statOf(pid int) []string {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return nil
+	}
+	// "pid (command) state parent …"; the command may hold spaces and parentheses.
+	return strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
 }
 
 func release(ps []postgresProcess) {

@@ -69,6 +69,9 @@ func (st *state) fits(backends, replicas int) error {
 // lockDir takes the directory for this process; the kernel gives it back when the process ends.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("lock directory: %w: another user made it; run as that user or choose another directory", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock directory: %w", err)
 	}
