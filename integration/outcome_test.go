@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // outcome is everything a client can see of one statement.
@@ -126,11 +127,22 @@ func (a *actor) extended(ctx context.Context, st *statement, sql string, m mode)
 }
 
 func toBinary(oid uint32, value string) ([]byte, error) {
-	var v any
 	if oid >= firstUserOID {
 		return []byte(value), nil // enums, whose binary form is the text
 	}
-	if err := typeNames.Scan(oid, 0, []byte(value), &v); err != nil {
+	var v any
+	var err error
+	switch oid { // an infinite one does not survive in a plain any
+	case pgtype.DateOID:
+		v, err = scanned[pgtype.Date](oid, value)
+	case pgtype.TimestampOID:
+		v, err = scanned[pgtype.Timestamp](oid, value)
+	case pgtype.TimestamptzOID:
+		v, err = scanned[pgtype.Timestamptz](oid, value)
+	default:
+		v, err = scanned[any](oid, value)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read parameter %q as %s: %w", value, typeName(oid), err)
 	}
 	b, err := typeNames.Encode(oid, 1, v, nil)
@@ -138,6 +150,11 @@ func toBinary(oid uint32, value string) ([]byte, error) {
 		return nil, fmt.Errorf("write parameter %q as binary %s: %w", value, typeName(oid), err)
 	}
 	return b, nil
+}
+
+func scanned[T any](oid uint32, value string) (v T, err error) {
+	err = typeNames.Scan(oid, pgtype.TextFormatCode, []byte(value), &v)
+	return v, err
 }
 
 func (a *actor) take(ctx context.Context, o *outcome, r *pgconn.Result) {

@@ -147,6 +147,9 @@ func (r *sqlRun) once(ctx context.Context, st *statement, m mode, undo bool) ver
 			st.line, m, what, brief(st.sql), want, target.side.name, got)
 		return verdictWrong
 	}
+	if want.err != nil {
+		r.t.Logf("line %d, %s: both say %s: %s", st.line, m, want.err.Code, want.err.Message)
+	}
 	return verdictIdentical
 }
 

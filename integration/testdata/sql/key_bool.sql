@@ -49,4 +49,4 @@ delete from t_bool where k = 'true' returning *;
 --! params false
 delete from t_bool where k = $1;
 insert into t_bool select k, n from t_bool where k = 't' on conflict do nothing;
-select k, n, tableoid::regclass from t_bool order by k;
+select k, n, tableoid::regclass::text from t_bool order by k;

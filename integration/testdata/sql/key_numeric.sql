@@ -28,7 +28,7 @@ select k, n from t_numeric where k = $1;
 select k, n from t_numeric where k = $1;
 --! params -3.000
 select k, n from t_numeric where k = $1;
---! params 1e10
+--! params 10000000000
 select k, n from t_numeric where k = $1;
 --! params 1
 select k, n from t_numeric where k = $1::numeric;
@@ -55,4 +55,4 @@ delete from t_numeric where k = '1' returning *;
 --! params 2.50
 delete from t_numeric where k = $1;
 insert into t_numeric select k, n from t_numeric where k = '-3.000' on conflict do nothing;
-select k, n, tableoid::regclass from t_numeric order by k;
+select k, n, tableoid::regclass::text from t_numeric order by k;

@@ -61,4 +61,4 @@ delete from t_text where k = 'alpha' returning *;
 --! params beta
 delete from t_text where k = $1;
 insert into t_text select k, n from t_text where k = 'it''s' on conflict do nothing;
-select k, n, tableoid::regclass from t_text order by k;
+select k, n, tableoid::regclass::text from t_text order by k;

@@ -53,4 +53,4 @@ delete from t_varchar where k = 'alpha' returning *;
 --! params beta
 delete from t_varchar where k = $1;
 insert into t_varchar select k, n from t_varchar where k = 'it''s' on conflict do nothing;
-select k, n, tableoid::regclass from t_varchar order by k;
+select k, n, tableoid::regclass::text from t_varchar order by k;
