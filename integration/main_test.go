@@ -64,35 +64,42 @@ func startSuite() (stop func() error, err error) {
 	var wg sync.WaitGroup
 	var plainErr, targetErr error
 	wg.Go(func() { plainErr = startPlain() })
-	if os.Getenv("PLEIAD_TEST_TARGET") != "postgres" {
+	if !standIn() {
 		wg.Go(func() { targetErr = startTarget() })
 	}
 	wg.Wait()
 	if err := errors.Join(plainErr, targetErr); err != nil {
 		return stopSuite, err
 	}
-	if suite.target == nil {
-		twin := *suite.plain
-		twin.name = "second PostgreSQL"
-		twin.prefix = "twin_"
-		suite.target = &twin
-	}
 	return stopSuite, nil
 }
 
+// standIn says that a second PostgreSQL takes the place of the program.
+func standIn() bool { return os.Getenv("PLEIAD_TEST_TARGET") == "postgres" }
+
 func startPlain() error {
+	servers := 1
+	if standIn() {
+		servers = 2
+	}
 	cluster, err := devcluster.Start(context.Background(), devcluster.Options{
-		Dir: filepath.Join(suite.dir, "plain"), Backends: 1, Fast: true,
+		Dir: filepath.Join(suite.dir, "plain"), Backends: servers, Fast: true,
 		HBA: []string{"host all all 127.0.0.1/32 trust"},
 	})
 	if err != nil {
 		return fmt.Errorf("start plain PostgreSQL: %w", err)
 	}
 	suite.refs = cluster
-	server := cluster.Primaries()[0]
-	suite.plain = &side{
-		name: "PostgreSQL", addr: server.Addr(), user: cluster.SuperUser(),
-		database: "postgres", binDir: cluster.BinDir(),
+	for i, name := range []string{"PostgreSQL", "second PostgreSQL"}[:servers] {
+		s := &side{
+			name: name, addr: cluster.Primaries()[i].Addr(), user: cluster.SuperUser(),
+			database: "postgres", binDir: cluster.BinDir(),
+		}
+		if i == 0 {
+			suite.plain = s
+		} else {
+			suite.target = s
+		}
 	}
 	return nil
 }

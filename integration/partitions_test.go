@@ -48,6 +48,7 @@ do $do$
 declare
   parent record;
   modulus int := coalesce(nullif(current_setting('pleiad.shard_count', true), ''), '32');
+  suffix text;
   quiet text := current_setting('client_min_messages');
 begin
   perform set_config('client_min_messages', 'warning', true);
@@ -58,10 +59,11 @@ begin
       and not exists (select from pg_inherits i where i.inhparent = c.oid)
     order by c.oid
   loop
+    suffix := case when parent.nspname = 'public' then '' else '_' || parent.nspname end;
     for i in 0 .. modulus - 1 loop
-      execute format('create schema if not exists pleiad_%s', i);
-      execute format('create table pleiad_%s.%I partition of %I.%I for values with (modulus %s, remainder %s)',
-        i, parent.relname, parent.nspname, parent.relname, modulus, i);
+      execute format('create schema if not exists %I', 'pleiad_' || i || suffix);
+      execute format('create table %I.%I partition of %I.%I for values with (modulus %s, remainder %s)',
+        'pleiad_' || i || suffix, parent.relname, parent.nspname, parent.relname, modulus, i);
     end loop;
   end loop;
   perform set_config('client_min_messages', quiet, true);

@@ -26,7 +26,6 @@ type side struct {
 	pleiad   bool   // places sharded tables by itself; else the harness makes the partitions
 	pid      int    // of pleiad
 	binDir   string
-	prefix   string // of database names, when both sides are one server
 }
 
 func parseURI(uri string) (*side, error) {
@@ -117,7 +116,7 @@ var databaseNumber atomic.Int64
 // newDatabase makes a database that goes with the test.
 func (s *side) newDatabase(t testing.TB) string {
 	t.Helper()
-	name := fmt.Sprintf("%sdatabase_%04d", s.prefix, databaseNumber.Add(1))
+	name := fmt.Sprintf("database_%04d", databaseNumber.Add(1))
 	s.createDatabase(t, name)
 	return name
 }
