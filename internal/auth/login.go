@@ -31,6 +31,9 @@ func (Credentials) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(masked)) 
 // LogValue implements slog.LogValuer.
 func (Credentials) LogValue() slog.Value { return slog.StringValue(masked) }
 
+// MarshalText keeps the value out of encoders.
+func (Credentials) MarshalText() ([]byte, error) { return []byte(masked), nil }
+
 // ErrNoCredentials says that the server asks for a proof that these credentials cannot give.
 var ErrNoCredentials = errors.New("the server asks for a password and none is known that it would take")
 
@@ -132,7 +135,7 @@ func (l *login) authenticate() error {
 		case *pgproto3.AuthenticationSASL:
 			err = l.sasl(slices.Clone(m.AuthMechanisms))
 		default:
-			err = fmt.Errorf("authenticate: the server asks for %T, which is not supported", msg)
+			err = fmt.Errorf("authenticate: unexpected or unsupported %T", msg)
 		}
 		if err != nil {
 			return err

@@ -16,7 +16,8 @@ var prohibited = []stringprep.Set{
 
 // saslprep is pg_saslprep of PostgreSQL's saslprep.c. It differs from RFC 4013 where PostgreSQL does: what is
 // ASCII only stays as it is, control characters included, and so does what the RFC would refuse, such as bytes
-// that are not UTF-8.
+// that are not UTF-8. Normalization follows the Unicode version of golang.org/x/text as PostgreSQL's follows its
+// own: characters newer than either that have a compatibility decomposition may come out differently.
 func saslprep(password string) string {
 	if isASCII(password) || !utf8.ValidString(password) {
 		return password

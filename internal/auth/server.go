@@ -155,7 +155,7 @@ type conversation struct {
 func (c *conversation) run(ctx context.Context) (*Identity, error) {
 	if c.opts.Method != Scram && !c.res.Secure() && !startup.Local(c.conn) {
 		return nil, &Failure{
-			Shown: pgerr.Fatal(pgerr.InvalidAuthorization, "connection without TLS is not permitted for user %q", c.user).
+			Shown: pgerr.Fatal(pgerr.InvalidAuthorization, `connection without TLS is not permitted for user "%s"`, c.user).
 				WithHint("Connect with sslmode=require or stricter."),
 			Reason: string(c.opts.Method) + " authentication needs TLS or a loopback connection",
 		}
@@ -204,7 +204,7 @@ func (c *conversation) lookup(ctx context.Context) (role Role, known bool, err e
 
 func (c *conversation) trust(role Role, known bool) (*Identity, error) {
 	if !known {
-		shown := pgerr.Fatal(pgerr.InvalidAuthorization, "role %q does not exist", c.user)
+		shown := pgerr.Fatal(pgerr.InvalidAuthorization, `role "%s" does not exist`, c.user)
 		return nil, &Failure{Shown: shown, Reason: shown.Message}
 	}
 	return c.admit(&Identity{Role: role, Method: Trust})
@@ -213,7 +213,7 @@ func (c *conversation) trust(role Role, known bool) (*Identity, error) {
 // admit is the last step of every method.
 func (c *conversation) admit(id *Identity, before ...pgproto3.BackendMessage) (*Identity, error) {
 	if !id.Role.CanLogin {
-		shown := pgerr.Fatal(pgerr.InvalidAuthorization, "role %q is not permitted to log in", c.user)
+		shown := pgerr.Fatal(pgerr.InvalidAuthorization, `role "%s" is not permitted to log in`, c.user)
 		return nil, &Failure{Shown: shown, Reason: shown.Message}
 	}
 	for _, m := range before {
@@ -257,7 +257,7 @@ func (c *conversation) mock() Verifier {
 
 func (c *conversation) wrongPassword(reason string) *Failure {
 	return &Failure{
-		Shown:  pgerr.Fatal(pgerr.InvalidPassword, "password authentication failed for user %q", c.user),
+		Shown:  pgerr.Fatal(pgerr.InvalidPassword, `password authentication failed for user "%s"`, c.user),
 		Reason: reason,
 	}
 }

@@ -165,7 +165,7 @@ func checkClientFirst(first string, plus, offeredPlus bool) (bare string, err er
 	case !plus:
 		return "", malformed("The client selected %s without channel binding, but the SCRAM message includes channel binding data.", mechScram)
 	case flag != bindingFlag:
-		return "", violation("unsupported SCRAM channel-binding type %q", flag[2:])
+		return "", violation(`unsupported SCRAM channel-binding type "%s"`, flag[2:])
 	}
 	switch {
 	case authzid != "":

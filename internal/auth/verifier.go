@@ -36,6 +36,9 @@ func (Verifier) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(masked)) }
 // LogValue implements slog.LogValuer.
 func (Verifier) LogValue() slog.Value { return slog.StringValue(masked) }
 
+// MarshalText keeps the value out of encoders.
+func (Verifier) MarshalText() ([]byte, error) { return []byte(masked), nil }
+
 // ErrNotScram is returned for stored passwords of another kind, such as md5.
 var ErrNotScram = errors.New("stored password is not a SCRAM-SHA-256 verifier")
 

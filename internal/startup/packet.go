@@ -104,7 +104,7 @@ func (p *parameters) refuseReplication() error {
 		return pgerr.Fatal(pgerr.FeatureNotSupported, "replication connections are not supported").
 			WithHint("Connect to the backend itself for the replication protocol.")
 	case !ok:
-		return pgerr.Fatal(pgerr.InvalidParameterValue, "invalid value for parameter %q: %q", "replication", *p.replication).
+		return pgerr.Fatal(pgerr.InvalidParameterValue, `invalid value for parameter "replication": "%s"`, *p.replication).
 			WithHint("Valid values are: \"false\", 0, \"true\", 1, \"database\".")
 	}
 	return nil
