@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"regexp"
@@ -68,3 +69,16 @@ begin
   end loop;
   perform set_config('client_min_messages', quiet, true);
 end $do$`, "\n", " ")
+
+// loadRows fills a table with what a query gives that reads no table. It stands for INSERT … SELECT where
+// only the rows matter.
+func loadRows(ctx context.Context, c *pgconn.PgConn, table, query string) error {
+	var rows bytes.Buffer
+	if _, err := c.CopyTo(ctx, &rows, "copy ("+query+") to stdout"); err != nil {
+		return fmt.Errorf("make rows for %s: %w", table, err)
+	}
+	if _, err := c.CopyFrom(ctx, &rows, "copy "+table+" from stdin"); err != nil {
+		return fmt.Errorf("load %s: %w", table, err)
+	}
+	return nil
+}

@@ -74,6 +74,11 @@ func (p *player) play(st step) error {
 	switch st.verb {
 	case "setup":
 		return p.runSetup(st.rest)
+	case "load":
+		table, query, _ := strings.Cut(st.rest, " ")
+		ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+		defer cancel()
+		return loadRows(ctx, p.setup, table, query)
 	case "conn":
 		return p.switchTo(st.rest)
 	case "query":

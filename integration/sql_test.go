@@ -72,6 +72,9 @@ func newSQLRun(t *testing.T) *sqlRun {
 func (r *sqlRun) judge(st *statement, turn int) verdict {
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
+	if st.load {
+		return r.load(ctx, st)
+	}
 	final := modes[turn%len(modes)]
 	if st.bound {
 		final = modes[1+turn%2]
@@ -123,6 +126,22 @@ func (r *sqlRun) judge(st *statement, turn int) verdict {
 		}
 		return verdictIdentical
 	}
+}
+
+func (r *sqlRun) load(ctx context.Context, st *statement) verdict {
+	target, query, ok := strings.Cut(strings.TrimPrefix(st.sql, "insert into "), " select ")
+	if !ok {
+		r.t.Fatalf("line %d: want insert into … select …", st.line)
+	}
+	for _, a := range r.actors {
+		if err := loadRows(ctx, a.conn, target, "select "+query); err != nil {
+			r.t.Errorf("line %d: %s: %v", st.line, a.side.name, err)
+			r.wrong++
+			return verdictWrong
+		}
+	}
+	r.identical++
+	return verdictIdentical
 }
 
 func (r *sqlRun) inBlock() bool { return r.actors[0].conn.TxStatus() != 'I' }

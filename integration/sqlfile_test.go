@@ -14,6 +14,7 @@ type statement struct {
 	copyData string // what follows COPY … FROM STDIN
 	params   []*string
 	bound    bool // params is meant, even if empty
+	load     bool // fill a table: see loadRows
 	refused  bool // listed as refused
 	compare  comparison
 }
@@ -105,6 +106,8 @@ func openDollar(line, open string) string {
 func (s *statement) directive(text string) error {
 	word, rest, _ := strings.Cut(text, " ")
 	switch word {
+	case "load":
+		s.load = true
 	case "refused":
 		s.refused = true
 	case "shape":

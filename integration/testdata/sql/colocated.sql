@@ -4,8 +4,11 @@ set pleiad.shard_count = 8;
 create table room (id text primary key, name text) partition by hash (id);
 create table meeting (room text, id int, title text, primary key (room, id), foreign key (room) references room (id) on delete cascade) partition by hash (room);
 create table guest (room text, meeting int, who text, primary key (room, meeting, who), foreign key (room, meeting) references meeting) partition by hash (room);
+--! load
 insert into room select 'r' || i, 'Room ' || i from generate_series(1, 12) i;
+--! load
 insert into meeting select 'r' || (i % 12 + 1), i, 'm' || i from generate_series(1, 40) i;
+--! load
 insert into guest select 'r' || (i % 12 + 1), i, 'g' || j from generate_series(1, 20) i, generate_series(1, 2) j;
 select r.name, m.title from room r join meeting m on m.room = r.id where r.id = 'r3' order by m.id;
 select r.name, m.title from room r join meeting m on m.room = r.id order by m.id;

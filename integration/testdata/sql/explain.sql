@@ -1,5 +1,6 @@
 -- EXPLAIN answers wherever the statement would; the plans are the servers' own and not compared.
 create table t (k int primary key, v text, n int) partition by hash (k);
+--! load
 insert into t select i, 'v' || i, i from generate_series(1, 50) i;
 --! ok
 explain select * from t where k = 1;

@@ -1,5 +1,6 @@
 -- Documents.
 create table d (id text primary key, doc jsonb not null) partition by hash (id);
+--! load
 insert into d select 'd' || i, jsonb_build_object('n', i, 'name', 'doc ' || i, 'tags', jsonb_build_array('t' || i % 3, 't' || i % 5), 'nested', jsonb_build_object('even', i % 2 = 0, 'score', i * 37 % 101 / 10.0)) from generate_series(1, 50) i;
 create index on d using gin (doc jsonb_path_ops);
 select doc from d where id = 'd7';

@@ -3,9 +3,13 @@ create table i4 (k int, v text) partition by hash (k pleiad.murmur3_ops);
 create table i8 (k bigint, v text) partition by hash (k pleiad.murmur3_ops);
 create table tx (k text, v text) partition by hash (k pleiad.murmur3_ops);
 create table uu (k uuid, v text) partition by hash (k pleiad.murmur3_ops);
+--! load
 insert into i4 select i, 'v' || i from generate_series(-20, 20) i;
+--! load
 insert into i8 select i * 10000000000, 'v' || i from generate_series(-20, 20) i;
+--! load
 insert into tx select repeat('k', i), 'v' || i from generate_series(0, 20) i;
+--! load
 insert into uu select md5(i::text)::uuid, 'v' || i from generate_series(1, 20) i;
 insert into i4 values (100, 'a'), (101, 'b'), (102, 'c'), (103, 'd') returning *;
 insert into tx values ('ä', 'a'), ('日本', 'b'), ('', 'c');

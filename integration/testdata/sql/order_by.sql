@@ -1,5 +1,6 @@
 -- ORDER BY over several servers: NULLS, directions, expressions, hidden columns, LIMIT and OFFSET.
 create table t (k int primary key, i int, b bigint, f float8, n numeric(12,3), d date, ts timestamptz, bo bool, u uuid, j jsonb, x text collate "C", by bytea, iv interval) partition by hash (k);
+--! load
 insert into t select i, nullif(i % 9, 4), -i * 1000000000::bigint, case i % 6 when 0 then 'NaN' when 1 then 'Infinity' when 2 then '-Infinity' when 3 then null else i / 3.0 end, (i % 11) - 5.125, '2024-01-01'::date + i % 13, '2024-01-01 00:00+00'::timestamptz + i % 17 * interval '1 hour', nullif(i % 3, 2) = 1, md5(i::text)::uuid, case i % 4 when 0 then 'null'::jsonb when 1 then to_jsonb(i) when 2 then to_jsonb('s' || i) else jsonb_build_object('n', i) end, chr(65 + i % 7) || chr(97 + i % 5), decode(md5(i::text), 'hex'), i % 5 * interval '1 day' + i % 3 * interval '12 hours' from generate_series(1, 60) i;
 select k from t order by k;
 select k from t order by k desc;

@@ -1,5 +1,6 @@
 -- Text in several collations: the order is the database's, whatever merges it.
 create table t (k int primary key, dflt text, c text collate "C", posix text collate "POSIX", utf text collate "C.utf8", vc varchar(20), ch char(12), nm name) partition by hash (k);
+--! load
 insert into t select n, w, w, w, w, w, w, w from (select row_number() over () as n, w from unnest(array['apple','Apple','APPLE','banana','Banana','äpfel','Äpfel','zebra','Zebra','éclair','eclair','Eclair','_under','-dash',' space','1one','10ten','2two','ångström','öl','ol','straße','strasse','ß','ss','日本','中国','','ab','a b','a-b','aB','Ab','ÿ','🎉','~','^','o''brien','O''Neil','co-op','coop','naïve','naive','résumé','resume']) w) s;
 insert into t values (100, null, null, null, null, null, null, null);
 select k, dflt from t order by dflt, k;

@@ -3,7 +3,9 @@
 create table t (k int primary key, v text, n int) partition by hash (k);
 create table o (id bigint primary key, k int, v text) partition by hash (id);
 create table l (k int primary key, v text);
+--! load
 insert into t select i, 'v' || i % 10, i % 7 from generate_series(1, 40) i;
+--! load
 insert into o select i, i % 20, 'o' || i from generate_series(1, 40) i;
 insert into l values (1, 'one'), (2, 'two');
 --! refused

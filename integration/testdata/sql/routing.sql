@@ -2,8 +2,11 @@
 create table t (k int primary key, v text, n int) partition by hash (k);
 create table c (a int, b text, n int, primary key (a, b)) partition by hash (a, b);
 create table local (k int primary key, v text);
+--! load
 insert into t select i, 'v' || i, i % 7 from generate_series(1, 60) i;
+--! load
 insert into c select i, chr(96 + j), i * j from generate_series(1, 12) i, generate_series(1, 3) j;
+--! load
 insert into local select i, 'l' || i from generate_series(1, 10) i;
 -- one key
 select * from t where k = 5;

@@ -2,8 +2,11 @@
 create table t (k int primary key, v text, n int) partition by hash (k);
 create table s (k int primary key, w text) partition by hash (k);
 create table l (k int primary key, v text);
+--! load
 insert into t select i, 'v' || i, i % 5 from generate_series(1, 40) i;
+--! load
 insert into s select i, 'w' || i from generate_series(1, 40, 2) i;
+--! load
 insert into l select i, 'l' || i from generate_series(1, 10) i;
 update t set v = 'x' where k = 1;
 update t set v = 'x' where k = 1 returning *;

@@ -1,5 +1,6 @@
 -- INSERT … ON CONFLICT.
 create table t (k int primary key, v text, n int default 0) partition by hash (k);
+--! load
 insert into t select i, 'v' || i, i from generate_series(1, 10) i;
 insert into t values (1, 'new') on conflict do nothing;
 insert into t values (1, 'new') on conflict (k) do nothing returning *;
