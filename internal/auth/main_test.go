@@ -95,7 +95,7 @@ func startPostgres() (_ *postgres, err error) {
 			p.stop()
 		}
 	}()
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
 	if os.Geteuid() == 0 {
 		u, err := user.Lookup("postgres")
 		if err != nil {

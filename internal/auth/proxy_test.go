@@ -19,11 +19,11 @@ import (
 // tiny is a server made of startup, auth and nothing else: it answers every query with the role's name.
 type tiny struct {
 	port   int
-	logins chan login1
+	logins chan verdict
 }
 
-// login1 is what one client's authentication gave.
-type login1 struct {
+// verdict is what one client's authentication gave.
+type verdict struct {
 	id  *Identity
 	err error
 }
@@ -44,7 +44,7 @@ func newTiny(t *testing.T, opts Options, withTLS bool) *tiny {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &tiny{port: l.Addr().(*net.TCPAddr).Port, logins: make(chan login1, 100)}
+	p := &tiny{port: l.Addr().(*net.TCPAddr).Port, logins: make(chan verdict, 100)}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	done := make(chan struct{})
 	t.Cleanup(func() { cancel(); l.Close(); <-done })
@@ -68,7 +68,7 @@ func (p *tiny) serve(ctx context.Context, conn net.Conn, srv *Server, opts start
 		return
 	}
 	id, err := srv.Authenticate(ctx, res)
-	p.logins <- login1{id, err}
+	p.logins <- verdict{id, err}
 	if err == nil {
 		answerQueries(res.Conn, id.Role.Name)
 	}

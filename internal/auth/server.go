@@ -6,8 +6,10 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -298,13 +300,27 @@ func (c *conversation) ask(request pgproto3.BackendMessage, authType uint32, wha
 	switch {
 	case errors.As(err, &other):
 		return nil, violation("expected %s response, got message type %d", what, other.got)
-	case errors.Is(c.frames.err, io.EOF), errors.Is(c.frames.err, net.ErrClosed):
+	case errors.Is(c.frames.err, io.EOF), errors.Is(c.frames.err, io.ErrUnexpectedEOF), errors.Is(c.frames.err, net.ErrClosed):
 		return nil, ErrClientLeft
 	case c.frames.err != nil:
 		return nil, fmt.Errorf("read %s response: %w", what, c.frames.err)
 	case errors.As(err, &tooLong):
 		return nil, violation("invalid message length")
 	default:
-		return nil, violation("invalid %s packet", what)
+		return nil, c.badPacket(authType)
+	}
+}
+
+// badPacket says what is wrong with a message that pgproto3 cannot decode.
+func (c *conversation) badPacket(authType uint32) *Failure {
+	switch {
+	case int32(binary.BigEndian.Uint32(c.frames.head[1:])) < 4:
+		return violation("invalid message length")
+	case authType != pgproto3.AuthTypeSASL:
+		return violation("invalid password packet size")
+	case bytes.IndexByte(c.frames.body, 0) < 0:
+		return violation("invalid string in message")
+	default:
+		return violation("insufficient data left in message")
 	}
 }

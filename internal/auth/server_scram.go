@@ -2,10 +2,12 @@ package auth
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,7 +57,7 @@ func (c *conversation) scram(role Role, known bool) (*Identity, error) {
 	}
 	serverFinal, err := conv.Step(final)
 	if err != nil {
-		return nil, c.finalFailure(serverFinal, plus, doomed)
+		return nil, c.finalFailure(serverFinal, final, plus, doomed)
 	}
 	if doomed != "" || !conv.Valid() {
 		return nil, c.wrongPassword(doomed)
@@ -121,7 +123,9 @@ func (c *conversation) clientFirst(offer []string) (first string, plus bool, err
 	case length == -1 && len(m.Data) == 0:
 		first, err = c.saslResponse("")
 		return first, plus, err
-	case int(length) != len(m.Data):
+	case length < 0, int(length) > len(m.Data):
+		return "", false, violation("insufficient data left in message")
+	case int(length) < len(m.Data):
 		return "", false, violation("invalid message format")
 	}
 	return string(m.Data), plus, nil
@@ -195,7 +199,7 @@ func malformed(detail string, args ...any) *Failure {
 }
 
 // finalFailure maps the library's verdict on the last message, which is RFC 5802's server-error-value.
-func (c *conversation) finalFailure(verdict string, plus bool, doomed string) error {
+func (c *conversation) finalFailure(verdict, final string, plus bool, doomed string) error {
 	switch verdict {
 	case scram.ErrInvalidProof:
 		if doomed != "" {
@@ -209,23 +213,35 @@ func (c *conversation) finalFailure(verdict string, plus bool, doomed string) er
 		}
 		return violation("unexpected SCRAM channel-binding attribute in client-final-message")
 	case scram.ErrOtherError:
-		return violation("invalid SCRAM response").withDetail("Nonce or proof do not fit the exchange.")
+		if proof, _, err := splitProof(final); err != nil || len(proof) != sha256.Size {
+			return malformed("Malformed proof in client-final-message.")
+		}
+		return violation("invalid SCRAM response").withDetail("Nonce does not match.")
 	default:
 		return malformed("The final message cannot be parsed.")
 	}
 }
 
-// recoverKeys takes the client key out of a proof that was found right.
-func recoverKeys(v Verifier, clientFirstBare, serverFirst, clientFinal string) (*Keys, error) {
+// splitProof parts the last message of the client.
+func splitProof(clientFinal string) (proof []byte, withoutProof string, err error) {
 	at := strings.LastIndex(clientFinal, ",p=")
 	if at < 0 {
-		return nil, fmt.Errorf("recover client key: there is no proof")
+		return nil, "", errors.New("read client-final-message: there is no proof")
 	}
-	proof, err := base64.StdEncoding.DecodeString(clientFinal[at+len(",p="):])
+	proof, err = base64.StdEncoding.DecodeString(clientFinal[at+len(",p="):])
 	if err != nil {
-		return nil, fmt.Errorf("recover client key: %w", err)
+		return nil, "", fmt.Errorf("read client-final-message: %w", err)
 	}
-	key, err := v.clientKey(proof, clientFirstBare+","+serverFirst+","+clientFinal[:at])
+	return proof, clientFinal[:at], nil
+}
+
+// recoverKeys takes the client key out of a proof that was found right.
+func recoverKeys(v Verifier, clientFirstBare, serverFirst, clientFinal string) (*Keys, error) {
+	proof, withoutProof, err := splitProof(clientFinal)
+	if err != nil {
+		return nil, err
+	}
+	key, err := v.clientKey(proof, clientFirstBare+","+serverFirst+","+withoutProof)
 	if err != nil {
 		return nil, err
 	}

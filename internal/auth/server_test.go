@@ -181,7 +181,7 @@ func TestLookupDoesNotTruncateNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if err := conn.Exec(t.Context(), "CREATE ROLE "+name+" LOGIN").Close(); err != nil {
+	if err := conn.Exec(t.Context(), "DROP ROLE IF EXISTS "+name+"; CREATE ROLE "+name+" LOGIN").Close(); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := pg.lookup(t.Context(), name); err != nil || r.Name != name {

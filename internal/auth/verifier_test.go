@@ -38,7 +38,7 @@ func TestScramVerifierIsPostgreSQLs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run("CREATE ROLE u_saslprep")
+	run("DROP ROLE IF EXISTS u_saslprep; CREATE ROLE u_saslprep")
 	rng := rand.New(rand.NewPCG(1, 2))
 	passwords := []string{"geheim", "\u00ad", "\u200b", "x\u0007", "ä\u0007", "אa", "א", "א1", "1א", "אא1א", "ö\u0221"}
 	for _, r := range awkward {
@@ -60,7 +60,7 @@ func TestScramVerifierIsPostgreSQLs(t *testing.T) {
 	for _, password := range passwords {
 		quoted := "E'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password) + "'"
 		run("ALTER ROLE u_saslprep PASSWORD " + quoted)
-		role, err := pg.storedPassword(t, conn, "u_saslprep")
+		role, err := storedPassword(t, conn, "u_saslprep")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func newlyDecomposed(r rune) bool {
 		r >= 0x11383 && r <= 0x11391 || r >= 0x113c5 && r <= 0x113c8 || r >= 0x16121 && r <= 0x16128 || r >= 0x16d63 && r <= 0x16d6a
 }
 
-func (p *postgres) storedPassword(t *testing.T, conn *pgconn.PgConn, role string) (string, error) {
+func storedPassword(t *testing.T, conn *pgconn.PgConn, role string) (string, error) {
 	t.Helper()
 	r := conn.ExecParams(t.Context(), LookupSQL, [][]byte{[]byte(role)}, nil, nil, nil).Read()
 	if r.Err != nil {
@@ -99,7 +99,7 @@ func TestNewScramVerifierIsTakenByPostgreSQL(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if err := conn.Exec(t.Context(), "CREATE ROLE u_neu LOGIN PASSWORD '"+verifier+"'").Close(); err != nil {
+	if err := conn.Exec(t.Context(), "DROP ROLE IF EXISTS u_neu; CREATE ROLE u_neu LOGIN PASSWORD '"+verifier+"'").Close(); err != nil {
 		t.Fatal(err)
 	}
 	mustLogin(t, SSLRequire, "u_neu", Credentials{Password: "neu"})

@@ -13,6 +13,9 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"os"
+	"runtime"
+	"runtime/pprof"
 	"testing"
 	"time"
 
@@ -23,6 +26,19 @@ import (
 
 // patience is how long a test waits for what has to happen at once.
 const patience = 10 * time.Second
+
+// TestMain fails when a goroutine outlives the tests.
+func TestMain(m *testing.M) {
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	for deadline := time.Now().Add(patience); code == 0 && runtime.NumGoroutine() > before; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
 
 // outcome is what Accept returned.
 type outcome struct {
