@@ -224,12 +224,19 @@ type Password struct {
 }
 
 // DDL is a plan for a schema change: the steps run in order, each on its backends in parallel. InTxn ones run
-// in one distributed transaction; the others (CREATE DATABASE, CREATE INDEX CONCURRENTLY, VACUUM …) outside of any.
+// in one distributed transaction; the others (CREATE DATABASE, CREATE INDEX CONCURRENTLY, VACUUM …) outside of any,
+// and inside a transaction block they are 25001. When one of those fails, the Undo of each earlier step runs, last
+// step first, on the backends where that step had succeeded.
 type DDL struct {
 	Steps []Step
 	InTxn bool
 	// ChangesSchema is true if the snapshot must be read anew afterwards (false for VACUUM, ANALYZE …).
 	ChangesSchema bool
+	// NeedsBlock is true for LOCK TABLE: outside a transaction block PostgreSQL's own error (25P01) is due.
+	NeedsBlock bool
+	// Database, if not "", is one that nobody may be connected to: pooled idle connections to it must be closed
+	// first, on every backend (DROP DATABASE, RENAME, CREATE DATABASE's template).
+	Database string
 }
 
 // TxnOp is a transaction-control statement.
@@ -270,6 +277,7 @@ type Set struct {
 	Statement  string
 	Isolation  string // SET TRANSACTION's modes
 	ReadOnly   int8
+	Deferred   int8 // [NOT] DEFERRABLE, as ReadOnly
 	SetSession bool // SESSION CHARACTERISTICS
 }
 
@@ -288,8 +296,9 @@ type Cursor struct {
 	All  bool // CLOSE ALL
 	Op   CursorOp
 	Hold bool
-	// Inner is DECLARE's query, as a template over the same text.
-	Inner *Template
+	// Inner is DECLARE's query, as a template over the same text, which starts at byte InnerFrom.
+	Inner     *Template
+	InnerFrom int
 }
 
 // CursorOp tells the cursor statements apart.
@@ -337,6 +346,10 @@ type Template struct {
 	Scatter   *Scatter
 	NoScatter *pgerr.Error
 
+	// KeyTo is the key an UPDATE of one row's key gives it, which must be on the backend of the old one: Backends
+	// sees to it.
+	KeyTo *Pruner
+
 	Insert  *Insert
 	Copy    *Copy
 	DDL     *DDL
@@ -346,6 +359,20 @@ type Template struct {
 	Cursor  *Cursor
 	Explain *Explain
 	Name    string // SHOW's parameter; LISTEN's channel; DISCARD's word
+
+	// NeedsHome is true for a statement over sharded tables that also needs what only home has (local tables,
+	// sequences): it runs if its shards are all on home, else NoScatter is the answer. Backends sees to it.
+	NeedsHome bool
+	// NeedsSequenceState is true when currval or lastval is called: the answer is right only on the home
+	// connection where this session called nextval, so outside of a transaction or a pinned session the statement
+	// is answered with CurrvalRefusal.
+	NeedsSequenceState bool
+	// Unknown is true when a relation of the statement is not in the snapshot: a session should read the catalog
+	// anew and plan again, once, before it believes the plan.
+	Unknown bool
+	// ClockWords is true when a literal or parameter like 'now' would be read on several backends. Backends
+	// refuses such values.
+	ClockWords bool
 
 	// Spans are the literals' byte ranges in the text the template was made from. Two texts with one key differ
 	// in nothing but their literals, so every other byte offset of the template shifts by the difference in

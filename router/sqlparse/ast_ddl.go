@@ -21,52 +21,52 @@ type (
 
 // Kinds of object.
 const (
-	ObjectAccessMethod     = pg_query.ObjectType_OBJECT_ACCESS_METHOD
-	ObjectAggregate        = pg_query.ObjectType_OBJECT_AGGREGATE
-	ObjectAttribute        = pg_query.ObjectType_OBJECT_ATTRIBUTE
-	ObjectCast             = pg_query.ObjectType_OBJECT_CAST
-	ObjectCollation        = pg_query.ObjectType_OBJECT_COLLATION
-	ObjectColumn           = pg_query.ObjectType_OBJECT_COLUMN
-	ObjectConversion       = pg_query.ObjectType_OBJECT_CONVERSION
-	ObjectDatabase         = pg_query.ObjectType_OBJECT_DATABASE
-	ObjectDomain           = pg_query.ObjectType_OBJECT_DOMAIN
-	ObjectDomConstraint    = pg_query.ObjectType_OBJECT_DOMCONSTRAINT
-	ObjectEventTrigger     = pg_query.ObjectType_OBJECT_EVENT_TRIGGER
-	ObjectExtension        = pg_query.ObjectType_OBJECT_EXTENSION
-	ObjectFDW              = pg_query.ObjectType_OBJECT_FDW
-	ObjectForeignServer    = pg_query.ObjectType_OBJECT_FOREIGN_SERVER
-	ObjectForeignTable     = pg_query.ObjectType_OBJECT_FOREIGN_TABLE
-	ObjectFunction         = pg_query.ObjectType_OBJECT_FUNCTION
-	ObjectIndex            = pg_query.ObjectType_OBJECT_INDEX
-	ObjectLanguage         = pg_query.ObjectType_OBJECT_LANGUAGE
-	ObjectLargeObject      = pg_query.ObjectType_OBJECT_LARGEOBJECT
-	ObjectMatview          = pg_query.ObjectType_OBJECT_MATVIEW
-	ObjectOpclass          = pg_query.ObjectType_OBJECT_OPCLASS
-	ObjectOperator         = pg_query.ObjectType_OBJECT_OPERATOR
-	ObjectOpfamily         = pg_query.ObjectType_OBJECT_OPFAMILY
-	ObjectParameterACL     = pg_query.ObjectType_OBJECT_PARAMETER_ACL
-	ObjectPolicy           = pg_query.ObjectType_OBJECT_POLICY
-	ObjectProcedure        = pg_query.ObjectType_OBJECT_PROCEDURE
-	ObjectPublication      = pg_query.ObjectType_OBJECT_PUBLICATION
-	ObjectRole             = pg_query.ObjectType_OBJECT_ROLE
-	ObjectRoutine          = pg_query.ObjectType_OBJECT_ROUTINE
-	ObjectRule             = pg_query.ObjectType_OBJECT_RULE
-	ObjectSchema           = pg_query.ObjectType_OBJECT_SCHEMA
-	ObjectSequence         = pg_query.ObjectType_OBJECT_SEQUENCE
-	ObjectStatistics       = pg_query.ObjectType_OBJECT_STATISTIC_EXT
-	ObjectSubscription     = pg_query.ObjectType_OBJECT_SUBSCRIPTION
-	ObjectTabConstraint    = pg_query.ObjectType_OBJECT_TABCONSTRAINT
-	ObjectTable            = pg_query.ObjectType_OBJECT_TABLE
-	ObjectTablespace       = pg_query.ObjectType_OBJECT_TABLESPACE
-	ObjectTransform        = pg_query.ObjectType_OBJECT_TRANSFORM
-	ObjectTrigger          = pg_query.ObjectType_OBJECT_TRIGGER
-	ObjectTSConfiguration  = pg_query.ObjectType_OBJECT_TSCONFIGURATION
-	ObjectTSDictionary     = pg_query.ObjectType_OBJECT_TSDICTIONARY
-	ObjectTSParser         = pg_query.ObjectType_OBJECT_TSPARSER
-	ObjectTSTemplate       = pg_query.ObjectType_OBJECT_TSTEMPLATE
-	ObjectType_            = pg_query.ObjectType_OBJECT_TYPE
-	ObjectUserMapping      = pg_query.ObjectType_OBJECT_USER_MAPPING
-	ObjectView             = pg_query.ObjectType_OBJECT_VIEW
+	ObjectAccessMethod    = pg_query.ObjectType_OBJECT_ACCESS_METHOD
+	ObjectAggregate       = pg_query.ObjectType_OBJECT_AGGREGATE
+	ObjectAttribute       = pg_query.ObjectType_OBJECT_ATTRIBUTE
+	ObjectCast            = pg_query.ObjectType_OBJECT_CAST
+	ObjectCollation       = pg_query.ObjectType_OBJECT_COLLATION
+	ObjectColumn          = pg_query.ObjectType_OBJECT_COLUMN
+	ObjectConversion      = pg_query.ObjectType_OBJECT_CONVERSION
+	ObjectDatabase        = pg_query.ObjectType_OBJECT_DATABASE
+	ObjectDomain          = pg_query.ObjectType_OBJECT_DOMAIN
+	ObjectDomConstraint   = pg_query.ObjectType_OBJECT_DOMCONSTRAINT
+	ObjectEventTrigger    = pg_query.ObjectType_OBJECT_EVENT_TRIGGER
+	ObjectExtension       = pg_query.ObjectType_OBJECT_EXTENSION
+	ObjectFDW             = pg_query.ObjectType_OBJECT_FDW
+	ObjectForeignServer   = pg_query.ObjectType_OBJECT_FOREIGN_SERVER
+	ObjectForeignTable    = pg_query.ObjectType_OBJECT_FOREIGN_TABLE
+	ObjectFunction        = pg_query.ObjectType_OBJECT_FUNCTION
+	ObjectIndex           = pg_query.ObjectType_OBJECT_INDEX
+	ObjectLanguage        = pg_query.ObjectType_OBJECT_LANGUAGE
+	ObjectLargeObject     = pg_query.ObjectType_OBJECT_LARGEOBJECT
+	ObjectMatview         = pg_query.ObjectType_OBJECT_MATVIEW
+	ObjectOpclass         = pg_query.ObjectType_OBJECT_OPCLASS
+	ObjectOperator        = pg_query.ObjectType_OBJECT_OPERATOR
+	ObjectOpfamily        = pg_query.ObjectType_OBJECT_OPFAMILY
+	ObjectParameterACL    = pg_query.ObjectType_OBJECT_PARAMETER_ACL
+	ObjectPolicy          = pg_query.ObjectType_OBJECT_POLICY
+	ObjectProcedure       = pg_query.ObjectType_OBJECT_PROCEDURE
+	ObjectPublication     = pg_query.ObjectType_OBJECT_PUBLICATION
+	ObjectRole            = pg_query.ObjectType_OBJECT_ROLE
+	ObjectRoutine         = pg_query.ObjectType_OBJECT_ROUTINE
+	ObjectRule            = pg_query.ObjectType_OBJECT_RULE
+	ObjectSchema          = pg_query.ObjectType_OBJECT_SCHEMA
+	ObjectSequence        = pg_query.ObjectType_OBJECT_SEQUENCE
+	ObjectStatistics      = pg_query.ObjectType_OBJECT_STATISTIC_EXT
+	ObjectSubscription    = pg_query.ObjectType_OBJECT_SUBSCRIPTION
+	ObjectTabConstraint   = pg_query.ObjectType_OBJECT_TABCONSTRAINT
+	ObjectTable           = pg_query.ObjectType_OBJECT_TABLE
+	ObjectTablespace      = pg_query.ObjectType_OBJECT_TABLESPACE
+	ObjectTransform       = pg_query.ObjectType_OBJECT_TRANSFORM
+	ObjectTrigger         = pg_query.ObjectType_OBJECT_TRIGGER
+	ObjectTSConfiguration = pg_query.ObjectType_OBJECT_TSCONFIGURATION
+	ObjectTSDictionary    = pg_query.ObjectType_OBJECT_TSDICTIONARY
+	ObjectTSParser        = pg_query.ObjectType_OBJECT_TSPARSER
+	ObjectTSTemplate      = pg_query.ObjectType_OBJECT_TSTEMPLATE
+	ObjectType_           = pg_query.ObjectType_OBJECT_TYPE
+	ObjectUserMapping     = pg_query.ObjectType_OBJECT_USER_MAPPING
+	ObjectView            = pg_query.ObjectType_OBJECT_VIEW
 )
 
 // Kinds of constraint.
@@ -143,4 +143,10 @@ func StringNode(s string) Node {
 // RangeVarNode wraps a relation's name as a node.
 func RangeVarNode(r *RangeVar) Node {
 	return &pg_query.Node{Node: &pg_query.Node_RangeVar{RangeVar: r}}
+}
+
+// CastNode is NULL cast to a type: a way to write the type's name as SQL.
+func CastNode(t *TypeName) Node {
+	null := &pg_query.Node{Node: &pg_query.Node_AConst{AConst: &AConst{Isnull: true}}}
+	return &pg_query.Node{Node: &pg_query.Node_TypeCast{TypeCast: &pg_query.TypeCast{Arg: null, TypeName: t}}}
 }

@@ -57,7 +57,7 @@ BEGIN
   WHILE octet_length(left(full_name, cut)) > 52 LOOP
     cut := cut - 1;
   END LOOP;
-  RETURN left(full_name, cut) || '_' || left(md5(quote_ident(nsp) || '.' || quote_ident(rel)), 10);
+  RETURN left(full_name, cut) || '_' || left(md5(format('"%s"."%s"', replace(nsp, '"', '""'), replace(rel, '"', '""'))), 10);
 END $$;
 
 -- Gives the shard schema n, made if missing. It holds partitions only and is nobody's to create in; a
@@ -287,3 +287,33 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   JOIN pg_namespace n ON n.oid = p.relnamespace
   LEFT JOIN pg_stat_user_tables s ON s.relid = l.relid
 $$;
+
+-- The indexes that CREATE INDEX CONCURRENTLY made on this backend's partitions become parts of the parent's.
+CREATE OR REPLACE FUNCTION pleiad.attach_indexes(parent regclass, part name) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  i record;
+BEGIN
+  PERFORM pleiad.check_owner(parent);
+  FOR i IN SELECT c.oid::regclass AS name
+           FROM pg_index p JOIN pleiad.local_shard s ON s.parent = p.indrelid
+           JOIN pg_index x ON x.indrelid = s.relid JOIN pg_class c ON c.oid = x.indexrelid
+           WHERE p.indexrelid = parent AND c.relname = part AND NOT c.relispartition LOOP
+    EXECUTE format('ALTER INDEX %s ATTACH PARTITION %s', parent, i.name);
+  END LOOP;
+END $$;
+
+-- Removes what a CREATE INDEX CONCURRENTLY that failed left on this backend's partitions. Only the partitions'
+-- owner may.
+CREATE OR REPLACE FUNCTION pleiad.drop_stray_indexes(part name) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  i record;
+BEGIN
+  FOR i IN SELECT c.oid, c.oid::regclass AS name
+           FROM pg_class c JOIN pg_index x ON x.indexrelid = c.oid JOIN pleiad.local_shard s ON s.relid = x.indrelid
+           WHERE c.relname = part AND c.relkind = 'i' AND NOT c.relispartition LOOP
+    PERFORM pleiad.check_owner(i.oid);
+    EXECUTE format('DROP INDEX %s', i.name);
+  END LOOP;
+END $$;

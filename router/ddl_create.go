@@ -1,0 +1,235 @@
+package router
+
+import (
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// newTable is a CREATE TABLE while it is planned.
+type newTable struct {
+	*ddl
+	s       *sqlparse.CreateStmt
+	shape   tableShape
+	splices []Splice
+	// option is "reference", "local" or "": what WITH (pleiad.…) asks for.
+	option string
+}
+
+// createTable plans CREATE TABLE. What a table without PARTITION BY and pleiad's options is depends on
+// Env.DefaultDistribution; under primary_key a table without primary key, or with a column in it that no key can
+// have, is local, and so is one made by LIKE … without its indexes, INHERITS, OF or PARTITION OF.
+func (d *ddl) createTable() *Template {
+	d.tag = "CREATE TABLE"
+	s := d.stmt.GetCreateStmt()
+	c := &newTable{ddl: d, s: s}
+	c.shape.schema, c.shape.name = d.creationSchema(s.Relation.Schemaname), s.Relation.Relname
+	if s.Relation.Relpersistence == "t" || s.Relation.Schemaname == "pg_temp" {
+		return d.plainHome(EffectPins)
+	}
+	if shardSchema(s.Relation.Schemaname) {
+		return d.refuse(refShardSchema)
+	}
+	if err := c.options(); err != nil {
+		return d.refuse(err)
+	}
+	d.text = splice(d.text, c.splices)
+	if len(c.splices) > 0 { // locations are those of the text that runs from here on
+		if !d.reparse() {
+			return d.refuse(refCompose)
+		}
+		c.s, c.splices = d.stmt.GetCreateStmt(), nil
+	}
+	if s.IfNotExists && d.exists(c.shape.schema, c.shape.name) || c.shape.schema == "" {
+		return d.plainHome(EffectNone) // PostgreSQL's notice or error
+	}
+	if s.Tablespacename != "" && d.hashed(c.s) {
+		return d.refuse(refTablespace)
+	}
+	switch kind, err := c.decide(); {
+	case err != nil:
+		return d.refuse(err)
+	case kind == TableSharded:
+		return c.sharded()
+	case kind == TableReference:
+		return c.reference()
+	}
+	return c.local()
+}
+
+// reparse reads the statement anew after its text changed.
+func (d *ddl) reparse() bool {
+	stmts, err := sqlparse.Parse(d.text)
+	if err != nil || len(stmts) != 1 {
+		return false
+	}
+	d.stmt = stmts[0].Node
+	return true
+}
+
+func (d *ddl) exists(schema, name string) bool {
+	if d.env.Schema.Relations[schema][name] != nil {
+		return true
+	}
+	_, index := d.env.Schema.Indexes[schema][name]
+	return index
+}
+
+func (d *ddl) hashed(s *sqlparse.CreateStmt) bool {
+	return s.Partspec != nil && s.Partspec.Strategy == sqlparse.PartitionHash
+}
+
+// decide tells what the table will be.
+func (c *newTable) decide() (TableKind, *pgerr.Error) {
+	plain := c.s.Partspec == nil && c.s.Partbound == nil && len(c.s.InhRelations) == 0 && c.s.OfTypename == nil
+	switch {
+	case c.option == "reference":
+		if !plain {
+			return 0, refOption
+		}
+		return TableReference, nil
+	case c.option == "local":
+		return TableLocal, nil
+	case c.hashed(c.s) && c.s.Partbound == nil:
+		return TableSharded, nil
+	case !plain || c.s.Relation.Relpersistence != "p":
+		return TableLocal, nil
+	case c.env.DefaultDistribution == "reference":
+		return TableReference, nil
+	case c.env.DefaultDistribution == "primary_key":
+		return c.byPrimaryKey(), nil
+	}
+	return TableLocal, nil
+}
+
+// byPrimaryKey adds PARTITION BY HASH (primary key) to the text, if the key can be one.
+func (c *newTable) byPrimaryKey() TableKind {
+	key := c.primaryKey()
+	if len(key) == 0 {
+		return TableLocal
+	}
+	parts := make([]string, len(key))
+	for i, col := range key {
+		if _, ok := c.keyColumn(col, c.env.Family); !ok {
+			return TableLocal
+		}
+		parts[i] = quoteIdent(col)
+	}
+	at := c.elementsEnd()
+	if at < 0 {
+		return TableLocal
+	}
+	c.text = c.text[:at] + " PARTITION BY HASH (" + strings.Join(parts, ", ") + ")" + c.text[at:]
+	if !c.reparse() {
+		return TableLocal
+	}
+	c.s = c.stmt.GetCreateStmt()
+	return TableSharded
+}
+
+// elementsEnd is the offset behind the parenthesis that closes the list of columns and constraints.
+func (c *newTable) elementsEnd() int {
+	for _, t := range sqlparse.Tokens(c.text) {
+		if t.Start > int(c.s.Relation.Location) && t.Punct == ')' && t.Depth == 0 {
+			return t.End
+		}
+	}
+	return -1
+}
+
+// local is a table on home. Its foreign keys may refer to local and reference tables.
+func (c *newTable) local() *Template {
+	c.shape.kind = TableLocal
+	if c.s.Partbound != nil || len(c.s.InhRelations) > 0 {
+		for _, n := range c.s.InhRelations {
+			switch t, _ := c.resolve(n.GetRangeVar()); {
+			case t == nil:
+			case t.Kind == TableSharded && c.s.Partbound != nil:
+				return c.refuse(refOwnPartitions)
+			case t.Kind == TableSharded || t.Kind == TableReference:
+				return c.refuse(refInherit)
+			}
+		}
+	}
+	if err := c.foreignKeys(); err != nil {
+		return c.refuse(err)
+	}
+	return c.home()
+}
+
+func (c *newTable) reference() *Template {
+	c.shape.kind = TableReference
+	if err := c.spread(); err != nil {
+		return c.refuse(err)
+	}
+	return c.change(c.answer(WhereAll),
+		Step{Where: WhereHome, SQL: "SELECT pleiad.register_reference(" + regclass(c.shape.schema, c.shape.name) + ")"})
+}
+
+func (c *newTable) sharded() *Template {
+	c.shape.kind, c.shape.modulus = TableSharded, c.env.ShardCount
+	switch known, err := c.key(); {
+	case err != nil:
+		return c.refuse(err)
+	case !known:
+		return c.plainHome(EffectNone) // PostgreSQL's error: the key column does not exist
+	}
+	c.shape.primKey = c.primaryKey()
+	if err := c.spread(); err != nil {
+		return c.refuse(err)
+	}
+	steps, err := c.shardSteps(&c.shape)
+	if err != nil {
+		return c.refuse(err)
+	}
+	return c.change(append([]Step{c.answer(WhereAll)}, steps...)...)
+}
+
+// spread checks that every backend can run the text.
+func (c *newTable) spread() *pgerr.Error {
+	if c.s.Relation.Relpersistence == "u" {
+		return refUnlogged
+	}
+	if c.s.Tablespacename != "" {
+		return refTablespace
+	}
+	if c.s.OfTypename != nil {
+		return refOfType
+	}
+	if len(c.s.InhRelations) > 0 {
+		return refInherit
+	}
+	for _, n := range c.s.TableElts {
+		if like := n.GetTableLikeClause(); like != nil {
+			if t, temp := c.resolve(like.Relation); temp || t != nil && !t.Everywhere {
+				return refLikeLocal
+			}
+		}
+	}
+	return c.foreignKeys()
+}
+
+// foreignKeys checks the constraints of columns and table.
+func (c *newTable) foreignKeys() *pgerr.Error {
+	if c.shape.primKey == nil {
+		c.shape.primKey = c.primaryKey()
+	}
+	for _, n := range c.s.TableElts {
+		if k := n.GetConstraint(); k != nil {
+			if err := c.foreignKey(&c.shape, k, nameList(k.FkAttrs)); err != nil {
+				return err
+			}
+		}
+		if col := n.GetColumnDef(); col != nil {
+			for _, k := range col.Constraints {
+				if err := c.foreignKey(&c.shape, k.GetConstraint(), []string{col.Colname}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func nameList(list []sqlparse.Node) []string { return sqlparse.Strings(list) }

@@ -1,0 +1,150 @@
+package router
+
+import (
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// drop plans DROP of everything but roles, databases and what belongs to them. Home gets the statement; the others
+// get it for the objects they have.
+func (d *ddl) drop() *Template {
+	s := d.stmt.GetDropStmt()
+	d.tag = "DROP " + objectWords[s.RemoveType]
+	if s.RemoveType == sqlparse.ObjectIndex {
+		return d.dropIndex()
+	}
+	for _, o := range s.Objects {
+		if s.RemoveType == sqlparse.ObjectSchema && shardSchema(o.GetString_().GetSval()) {
+			return d.refuse(refShardSchema)
+		}
+		if schema, _ := listName(o.GetList().GetItems()); shardSchema(schema) {
+			return d.refuse(refShardSchema)
+		}
+	}
+	return d.perObject(s.Objects, func(o sqlparse.Node) (presence, *pgerr.Error) {
+		return d.presence(s.RemoveType, o)
+	}, func(tree sqlparse.Node, objects []sqlparse.Node, sure bool) {
+		tree.GetDropStmt().Objects = objects
+		if !sure {
+			tree.GetDropStmt().MissingOk = true
+		}
+	})
+}
+
+// perObject plans a statement over a list of objects. locate says where each is; with rewrites a copy of the
+// statement for a part of them: sure is false if some may be missing there.
+func (d *ddl) perObject(objects []sqlparse.Node, locate func(sqlparse.Node) (presence, *pgerr.Error),
+	rewrite func(tree sqlparse.Node, objects []sqlparse.Node, sure bool)) *Template {
+	var all, maybe []sqlparse.Node
+	var checks []string
+	temp := 0
+	for _, o := range objects {
+		p, err := locate(o)
+		if err != nil {
+			return d.refuse(err)
+		}
+		switch p.where {
+		case onAll:
+			all = append(all, o)
+		case onMaybe:
+			maybe, checks = append(maybe, o), append(checks, p.check)
+		case onTemp:
+			temp++
+		}
+	}
+	switch {
+	case len(objects) > 0 && temp == len(objects):
+		return d.plainHome(EffectUnclean)
+	case len(all) == len(objects):
+		return d.everywhere()
+	case len(all) == 0 && len(maybe) == 0:
+		return d.home()
+	}
+	steps := []Step{d.answer(WhereHome)}
+	if len(all) > 0 {
+		tree := sqlparse.Clone(d.stmt)
+		rewrite(tree, all, true)
+		step, err := d.others(tree)
+		if err != nil {
+			return d.refuse(err)
+		}
+		steps = append(steps, step)
+	}
+	for i, o := range maybe {
+		tree := sqlparse.Clone(d.stmt)
+		rewrite(tree, []sqlparse.Node{o}, false)
+		step, err := d.others(tree)
+		if err != nil {
+			return d.refuse(err)
+		}
+		step.SQL = runIf(checks[i], step.SQL)
+		steps = append(steps, step)
+	}
+	return d.change(steps...)
+}
+
+// dropIndex plans DROP INDEX. PostgreSQL does not drop the index of a partitioned table CONCURRENTLY; a sharded
+// table's is dropped in a transaction then, under the stronger lock.
+func (d *ddl) dropIndex() *Template {
+	s := d.stmt.GetDropStmt()
+	var sharded, spread []string
+	for _, o := range s.Objects {
+		schema, name := listName(o.GetList().GetItems())
+		if shardSchema(schema) {
+			return d.refuse(refShardSchema)
+		}
+		p, schema := d.indexPresence(schema, name)
+		if p.where == onAll {
+			spread = append(spread, name)
+			if p.table.Kind == TableSharded {
+				sharded = append(sharded, shardIndex(schema, name))
+			}
+		}
+	}
+	if !s.Concurrent {
+		t := d.perObject(s.Objects, d.locateIndex, func(tree sqlparse.Node, objects []sqlparse.Node, _ bool) {
+			tree.GetDropStmt().Objects = objects
+		})
+		for _, part := range sharded {
+			t.DDL.Steps = append(t.DDL.Steps, Step{Where: WhereAll, SQL: dropStrays(part)})
+		}
+		return t
+	}
+	switch {
+	case len(sharded) > 0:
+		d.withoutConcurrently()
+		t := d.everywhere()
+		t.DDL.Steps = append(t.DDL.Steps, Step{Where: WhereAll, SQL: dropStrays(sharded[0])})
+		return t
+	case len(spread) > 0:
+		tree := sqlparse.Clone(d.stmt)
+		tree.GetDropStmt().MissingOk = true
+		others, err := d.others(tree)
+		if err != nil {
+			return d.refuse(err)
+		}
+		return d.outside(d.answer(WhereHome), others)
+	}
+	return d.outside(d.answer(WhereHome))
+}
+
+func (d *ddl) locateIndex(o sqlparse.Node) (presence, *pgerr.Error) {
+	p, _ := d.indexPresence(listName(o.GetList().GetItems()))
+	return p, nil
+}
+
+// withoutConcurrently takes the word out of the text.
+func (d *ddl) withoutConcurrently() {
+	for _, t := range sqlparse.Tokens(d.text) {
+		if t.Word == "concurrently" && t.Depth == 0 {
+			d.text = d.text[:t.Start] + d.text[t.End:]
+			return
+		}
+	}
+}
+
+// outside is a change of indexes that cannot run in a transaction. The epoch moves after it.
+func (d *ddl) outside(steps ...Step) *Template {
+	steps = append(steps, Step{Where: WhereHome, SQL: beginDDL})
+	return d.template(&DDL{Steps: steps, ChangesSchema: true})
+}
