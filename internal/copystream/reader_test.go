@@ -20,6 +20,7 @@ type outcome struct {
 	prologue string
 	epilogue string
 	err      string
+	hint     string
 }
 
 // read cuts data at the given offsets and reads it all.
@@ -34,6 +35,10 @@ func read(t testing.TB, spec Spec, data []byte, cuts []int) outcome {
 			row, ok, err := r.Next()
 			if err != nil {
 				out.err = err.Error()
+				var e *Error
+				if errors.As(err, &e) {
+					out.hint = e.Err.Hint
+				}
 				return false
 			}
 			if !ok {
