@@ -26,6 +26,7 @@ type side struct {
 	pleiad   bool   // places sharded tables by itself; else the harness makes the partitions
 	pid      int    // of pleiad
 	binDir   string
+	socket   string // directory of the server's Unix socket; "" for TCP
 }
 
 func parseURI(uri string) (*side, error) {
@@ -50,6 +51,12 @@ func (s *side) dsn(database string, params ...string) string {
 			continue
 		}
 		q.Set(k, v)
+	}
+	if s.socket != "" {
+		_, port, _ := strings.Cut(s.addr, ":")
+		q.Set("host", s.socket)
+		q.Set("port", port)
+		return fmt.Sprintf("postgres://%s@/%s?%s", user, database, strings.ReplaceAll(q.Encode(), "+", "%20"))
 	}
 	// libpq does not read "+" as a space.
 	return fmt.Sprintf("postgres://%s@%s/%s?%s", user, s.addr, database, strings.ReplaceAll(q.Encode(), "+", "%20"))
