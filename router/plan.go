@@ -143,6 +143,8 @@ type Insert struct {
 	// Missing are columns not in Columns whose default must be evaluated on home first (key defaults,
 	// sequences, and for reference tables every volatile default): they are appended to the list and to each row.
 	Missing []int
+	// DefaultValues is true for DEFAULT VALUES: Rows has one row without cells, whose range is those two words.
+	DefaultValues bool
 	// Everywhere is true for reference tables: all rows go to all backends.
 	Everywhere bool
 	Returning  bool

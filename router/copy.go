@@ -1,0 +1,305 @@
+package router
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// copy plans COPY.
+func (p *planner) copy(s *sqlparse.CopyStmt) {
+	p.t.Command = "COPY"
+	p.t.Writes = s.IsFrom
+	if s.IsProgram || s.Filename != "" {
+		p.refuse(forbidden(refCopyProgram))
+		return
+	}
+	if s.Query != nil {
+		p.copyQuery(s)
+		return
+	}
+	t, known := p.env.resolve(s.Relation)
+	p.t.Unknown = !known
+	switch {
+	case t == nil || t.Kind == TableLocal || t.Kind == TableSystem || t.Kind == TableSequence:
+		p.t.Kind, p.t.Effect = KindHome, EffectUnclean
+		if s.IsFrom {
+			a := p.analysis()
+			a.targetTable(t, opInsert)
+			if a.err != nil {
+				p.refuse(a.err)
+			}
+		}
+		return
+	case t.Kind == TableView && !t.Touches:
+		p.t.Kind, p.t.Effect = KindHome, EffectUnclean
+		return
+	case t.Kind == TableView:
+		// COPY view TO is PostgreSQL's own error; COPY view FROM needs a trigger, which would write to shards.
+		p.refuse(refCopyView)
+		return
+	}
+	p.copyTable(s, t)
+}
+
+// copyTable plans COPY of a sharded or reference table.
+func (p *planner) copyTable(s *sqlparse.CopyStmt, t *Table) {
+	a := p.analysis()
+	a.rls(t)
+	c := &Copy{Table: t, In: s.IsFrom, Format: copyFormat(s.Options)}
+	p.t.Copy = c
+	if len(s.Attlist) == 0 {
+		for i := range t.Columns {
+			if !t.Columns[i].Generated {
+				c.Columns = append(c.Columns, i)
+			}
+		}
+	}
+	for _, name := range sqlparse.Strings(s.Attlist) {
+		i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == name })
+		if i < 0 {
+			p.t.Kind, p.t.Unknown = KindHome, true // PostgreSQL's own error
+			return
+		}
+		c.Columns = append(c.Columns, i)
+	}
+	c.Head, c.Tail = p.copyParts()
+	if !s.IsFrom {
+		if t.Kind == TableReference {
+			p.t.Kind = KindHome
+			return
+		}
+		p.t.Kind = KindCopyOut
+		p.t.Prune = []Pruner{{Table: t, All: true}}
+		if a.err != nil {
+			p.refuse(a.err)
+		}
+		return
+	}
+	a.targetTable(t, opInsert)
+	c.Missing = a.missing(t, c.Columns, 2)
+	if s.WhereClause != nil {
+		if err := a.copyWhere(s, t); err != nil {
+			p.refuse(err)
+			return
+		}
+	}
+	p.t.Kind = KindCopyIn
+	p.t.Effect = a.effect()
+	p.t.ClockWords = t.Kind == TableReference && hasTimes(t)
+	switch {
+	case a.err != nil:
+		p.refuse(a.err)
+	case a.statementTrigger && t.Kind == TableSharded:
+		p.refuse(refTriggerMulti)
+	case c.Format.UnknownOptions:
+		p.refuse(refCopyOption)
+	case t.Kind == TableSharded && slices.ContainsFunc(t.Key, func(k int) bool { return t.Columns[k].Generated }):
+		p.refuse(refCopyOption)
+	}
+}
+
+// copyWhere checks COPY … FROM … WHERE, which every backend evaluates on its rows.
+func (a *analysis) copyWhere(s *sqlparse.CopyStmt, t *Table) *pgerr.Error {
+	f := a.exprFacts(s.WhereClause)
+	if t.Kind == TableReference && f&fnImpure&^fnStable != 0 {
+		return refRefWrite
+	}
+	if f&(fnTables|fnSharded|fnDynamic|fnNextval|fnCurrval|fnHome|fnPins) != 0 {
+		return refHomeFunc
+	}
+	return nil
+}
+
+// copyParts cuts COPY name [(columns)] FROM …: a new column list can stand between the parts.
+func (p *planner) copyParts() (head, tail string) {
+	text := p.whole()
+	toks := sqlparse.Tokens(text)
+	i := 1
+	if i < len(toks) && toks[i].Word == "binary" && i+1 < len(toks) && toks[i+1].Word != "from" && toks[i+1].Word != "to" && toks[i+1].Punct == 0 {
+		i++ // COPY BINARY name, before PostgreSQL 7.3
+	}
+	for i++; i+1 < len(toks) && toks[i].Punct == '.'; i += 2 {
+	}
+	if i >= len(toks) {
+		return text, ""
+	}
+	head = strings.TrimSpace(text[:toks[i].Start])
+	if toks[i].Punct == '(' {
+		for i++; i < len(toks) && toks[i].Depth > 0; i++ {
+		}
+		i++
+	}
+	if i < len(toks) {
+		tail = text[toks[i].Start:]
+	}
+	return head, tail
+}
+
+// copyQuery plans COPY (query) TO STDOUT.
+func (p *planner) copyQuery(s *sqlparse.CopyStmt) {
+	toks := sqlparse.Tokens(p.text)
+	if len(toks) < 3 || toks[1].Punct != '(' {
+		p.refuse(refStatement)
+		return
+	}
+	in := p.inner(s.Query, toks[2].Start)
+	p.t.Writes, p.t.Effect = in.Writes, in.Effect
+	p.t.Unknown = in.Unknown
+	switch in.Kind {
+	case KindRefuse:
+		p.refuse(in.Refusal)
+		return
+	case KindHome, KindAny:
+		p.t.Kind = in.Kind
+		return
+	case KindShards:
+	default:
+		p.refuse(refCopyWrite)
+		return
+	}
+	if in.Scatter != nil && (len(in.Scatter.Splices) > 0 || in.Scatter.Modifies) {
+		in.Scatter, in.NoScatter = nil, refCopySort
+	}
+	p.t.Kind = KindCopyOut
+	p.t.Prune, p.t.Scatter, p.t.NoScatter = in.Prune, in.Scatter, in.NoScatter
+	p.t.NeedsHome = in.NeedsHome
+	p.t.Copy = &Copy{Query: true, Inner: in, Format: copyFormat(s.Options)}
+	if p.t.Copy.Format.UnknownOptions {
+		p.refuse(refCopyOption)
+	}
+}
+
+// copyFormat reads COPY's options, new and old syntax alike: the parser brings both to one shape. Defaults are
+// ProcessCopyOptions' (copy.c).
+func copyFormat(options []sqlparse.Node) CopyFormat {
+	f := CopyFormat{}
+	seen := map[string]bool{}
+	for _, n := range options {
+		d := n.GetDefElem()
+		if d == nil {
+			f.UnknownOptions = true
+			continue
+		}
+		f.UnknownOptions = f.UnknownOptions || seen[d.Defname]
+		seen[d.Defname] = true
+		f.option(d.Defname, d.Arg)
+	}
+	if f.Delimiter == 0 {
+		f.Delimiter = '\t'
+		if f.CSV {
+			f.Delimiter = ','
+		}
+	}
+	if !seen["null"] && !f.CSV {
+		f.Null = `\N`
+	}
+	if f.CSV {
+		if f.Quote == 0 {
+			f.Quote = '"'
+		}
+		if f.Escape == 0 {
+			f.Escape = f.Quote
+		}
+	}
+	return f
+}
+
+func (f *CopyFormat) option(name string, arg sqlparse.Node) {
+	s := optionText(arg)
+	switch name {
+	case "format":
+		switch s {
+		case "text":
+		case "csv":
+			f.CSV = true
+		case "binary":
+			f.Binary = true
+		default:
+			f.UnknownOptions = true
+		}
+	case "delimiter":
+		f.Delimiter = f.oneByte(s)
+	case "quote":
+		f.Quote = f.oneByte(s)
+	case "escape":
+		f.Escape = f.oneByte(s)
+	case "null":
+		f.Null = s
+	case "default":
+		f.Default, f.HasDefault = s, true
+	case "header":
+		f.HeaderMatch = strings.EqualFold(s, "match")
+		f.Header = f.HeaderMatch || optionTrue(s)
+	case "freeze":
+		f.Freeze = optionTrue(s)
+	case "encoding":
+		f.Encoding = s
+	case "force_not_null":
+		f.ForceNotNull = f.columns(arg)
+	case "force_null":
+		f.ForceNull = f.columns(arg)
+	case "force_quote":
+		if arg.GetAStar() != nil {
+			f.ForceQuoteAll = true
+			return
+		}
+		f.ForceQuote = f.columns(arg)
+	case "on_error":
+		f.OnErrorIgnore = strings.EqualFold(s, "ignore")
+		f.UnknownOptions = f.UnknownOptions || !f.OnErrorIgnore && !strings.EqualFold(s, "stop")
+	default:
+		f.UnknownOptions = true
+	}
+}
+
+// oneByte reads an option of exactly one byte; PostgreSQL refuses others, and so the statement is not planned.
+func (f *CopyFormat) oneByte(s string) byte {
+	if len(s) != 1 {
+		f.UnknownOptions = true
+		return 0
+	}
+	return s[0]
+}
+
+func (f *CopyFormat) columns(arg sqlparse.Node) []string {
+	if arg.GetList() == nil {
+		f.UnknownOptions = true // FORCE_NULL * of PostgreSQL 17
+		return nil
+	}
+	return sqlparse.Strings(arg.GetList().Items)
+}
+
+// optionText is an option's value as text, as defGetString gives it; "true" when it stands alone.
+func optionText(n sqlparse.Node) string {
+	switch {
+	case n == nil:
+		return "true"
+	case n.GetString_() != nil:
+		return n.GetString_().Sval
+	case n.GetInteger() != nil:
+		return itoa(int(n.GetInteger().Ival))
+	case n.GetBoolean() != nil:
+		if n.GetBoolean().Boolval {
+			return "true"
+		}
+		return "false"
+	case n.GetFloat() != nil:
+		return n.GetFloat().Fval
+	case n.GetTypeName() != nil:
+		return strings.Join(sqlparse.Strings(n.GetTypeName().Names), ".")
+	case n.GetAConst().GetSval() != nil:
+		return n.GetAConst().GetSval().Sval
+	}
+	return ""
+}
+
+func optionTrue(s string) bool {
+	switch strings.ToLower(s) {
+	case "true", "on", "1":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,205 @@
+package router
+
+import (
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// expr reads an expression: the functions it calls are added to facts, its subqueries become sublinks of q.
+func (a *analysis) expr(q *query, n sqlparse.Node, sc *scope, facts *fnFacts) {
+	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		switch {
+		case n.GetSubLink() != nil:
+			a.subLink(q, n.GetSubLink(), sc, facts)
+			return false
+		case n.GetSelectStmt() != nil:
+			// ARRAY(SELECT …) and its kin in shapes of their own.
+			q.subs = append(q.subs, &sublink{q: a.query(n.GetSelectStmt(), sc)})
+			return false
+		case n.GetFuncCall() != nil:
+			*facts |= a.call(q, n.GetFuncCall(), sc)
+		case n.GetSqlvalueFunction() != nil:
+			*facts |= a.valueFunction(n)
+		case n.GetColumnRef() != nil:
+			a.systemColumn(q, n.GetColumnRef(), sc)
+		case n.GetCurrentOfExpr() != nil:
+			a.single(refCurrentOf)
+		case isJSONAggregate(n):
+			*facts |= fnAggregate
+			q.aggregates = true
+		}
+		return true
+	})
+}
+
+// isJSONAggregate is true of the SQL/JSON constructors that aggregate (PostgreSQL 16).
+func isJSONAggregate(n sqlparse.Node) bool {
+	return n.GetJsonObjectAgg() != nil || n.GetJsonArrayAgg() != nil
+}
+
+// subLink reads a subquery in an expression.
+func (a *analysis) subLink(q *query, sl *sqlparse.SubLink, sc *scope, facts *fnFacts) {
+	if sl.Testexpr != nil {
+		a.expr(q, sl.Testexpr, sc, facts)
+	}
+	sel := sl.Subselect.GetSelectStmt()
+	if sel == nil {
+		a.refuse(refStatement)
+		return
+	}
+	s := &sublink{q: a.query(sel, sc)}
+	if s.q.outerAggregate {
+		q.outerAggregate = true
+	}
+	if sl.SubLinkType == sqlparse.SubAny && len(sl.OperName) == 0 {
+		s.in = true
+		for _, l := range rowFields(sl.Testexpr) {
+			s.left = append(s.left, a.column(l, sc))
+		}
+	}
+	q.subs = append(q.subs, s)
+	if a.sublinks == nil {
+		a.sublinks = map[*sqlparse.SubLink]*sublink{}
+	}
+	a.sublinks[sl] = s
+}
+
+func rowFields(n sqlparse.Node) []sqlparse.Node {
+	if row := n.GetRowExpr(); row != nil {
+		return row.Args
+	}
+	return []sqlparse.Node{n}
+}
+
+// semiJoin notes what "x IN (SELECT y …)" restricts when it stands as a conjunct: the outer rows to the subquery's
+// values, and the subquery's rows to the outer ones.
+func (a *analysis) semiJoin(q *query, sl *sqlparse.SubLink, dom []*rel) {
+	s := a.sublinks[sl]
+	if s == nil || !s.in || len(s.left) != len(s.q.out) || s.q.open {
+		return
+	}
+	s.semi = true
+	for i, l := range s.left {
+		if l.r == nil {
+			continue
+		}
+		// The subquery's output is a relation of its own, so that the usual links and edges apply.
+		out := colID{&rel{sub: s.q, level: q}, i}
+		a.link(out, s.q, i)
+		a.edges = append(a.edges, edge{l, out})
+		for _, d := range dom {
+			if d == l.r {
+				a.edges = append(a.edges, edge{out, l})
+			}
+		}
+	}
+}
+
+// call reads one function call.
+func (a *analysis) call(q *query, f *sqlparse.FuncCall, sc *scope) fnFacts {
+	name := sqlparse.Strings(f.Funcname)
+	if len(name) == 0 || len(name) > 2 {
+		a.fn |= fnUnknown
+		return fnUnknown
+	}
+	schema, fn := "", name[len(name)-1]
+	if len(name) == 2 {
+		schema = name[0]
+	}
+	facts := a.env.functionFacts(schema, fn)
+	switch {
+	case fn == "age" && len(f.Args) == 2:
+		facts &^= fnClock
+	case fn == "set_config" && facts&fnPins != 0:
+		a.setConfig = true
+		if isLocalTrue(f.Args) {
+			facts = facts&^fnPins | fnVolatile | fnHome
+		}
+	}
+	if f.Over != nil {
+		facts &^= fnAggregate
+	} else if facts&fnAggregate != 0 {
+		a.aggregate(q, f, sc)
+	}
+	a.fn |= facts
+	return facts
+}
+
+func isLocalTrue(args []sqlparse.Node) bool {
+	if len(args) != 3 {
+		return false
+	}
+	c := args[2].GetAConst()
+	return c != nil && c.GetBoolval() != nil && c.GetBoolval().Boolval
+}
+
+// aggregate notes an aggregate of the level; one whose columns are all of outer levels may belong to one of those.
+func (a *analysis) aggregate(q *query, f *sqlparse.FuncCall, sc *scope) {
+	q.aggregates = true
+	if sc.parent == nil {
+		return
+	}
+	columns, own := 0, 0
+	sqlparse.WalkList(f.Args, func(n sqlparse.Node) bool {
+		if n.GetSubLink() != nil {
+			return false
+		}
+		if ref := n.GetColumnRef(); ref != nil {
+			columns++
+			if _, at := sc.lookup(ref); at != nil && at.level == q {
+				own++
+			}
+		}
+		return true
+	})
+	if columns > 0 && own == 0 {
+		q.outerAggregate = true
+	}
+}
+
+// valueFunction reads CURRENT_TIMESTAMP, CURRENT_USER and their kin (SQLValueFunctionOp).
+func (a *analysis) valueFunction(n sqlparse.Node) fnFacts {
+	facts := fnClock
+	switch op := n.GetSqlvalueFunction().Op; {
+	case op >= sqlparse.ValueRole && op <= sqlparse.ValueCatalog:
+		facts = fnStable
+	case op == sqlparse.ValueSchema:
+		facts = fnServer
+	}
+	a.fn |= facts
+	return facts
+}
+
+// systemColumn notes tableoid, and whether the level is correlated: every column reference comes by here.
+func (a *analysis) systemColumn(q *query, ref *sqlparse.ColumnRef, sc *scope) {
+	if _, at := sc.lookup(ref); at == nil || at.level != q {
+		q.correlated = q.correlated || sc.parent != nil
+	}
+	parts := sqlparse.Strings(ref.Fields)
+	if len(parts) > 0 && parts[len(parts)-1] == "tableoid" {
+		q.tableOID = true
+		a.tableOID = true
+	}
+}
+
+// rls refuses tables whose row level security reads other tables.
+func (a *analysis) rls(t *Table) {
+	if !t.RLS || t.RLSExprs == "" {
+		return
+	}
+	inner := &analysis{env: a.env, foreign: 1}
+	q := &query{}
+	sc := &scope{ns: &namespace{open: true}, level: q}
+	q.scope = sc
+	for _, e := range splitLines(t.RLSExprs) {
+		n, err := sqlparse.ParseExpr(e)
+		if err != nil {
+			a.refuse(refRLS)
+			return
+		}
+		var f fnFacts
+		inner.expr(q, n, sc, &f)
+	}
+	if len(q.subs) > 0 || inner.fn&(fnTables|fnSharded|fnUnknown|fnDynamic|fnHome|fnNextval|fnCurrval) != 0 {
+		a.refuse(refRLS)
+	}
+}

@@ -1,0 +1,114 @@
+package router
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pleiad/pleiad/router/shardmap"
+)
+
+// The golden corpus's schema: three backends, home first. Shard i of either group is on backend i % 3.
+//
+//	public.meetings (room text, id int, doc jsonb, at timestamptz default now()), key room
+//	public.members  (room text, name varchar, age int), key room, in the same group
+//	public.pairs    (a int, b bigint, note text), key (a, b)
+//	public.users    (id int default nextval, name text), key id
+//	public.days     (day date, n int), key day
+//	public.codes    (id int primary key, label text, seen timestamptz) reference
+//	public.counters (id int, n int default nextval) reference
+//	public.stamps   (id int primary key, at timestamptz default now()) reference
+//	public.notes    (id int default nextval, body text) local
+//	public.rooms    view over meetings; public.labels view over codes; public.bodies view over notes
+func fixture() Env {
+	const (
+		i4, i8, txt, vc, jb, tz = 23, 20, 25, 1043, 3802, 1184
+	)
+	col := func(name string, oid uint32, opts ...string) Column {
+		c := Column{Name: name, TypeOID: oid, Typmod: -1}
+		if oid == txt || oid == vc {
+			c.Collation = "default"
+		}
+		for _, o := range opts {
+			switch {
+			case o == "C":
+				c.Collation = "C"
+			case strings.HasPrefix(o, "default "):
+				c.Default, c.DefaultVol = o[8:], 'v'
+			case o == "identity":
+				c.Identity, c.Default, c.DefaultVol = 'a', "nextval('x_seq'::regclass)", 'v'
+			}
+		}
+		return c
+	}
+	s := &Schema{Epoch: 1, Database: "db", Relations: map[string]map[string]*Table{"public": {}, "app": {}, "pg_catalog": {}}, ByOID: map[uint32]*Table{}}
+	oid := uint32(1000)
+	add := func(t *Table) *Table {
+		if t.Schema == "" {
+			t.Schema = "public"
+		}
+		oid++
+		t.OID = oid
+		for i := range t.Columns {
+			t.Columns[i].Attnum = int16(i + 1)
+		}
+		for _, k := range t.Key {
+			t.KeyCols = append(t.KeyCols, shardmap.KeyColumn{TypeOID: t.Columns[k].TypeOID})
+		}
+		if t.Kind == TableSharded {
+			t.Modulus = 32
+		}
+		s.Relations[t.Schema][t.Name] = t
+		s.ByOID[t.OID] = t
+		return t
+	}
+	add(&Table{Name: "meetings", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("id", i4), col("doc", jb), col("at", tz, "default now()")}})
+	add(&Table{Name: "members", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("name", vc, "C"), col("age", i4)}})
+	add(&Table{Name: "pairs", Kind: TableSharded, Relkind: 'p', Group: 1, Key: []int{0, 1}, Columns: []Column{col("a", i4), col("b", i8), col("note", txt)}})
+	add(&Table{Name: "users", Kind: TableSharded, Relkind: 'p', Group: 2, Key: []int{0}, Columns: []Column{col("id", i4, "default nextval('users_id_seq'::regclass)"), col("name", txt)}})
+	add(&Table{Name: "orders", Kind: TableSharded, Relkind: 'p', Group: 2, Key: []int{0}, Columns: []Column{col("user_id", i4), col("no", i4, "identity"), col("total", 1700)}})
+	add(&Table{Name: "days", Kind: TableSharded, Relkind: 'p', Group: 3, Key: []int{0}, Columns: []Column{col("day", 1082), col("n", i4)}})
+	add(&Table{Name: "codes", Kind: TableReference, Relkind: 'r', PrimKey: []int{0}, Columns: []Column{col("id", i4), col("label", txt), col("seen", tz)}})
+	add(&Table{Name: "counters", Kind: TableReference, Relkind: 'r', Columns: []Column{col("id", i4), col("n", i4, "default nextval('n_seq'::regclass)")}})
+	add(&Table{Name: "stamps", Kind: TableReference, Relkind: 'r', PrimKey: []int{0}, Columns: []Column{col("id", i4), col("at", tz, "default now()")}})
+	add(&Table{Name: "notes", Kind: TableLocal, Relkind: 'r', Columns: []Column{col("id", i4, "default nextval('notes_id_seq'::regclass)"), col("body", txt)}})
+	add(&Table{Name: "hidden", Schema: "app", Kind: TableLocal, Relkind: 'r', Columns: []Column{col("x", i4)}})
+	add(&Table{Name: "notes_id_seq", Kind: TableSequence, Relkind: 'S'})
+	add(&Table{Name: "rooms", Kind: TableView, Relkind: 'v', Touches: true, Columns: []Column{col("room", txt), col("n", i4)},
+		Definition: " SELECT meetings.room,\n    meetings.id AS n\n   FROM public.meetings;"})
+	add(&Table{Name: "labels", Kind: TableView, Relkind: 'v', Columns: []Column{col("label", txt)}, Definition: " SELECT codes.label\n   FROM public.codes;"})
+	add(&Table{Name: "bodies", Kind: TableView, Relkind: 'v', Columns: []Column{col("body", txt)}, Definition: " SELECT notes.body\n   FROM public.notes;"})
+	touching := &Function{Schema: "public", Name: "log_change", Kind: 'f', Volatility: 'v', Language: "plpgsql", TouchesTables: true}
+	add(&Table{Name: "logged", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("x", i4)},
+		Triggers: []Trigger{{Name: "log", Function: touching, Row: true, OnInsert: true, OnUpdate: true, OnDelete: true}}})
+	add(&Table{Name: "audited", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("x", i4)},
+		Triggers: []Trigger{{Name: "stmt", Function: &Function{Name: "noop", Volatility: 'v'}, OnInsert: true, OnUpdate: true, OnDelete: true}}})
+	add(&Table{Name: "guarded", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room IN ( SELECT codes.label FROM codes))", Columns: []Column{col("room", txt), col("x", i4)}})
+	add(&Table{Name: "tenanted", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room = current_setting('app.room'::text))", Columns: []Column{col("room", txt), col("x", i4)}})
+	s.Functions = map[string][]*Function{
+		"pure":       {{Schema: "public", Name: "pure", Kind: 'f', Volatility: 'i', Language: "sql"}},
+		"vol":        {{Schema: "public", Name: "vol", Kind: 'f', Volatility: 'v', Language: "plpgsql"}},
+		"count_all":  {{Schema: "public", Name: "count_all", Kind: 'f', Volatility: 's', Language: "sql", TouchesSharded: true, TouchesTables: true}},
+		"note_count": {{Schema: "public", Name: "note_count", Kind: 'f', Volatility: 's', Language: "sql", TouchesTables: true}},
+		"set_tenant": {{Schema: "public", Name: "set_tenant", Kind: 'f', Volatility: 'v', Language: "plpgsql", LeavesState: true}},
+		"myagg":      {{Schema: "public", Name: "myagg", Kind: 'a', Aggregate: true, Volatility: 'i'}},
+	}
+	groups := map[shardmap.GroupID][]uint16{}
+	for g := range shardmap.GroupID(4) {
+		for i := range 32 {
+			groups[g] = append(groups[g], uint16(i%3))
+		}
+	}
+	m, err := shardmap.New(1, []shardmap.BackendInfo{{Name: "a", Weight: 1}, {Name: "b", Weight: 1}, {Name: "c", Weight: 1}}, groups)
+	if err != nil {
+		panic(err)
+	}
+	s.Map = m
+	return Env{Schema: s, Path: []string{"public"}, User: "app", Temp: map[string]bool{"scratch": true}, DefaultDistribution: "local", ShardCount: 32}
+}
+
+func TestPlanPointRead(t *testing.T) {
+	p := Plan("select * from meetings where room='a'", fixture())
+	if p.Kind != KindShards || len(p.Prune) != 1 || p.Prune[0].All || p.Scatter == nil {
+		t.Fatalf("plan is %+v", p)
+	}
+}

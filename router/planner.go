@@ -1,0 +1,238 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router/shardmap"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// planner turns one statement into its template.
+type planner struct {
+	env  *Env
+	text string
+	// from is where the planned statement starts in text: 0, or behind EXPLAIN, DECLARE … FOR.
+	from int
+	lits []sqlparse.Literal
+	t    *Template
+}
+
+// Plan decides where one statement runs, for all values of its literals and parameters. It never returns nil and
+// never panics: what it cannot prove is refused.
+func Plan(text string, env Env) (t *Template) {
+	if env.Schema == nil {
+		env.Schema = &Schema{}
+	}
+	p := &planner{env: &env, text: text, t: &Template{}}
+	defer func() {
+		if r := recover(); r != nil {
+			t = &Template{
+				Kind:    KindRefuse,
+				Effect:  EffectUnclean,
+				NParams: p.t.NParams,
+				Refusal: pgerr.New(pgerr.InternalError, "plan statement: %v", r).WithHint("This is a bug in pleiad: please report it with the statement."),
+			}
+		}
+	}()
+	var sc sqlparse.Scanner
+	s := sc.Scan([]byte(text))
+	p.lits = s.Lits
+	p.t.NParams = s.MaxParam
+	p.t.Literals = len(s.Lits)
+	p.t.Spans = sqlparse.AppendSpans([]Span(nil), s.Lits)
+	p.t.Cacheable = s.Cacheable
+	if s.Empty {
+		p.t.Kind = KindEmpty
+		return p.t
+	}
+	stmts, err := sqlparse.Parse(text)
+	if err != nil {
+		return p.rejected(err)
+	}
+	switch len(stmts) {
+	case 0:
+		p.t.Kind = KindEmpty
+		return p.t
+	case 1:
+	default:
+		p.t.Kind = KindRefuse
+		p.t.Refusal = pgerr.New(pgerr.SyntaxError, "cannot insert multiple commands into a prepared statement")
+		return p.t
+	}
+	p.statement(stmts[0].Node)
+	return p.t
+}
+
+// rejected plans a text that could not be parsed.
+func (p *planner) rejected(err error) *Template {
+	var refused *pgerr.Error
+	p.t.Cacheable = false
+	if errors.As(err, &refused) {
+		p.t.Kind, p.t.Refusal = KindRefuse, refused
+		return p.t
+	}
+	p.t.Kind = KindSyntax
+	return p.t
+}
+
+// statement plans a parsed statement into p.t.
+func (p *planner) statement(n sqlparse.Node) {
+	switch {
+	case n.GetSelectStmt() != nil:
+		p.selects(n.GetSelectStmt())
+	case n.GetInsertStmt() != nil:
+		p.insert(n.GetInsertStmt())
+	case n.GetUpdateStmt() != nil:
+		p.update(n.GetUpdateStmt())
+	case n.GetDeleteStmt() != nil:
+		p.delete(n.GetDeleteStmt())
+	case n.GetMergeStmt() != nil:
+		p.mergeInto(n.GetMergeStmt())
+	case n.GetCopyStmt() != nil:
+		p.t.Cacheable = false
+		p.copy(n.GetCopyStmt())
+	case n.GetExplainStmt() != nil:
+		p.t.Cacheable = false
+		p.explain(n.GetExplainStmt())
+	default:
+		p.t.Cacheable = false
+		p.utility(n)
+	}
+}
+
+func (p *planner) refuse(e *pgerr.Error) {
+	p.t.Kind, p.t.Refusal = KindRefuse, e
+}
+
+func (p *planner) span(s Span) string { return p.text[s.Start:s.End] }
+
+// hasLiterals reports whether a lifted literal stands in the range.
+func (p *planner) hasLiterals(s Span) bool {
+	for _, l := range p.lits {
+		if l.Start >= s.Start && l.End <= s.End && l.Kind != sqlparse.LiteralComment {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *planner) analysis() *analysis {
+	return &analysis{env: p.env, text: p.text, lits: p.lits}
+}
+
+// selects plans SELECT, VALUES and TABLE.
+func (p *planner) selects(s *sqlparse.SelectStmt) {
+	p.t.Command, p.t.Returns = "SELECT", s.IntoClause == nil
+	if s.IntoClause != nil {
+		p.t.Cacheable = false
+		if t := planDDL(sqlparse.SelectNode(s), p.text, *p.env); t != nil {
+			t.NParams = p.t.NParams
+			p.t = t
+			return
+		}
+		p.refuse(refSelectInto)
+		return
+	}
+	a := p.analysis()
+	q := a.query(s, nil)
+	a.solve()
+	if p.decide(a, nil) {
+		p.t.Scatter, p.t.NoScatter = p.scatterSelect(a, q)
+	}
+}
+
+// decide fills in what every planned statement shares. It returns true when sharded tables are touched: the caller
+// then plans for several backends. The kind is KindHome, KindAny, KindShards or KindRefuse. target is the
+// table that the statement writes, nil for none.
+func (p *planner) decide(a *analysis, target *Table) bool {
+	t := p.t
+	t.Writes = t.Writes || a.writes || a.locking
+	t.Effect = max(t.Effect, a.effect())
+	if a.setConfig || a.uncachable {
+		t.Cacheable = false
+	}
+	var sharded, reference bool
+	for _, r := range a.rels {
+		if r.sharded() {
+			sharded = true
+			t.Prune = append(t.Prune, r.prune)
+		}
+		reference = reference || r.table.Kind == TableReference
+	}
+	t.Unknown = len(a.unknown) > 0
+	t.NeedsSequenceState = a.fn&fnCurrval != 0
+	switch {
+	case a.err != nil:
+		p.refuse(a.err)
+	case a.fn&(fnSharded|fnDynamic) != 0:
+		p.refuse(refFuncSharded)
+	case !sharded && reference && a.fn&fnTables != 0:
+		p.refuse(refFuncTables)
+	case !sharded && target != nil:
+		t.Kind = KindHome
+	case !sharded:
+		t.Kind = a.unshardedKind()
+	case t.Unknown:
+		t.Kind, t.Refusal = KindRefuse, pgerr.New(pgerr.UndefinedTable, "relation %q does not exist", a.unknown[0])
+	case a.fn&fnPins != 0 && !a.triggerPins:
+		p.refuse(refHomeFunc)
+	default:
+		t.Kind = KindShards
+		if why := a.needsHome(); why != nil {
+			t.NeedsHome, t.NoScatter = true, why
+			return false
+		}
+		return true
+	}
+	return false
+}
+
+// unshardedKind tells whether every backend gives the same answer, or only home the right one.
+func (a *analysis) unshardedKind() Kind {
+	if a.local || a.system || a.sequence || a.locking || a.writes || len(a.unknown) > 0 || a.fn&fnImpure != 0 {
+		return KindHome
+	}
+	return KindAny
+}
+
+// needsHome says why a statement over sharded tables can only run on home, nil when it need not.
+func (a *analysis) needsHome() *pgerr.Error {
+	switch {
+	case a.local:
+		return refMixed
+	case a.system:
+		return refMixedCatalog
+	case a.sequence || a.fn&(fnNextval|fnCurrval) != 0:
+		return refMixedSeq
+	case a.fn&fnHome != 0:
+		return refHomeFunc
+	case a.fn&fnTables != 0:
+		return refFuncTables
+	}
+	return nil
+}
+
+func (a *analysis) effect() Effect {
+	switch {
+	case a.fn&fnPins != 0:
+		return EffectPins
+	case a.fn&(fnUnknown|fnVolatile|fnNextval|fnCurrval|fnDynamic) != 0:
+		return EffectUnclean
+	}
+	return EffectNone
+}
+
+var errCount = errors.New("not a row count")
+
+func parseCount(b []byte) (int64, error) {
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read %q: %w", b, errCount)
+	}
+	return n, nil
+}
+
+func isIntegerOID(oid uint32) bool { return typeClass(oid) == shardmap.Int8OID }

@@ -1,0 +1,90 @@
+package sqlparse
+
+import (
+	"errors"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"github.com/pganalyze/pg_query_go/v6/parser"
+)
+
+// maxParses bounds the parses that run at once: each may use a thread's whole stack and cannot be cancelled.
+const maxParses = 4
+
+var parseSlots = make(chan struct{}, maxParses)
+
+// SyntaxError is the parser's complaint. PostgreSQL's own message goes to the client; this one only says that there
+// is one.
+type SyntaxError struct {
+	Message  string
+	Position int // 1-based character position, 0 when there is none
+}
+
+// Error implements error.
+func (e *SyntaxError) Error() string { return "parse statement: " + e.Message }
+
+// Statement is one statement of a parsed text.
+type Statement struct {
+	Node Node
+	// Start and End are its byte range, white space before it included; End is len(text) for the last one.
+	Start, End int
+}
+
+// Parse reads a text with PostgreSQL's grammar. Errors: *SyntaxError, or Guard's *pgerr.Error when the text is too
+// deep or long to parse.
+func Parse(text string) ([]Statement, error) {
+	if err := Guard([]byte(text)); err != nil {
+		return nil, err
+	}
+	if strings.IndexByte(text, 0) >= 0 {
+		return nil, &SyntaxError{Message: "zero byte in the text"}
+	}
+	parseSlots <- struct{}{}
+	tree, err := pg_query.Parse(text)
+	<-parseSlots
+	if err != nil {
+		var pe *parser.Error
+		if errors.As(err, &pe) {
+			return nil, &SyntaxError{Message: pe.Message, Position: pe.Cursorpos}
+		}
+		return nil, &SyntaxError{Message: err.Error()}
+	}
+	out := make([]Statement, 0, len(tree.Stmts))
+	for _, raw := range tree.Stmts {
+		s := Statement{Node: raw.Stmt, Start: int(raw.StmtLocation), End: len(text)}
+		if raw.StmtLen > 0 {
+			s.End = s.Start + int(raw.StmtLen)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// ParseExpr reads one expression, as pg_get_expr prints it.
+func ParseExpr(expr string) (Node, error) {
+	stmts, err := Parse("SELECT (" + expr + "\n)")
+	if err != nil {
+		return nil, err
+	}
+	if len(stmts) == 1 {
+		if s := stmts[0].Node.GetSelectStmt(); s != nil && len(s.TargetList) == 1 && len(s.FromClause) == 0 {
+			return s.TargetList[0].GetResTarget().GetVal(), nil
+		}
+	}
+	return nil, &SyntaxError{Message: "not an expression"}
+}
+
+// Deparse writes a statement's tree as SQL.
+func Deparse(stmt Node) (string, error) {
+	return pg_query.Deparse(&pg_query.ParseResult{Stmts: []*pg_query.RawStmt{{Stmt: stmt}}})
+}
+
+// DeparseExpr writes an expression's tree as SQL.
+func DeparseExpr(expr Node) (string, error) {
+	sql, err := Deparse(SelectNode(&SelectStmt{
+		TargetList:  []Node{{Node: &pg_query.Node_ResTarget{ResTarget: &ResTarget{Val: expr}}}},
+		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT,
+		Op:          SetNone,
+	}))
+	return strings.TrimPrefix(sql, "SELECT "), err
+}

@@ -1,0 +1,376 @@
+package router
+
+import (
+	"slices"
+
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// operation is what a write does to its target.
+type operation uint8
+
+const (
+	opInsert operation = 1 << iota
+	opUpdate
+	opDelete
+)
+
+// writeLevel starts the query level of a write: its WITH queries and its target, which is the first relation.
+func (a *analysis) writeLevel(rv *sqlparse.RangeVar, w *sqlparse.WithClause, outer *scope, op operation) (*query, *scope, *rel) {
+	q := &query{sel: &sqlparse.SelectStmt{Op: sqlparse.SetNone}}
+	sc := &scope{ns: &namespace{}, parent: outer, level: q}
+	if outer != nil {
+		sc.ctes = outer.ctes
+	}
+	q.scope = sc
+	a.with(w, sc)
+	t, known := a.env.resolve(rv)
+	var r *rel
+	switch {
+	case t != nil && t.Kind == TableView:
+		r = a.view(q, t)
+		a.viewTarget(t, r.sub)
+	case t == nil && !known:
+		a.unknown = append(a.unknown, rv.Relname)
+		r = &rel{level: q, open: true}
+		q.rels = append(q.rels, r)
+	default:
+		r = a.table(q, t, known)
+	}
+	r.target = true
+	a.targetTable(t, op)
+	schema := rv.Schemaname
+	if t != nil {
+		schema = t.Schema
+	}
+	q.from = append(q.from, a.leaf(r))
+	sc.ns.add(expose(r, rv.Alias, rv.Relname, schema))
+	return q, sc, r
+}
+
+// viewTarget refuses writes through views that lead to sharded or reference tables.
+func (a *analysis) viewTarget(t *Table, q *query) {
+	distributed := t.Touches || q == nil
+	if q != nil {
+		q.walk(func(q *query) {
+			for _, r := range q.rels {
+				distributed = distributed || r.table != nil && (r.table.Kind == TableSharded || r.table.Kind == TableReference)
+			}
+		})
+	}
+	if distributed {
+		a.refuse(refViewWrite)
+	}
+	a.local = true
+}
+
+// targetTable checks what runs beside a write: triggers and rules.
+func (a *analysis) targetTable(t *Table, op operation) {
+	if t == nil {
+		return
+	}
+	distributed := t.Kind == TableSharded || t.Kind == TableReference
+	if t.HasRules && t.Kind != TableView {
+		a.refuse(refRules)
+	}
+	for _, tr := range t.Triggers {
+		if tr.OnInsert && op&opInsert != 0 || tr.OnUpdate && op&opUpdate != 0 || tr.OnDelete && op&opDelete != 0 {
+			a.trigger(t, tr, distributed)
+		}
+	}
+}
+
+func (a *analysis) trigger(t *Table, tr Trigger, distributed bool) {
+	if !tr.Row && distributed {
+		a.statementTrigger = true
+	}
+	f := tr.Function
+	if f == nil {
+		return
+	}
+	if f.LeavesState {
+		a.fn |= fnPins
+		a.triggerPins = true
+	}
+	switch {
+	case f.TouchesSharded:
+		a.refuse(refTriggerAny)
+	case f.TouchesTables && distributed:
+		a.refuse(refTrigger)
+	case t.Kind == TableReference && f.Volatility != 'i':
+		a.refuse(refTriggerRef)
+	}
+}
+
+func (a *analysis) updateLevel(s *sqlparse.UpdateStmt, outer *scope) (*query, *rel) {
+	q, sc, r := a.writeLevel(s.Relation, s.WithClause, outer, opUpdate)
+	// SET and WHERE see FROM; SET's names are the target's columns.
+	a.from(q, s.FromClause, sc)
+	a.where(q, s.WhereClause, sc)
+	a.assignments(q, r, s.TargetList, sc)
+	a.returning(q, s.ReturningList, sc)
+	return q, r
+}
+
+func (a *analysis) deleteLevel(s *sqlparse.DeleteStmt, outer *scope) (*query, *rel) {
+	q, sc, r := a.writeLevel(s.Relation, s.WithClause, outer, opDelete)
+	a.from(q, s.UsingClause, sc)
+	a.where(q, s.WhereClause, sc)
+	a.returning(q, s.ReturningList, sc)
+	return q, r
+}
+
+func (a *analysis) returning(q *query, list []sqlparse.Node, sc *scope) {
+	for _, n := range list {
+		a.expr(q, n, sc, &q.targetFacts)
+	}
+}
+
+// assignments reads SET: which key columns get which values.
+func (a *analysis) assignments(q *query, r *rel, list []sqlparse.Node, sc *scope) {
+	for _, n := range list {
+		rt := n.GetResTarget()
+		if rt == nil {
+			continue
+		}
+		a.expr(q, n, sc, &q.targetFacts)
+		t := r.table
+		if t == nil {
+			continue
+		}
+		i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == rt.Name })
+		if i < 0 {
+			continue
+		}
+		if rt.Val.GetSetToDefault() != nil && t.Kind == TableReference && !sameDefault(t.Columns[i]) {
+			a.refuse(refRefWrite)
+		}
+		if !slices.Contains(t.Key, i) {
+			continue
+		}
+		if c := a.column(rt.Val, sc); c == (colID{r, i}) {
+			continue // SET k = k
+		}
+		v, ok := a.constant(rt.Val)
+		if !ok || len(rt.Indirection) > 0 {
+			a.refuse(refKeyUpdate)
+			return
+		}
+		if a.keyTo == nil {
+			a.keyTo = map[colID]KeyValue{}
+		}
+		a.keyTo[colID{r, i}] = v
+	}
+}
+
+// sameDefault reports whether a column's default gives every backend the same value.
+func sameDefault(c Column) bool { return c.Default == "" || c.DefaultVol == 'i' && c.Identity == 0 }
+
+// newKey is the key that rows of r have after the update: r's own where SET leaves a column alone.
+func (a *analysis) newKey(r *rel) (*Pruner, *pgerr.Error) {
+	if len(a.keyTo) == 0 {
+		return nil, nil
+	}
+	if r.prune.All || len(r.prune.Tuples) != 1 {
+		return nil, refKeyUpdate
+	}
+	key := slices.Clone(r.prune.Tuples[0])
+	for i, k := range r.table.Key {
+		if v, ok := a.keyTo[colID{r, k}]; ok {
+			key[i] = v
+		}
+		if key[i].Array {
+			return nil, refKeyUpdate
+		}
+	}
+	return &Pruner{Table: r.table, Tuples: []KeyTuple{key}}, nil
+}
+
+// modifying analyses a data-modifying WITH query where it stands.
+func (a *analysis) modifying(l *cteList) *query {
+	sc := &scope{parent: l.scope.parent, ctes: l.visible, level: l.scope.level}
+	n := l.node.Ctequery
+	var q *query
+	var r *rel
+	switch {
+	case n.GetInsertStmt() != nil:
+		q, r = a.insertLevel(n.GetInsertStmt(), sc)
+	case n.GetUpdateStmt() != nil:
+		q, r = a.updateLevel(n.GetUpdateStmt(), sc)
+	case n.GetDeleteStmt() != nil:
+		q, r = a.deleteLevel(n.GetDeleteStmt(), sc)
+	case n.GetMergeStmt() != nil:
+		q, r = a.mergeLevel(n.GetMergeStmt(), sc)
+	default:
+		a.refuse(refStatement)
+		return &query{open: true, dml: true}
+	}
+	if r.table != nil && r.table.Kind == TableReference {
+		a.refuse(refRefCTE)
+	}
+	if len(a.keyTo) > 0 {
+		a.refuse(refKeyUpdate)
+	}
+	q.dml, q.open = true, true
+	return q
+}
+
+// update plans UPDATE.
+func (p *planner) update(s *sqlparse.UpdateStmt) {
+	p.t.Command, p.t.Writes, p.t.Returns = "UPDATE", true, len(s.ReturningList) > 0
+	a := p.analysis()
+	q, r := a.updateLevel(s, nil)
+	p.changes(a, q, r)
+}
+
+// delete plans DELETE.
+func (p *planner) delete(s *sqlparse.DeleteStmt) {
+	p.t.Command, p.t.Writes, p.t.Returns = "DELETE", true, len(s.ReturningList) > 0
+	a := p.analysis()
+	q, r := a.deleteLevel(s, nil)
+	p.changes(a, q, r)
+}
+
+// changes plans UPDATE and DELETE alike.
+func (p *planner) changes(a *analysis, q *query, r *rel) {
+	a.solve()
+	if r.table != nil && r.table.Kind == TableReference {
+		p.writeEverywhere(a, q, r)
+		return
+	}
+	if !p.decide(a, r.table) {
+		return
+	}
+	t := p.t
+	t.ClockWords = hasTimes(r.table)
+	if r.table == nil || r.table.Kind != TableSharded {
+		t.NoScatter = refMixed
+		return
+	}
+	to, err := a.newKey(r)
+	if err != nil {
+		p.refuse(err)
+		return
+	}
+	if t.KeyTo = to; to != nil {
+		t.NoScatter = refKeyUpdate
+		return
+	}
+	t.Scatter, t.NoScatter = p.scatterWrite(a, q)
+}
+
+// scatterWrite proves that an UPDATE or DELETE changes on each backend the rows it would change in one database.
+func (p *planner) scatterWrite(a *analysis, q *query) (*Scatter, *pgerr.Error) {
+	if err := a.several(q); err != nil {
+		return nil, err
+	}
+	if a.statementTrigger {
+		return nil, refTriggerMulti
+	}
+	s, err := a.distributor().level(q, true)
+	switch {
+	case err != nil:
+		return nil, err
+	case !s.sharded:
+		return nil, refSubquery
+	case q.targetClock():
+		return nil, refClock
+	}
+	return &Scatter{Modifies: true}, nil
+}
+
+// mergeLevel analyses MERGE: the target's rows that matter are those that ON matches, unless an arm is for rows that
+// no source row matches.
+func (a *analysis) mergeLevel(s *sqlparse.MergeStmt, outer *scope) (*query, *rel) {
+	q, sc, r := a.writeLevel(s.Relation, s.WithClause, outer, opInsert|opUpdate|opDelete)
+	a.from(q, []sqlparse.Node{s.SourceRelation}, sc)
+	dom := []*rel{r}
+	for _, n := range s.MergeWhenClauses {
+		if n.GetMergeWhenClause().GetMatchKind() == sqlparse.MergeNotMatchedBySource {
+			dom = nil
+		}
+	}
+	a.expr(q, s.JoinCondition, sc, &q.whereFacts)
+	a.conjunct(q, s.JoinCondition, sc, dom)
+	for _, n := range s.MergeWhenClauses {
+		w := n.GetMergeWhenClause()
+		if w.Condition != nil {
+			a.expr(q, w.Condition, sc, &q.whereFacts)
+		}
+		switch w.CommandType {
+		case sqlparse.CmdUpdate:
+			a.assignments(q, r, w.TargetList, sc)
+		case sqlparse.CmdInsert:
+			a.mergeInsert(q, r, w.TargetList, w.Values, sc)
+		}
+	}
+	a.returning(q, s.ReturningList, sc)
+	a.single(refMerge)
+	return q, r
+}
+
+// mergeInsert notes the key that WHEN NOT MATCHED inserts, as a relation of its own that must be on the same backend.
+func (a *analysis) mergeInsert(q *query, r *rel, cols, vals []sqlparse.Node, sc *scope) {
+	for _, v := range vals {
+		a.expr(q, v, sc, &q.targetFacts)
+	}
+	t := r.table
+	if t == nil || t.Kind != TableSharded {
+		return
+	}
+	in := &rel{table: t, level: q, target: true}
+	a.rels = append(a.rels, in)
+	positions := columnPositions(t, cols)
+	for _, k := range t.Key {
+		i := slices.Index(positions, k)
+		if i < 0 || i >= len(vals) {
+			continue
+		}
+		if v, ok := a.constant(vals[i]); ok {
+			a.facts = append(a.facts, constFact{colID{in, k}, []KeyValue{v}})
+		} else if c := a.column(vals[i], sc); c.r != nil {
+			a.edges = append(a.edges, edge{c, colID{in, k}})
+		}
+	}
+}
+
+// columnPositions maps an INSERT's column list to positions in the table; all columns when there is none, -1 for
+// names that are not known.
+func columnPositions(t *Table, cols []sqlparse.Node) []int {
+	var out []int
+	if len(cols) == 0 {
+		for i := range t.Columns {
+			out = append(out, i)
+		}
+		return out
+	}
+	for _, n := range cols {
+		rt := n.GetResTarget()
+		i := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == rt.GetName() })
+		if len(rt.GetIndirection()) > 0 {
+			i = -1
+		}
+		out = append(out, i)
+	}
+	return out
+}
+
+// mergeInto plans MERGE.
+func (p *planner) mergeInto(s *sqlparse.MergeStmt) {
+	p.t.Command, p.t.Writes, p.t.Returns = "MERGE", true, len(s.ReturningList) > 0
+	a := p.analysis()
+	_, r := a.mergeLevel(s, nil)
+	a.solve()
+	if r.table != nil && r.table.Kind == TableReference {
+		p.refuse(refRefWrite)
+		return
+	}
+	if len(a.keyTo) > 0 {
+		p.refuse(refKeyUpdate)
+		return
+	}
+	if p.decide(a, r.table) {
+		p.t.NoScatter = refMerge
+	}
+}
