@@ -13,8 +13,12 @@ type newTable struct {
 	s       *sqlparse.CreateStmt
 	shape   tableShape
 	splices []Splice
-	// option is "reference", "local" or "": what WITH (pleiad.…) asks for.
+	// option is "reference", "local" or "": what WITH (pleiad.…) asks for. plain says that it was told not to be
+	// a reference table, whatever the default.
 	option string
+	plain  bool
+	// storage parameters that only the partitions can have, when the text's PARTITION BY is not the client's.
+	storage []*sqlparse.DefElem
 }
 
 // createTable plans CREATE TABLE. What a table without PARTITION BY and pleiad's options is depends on
@@ -95,7 +99,7 @@ func (c *newTable) decide() (TableKind, *pgerr.Error) {
 		return TableSharded, nil
 	case !plain || c.s.Relation.Relpersistence != "p":
 		return TableLocal, nil
-	case c.env.DefaultDistribution == "reference":
+	case c.env.DefaultDistribution == "reference" && !c.plain:
 		return TableReference, nil
 	case c.env.DefaultDistribution == "primary_key":
 		return c.byPrimaryKey(), nil
@@ -120,12 +124,27 @@ func (c *newTable) byPrimaryKey() TableKind {
 	if at < 0 {
 		return TableLocal
 	}
-	c.text = c.text[:at] + " PARTITION BY HASH (" + strings.Join(parts, ", ") + ")" + c.text[at:]
+	text := c.text
+	c.text = c.text[:at] + " PARTITION BY HASH (" + strings.Join(parts, ", ") + ")" + c.withoutStorage(at)
 	if !c.reparse() {
+		c.text, c.storage = text, nil
 		return TableLocal
 	}
 	c.s = c.stmt.GetCreateStmt()
 	return TableSharded
+}
+
+// withoutStorage is the text from at on without WITH (…): PostgreSQL refuses storage parameters of a partitioned
+// table, so they go to the partitions.
+func (c *newTable) withoutStorage(at int) string {
+	for _, n := range c.s.Options {
+		c.storage = append(c.storage, n.GetDefElem())
+	}
+	if len(c.storage) == 0 {
+		return c.text[at:]
+	}
+	cut := withoutOptions(c.text, c.storage, true)[0]
+	return c.text[at:cut.Start] + c.text[cut.End:]
 }
 
 // elementsEnd is the offset behind the parenthesis that closes the list of columns and constraints.
@@ -160,7 +179,11 @@ func (c *newTable) local() *Template {
 
 func (c *newTable) reference() *Template {
 	c.shape.kind = TableReference
-	if err := c.spread(); err != nil {
+	err := c.spread()
+	if err == nil {
+		err = c.foreignKeys()
+	}
+	if err != nil {
 		return c.refuse(err)
 	}
 	return c.change(c.answer(WhereAll),
@@ -169,6 +192,9 @@ func (c *newTable) reference() *Template {
 
 func (c *newTable) sharded() *Template {
 	c.shape.kind, c.shape.modulus = TableSharded, c.env.ShardCount
+	if err := c.spread(); err != nil {
+		return c.refuse(err)
+	}
 	switch known, err := c.key(); {
 	case err != nil:
 		return c.refuse(err)
@@ -176,10 +202,10 @@ func (c *newTable) sharded() *Template {
 		return c.plainHome(EffectNone) // PostgreSQL's error: the key column does not exist
 	}
 	c.shape.primKey = c.primaryKey()
-	if err := c.spread(); err != nil {
+	if err := c.foreignKeys(); err != nil {
 		return c.refuse(err)
 	}
-	steps, err := c.shardSteps(&c.shape)
+	steps, err := c.shardSteps(&c.shape, c.storage)
 	if err != nil {
 		return c.refuse(err)
 	}
@@ -207,7 +233,7 @@ func (c *newTable) spread() *pgerr.Error {
 			}
 		}
 	}
-	return c.foreignKeys()
+	return nil
 }
 
 // foreignKeys checks the constraints of columns and table.

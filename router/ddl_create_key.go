@@ -25,13 +25,15 @@ func (c *newTable) options() *pgerr.Error {
 		case "false", "off", "0", "no":
 			on = false
 		default:
-			return pgerr.New(pgerr.InvalidParameterValue, "invalid value for boolean option \"pleiad.%s\": %s", def.Defname, v)
+			return pgerr.New(pgerr.InvalidParameterValue, "invalid value for boolean option \"pleiad.%s\": %s", def.Defname, v).
+				WithHint("Write true or false.")
 		}
 		switch def.Defname {
 		case "reference", "local":
 			if on && c.option != "" && c.option != def.Defname {
 				return refOption
 			}
+			c.plain = c.plain || !on && def.Defname == "reference"
 			if on {
 				c.option = def.Defname
 			}
@@ -53,6 +55,8 @@ func optionValue(def *sqlparse.DefElem) string {
 		return strings.ToLower(a.GetString_().Sval)
 	case a.GetInteger() != nil:
 		return itoa(int(a.GetInteger().Ival))
+	case a.GetFloat() != nil:
+		return a.GetFloat().Fval
 	case a.GetTypeName() != nil:
 		_, name := listName(a.GetTypeName().Names)
 		return strings.ToLower(name)

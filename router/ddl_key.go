@@ -95,7 +95,7 @@ func shapeOf(t *Table) *tableShape {
 }
 
 // shardSteps make the partitions of a new sharded table on their backends and register it on home.
-func (d *ddl) shardSteps(s *tableShape) ([]Step, *pgerr.Error) {
+func (d *ddl) shardSteps(s *tableShape, storage []*sqlparse.DefElem) ([]Step, *pgerr.Error) {
 	schema := d.env.Schema
 	group, owners, isNew, err := d.group(s)
 	if err != nil {
@@ -111,7 +111,7 @@ func (d *ddl) shardSteps(s *tableShape) ([]Step, *pgerr.Error) {
 	for b, list := range shards {
 		if len(list) > 0 {
 			steps = append(steps, Step{Where: WhereOne, Backend: b, SQL: "SELECT pleiad.create_shards(" + rel + ", " +
-				modulus + ", '{" + strings.Join(list, ",") + "}')"})
+				modulus + ", '{" + strings.Join(list, ",") + "}'" + storageArgs(storage) + ")"})
 		}
 	}
 	placement := "NULL"
@@ -147,4 +147,24 @@ func (d *ddl) group(s *tableShape) (id int, owners []uint16, isNew bool, _ *pger
 		return 0, nil, false, refPlacement.WithDetail("%s", err.Error())
 	}
 	return next, owners, true, nil
+}
+
+// storageArgs passes storage parameters to pleiad.create_shards, as arrays of names and values.
+func storageArgs(storage []*sqlparse.DefElem) string {
+	if len(storage) == 0 {
+		return ""
+	}
+	names, values := make([]string, len(storage)), make([]string, len(storage))
+	for i, def := range storage {
+		name := def.Defname
+		if def.Defnamespace != "" {
+			name = def.Defnamespace + "." + name
+		}
+		value := optionValue(def)
+		if value == "" {
+			value = "true"
+		}
+		names[i], values[i] = quoteLiteral(name), quoteLiteral(value)
+	}
+	return ", ARRAY[" + strings.Join(names, ", ") + "], ARRAY[" + strings.Join(values, ", ") + "]"
 }

@@ -86,8 +86,9 @@ BEGIN
   END IF;
 END $$;
 
--- Makes the partitions of a new sharded table that this backend owns.
-CREATE OR REPLACE FUNCTION pleiad.create_shards(rel regclass, modulus int, shards int[]) RETURNS void
+-- Makes the partitions of a new sharded table that this backend owns, with these storage parameters.
+CREATE OR REPLACE FUNCTION pleiad.create_shards(rel regclass, modulus int, shards int[],
+  names text[] DEFAULT '{}', vals text[] DEFAULT '{}') RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET default_tablespace = '' AS $$
 DECLARE
@@ -95,8 +96,11 @@ DECLARE
   shard int;
   nsp name;
   part name;
+  storage text;
 BEGIN
   PERFORM pleiad.check_owner(rel);
+  SELECT ' WITH (' || string_agg(format('%s = %L', (SELECT string_agg(quote_ident(w), '.') FROM string_to_table(n, '.') w), v), ', ') || ')'
+    INTO storage FROM unnest(names, vals) AS o (n, v);
   SELECT c.relkind, p.partstrat, r.rolname AS owner, pleiad.shard_relation(n.nspname, c.relname) AS part
     INTO STRICT parent
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.oid = c.relowner
@@ -113,8 +117,8 @@ BEGIN
   FOREACH shard IN ARRAY shards LOOP
     nsp := pleiad.shard_schema(shard);
     PERFORM pleiad.free_name(nsp, part);
-    EXECUTE format('CREATE TABLE %I.%I PARTITION OF %s FOR VALUES WITH (MODULUS %s, REMAINDER %s)',
-                   nsp, part, rel, modulus, shard);
+    EXECUTE format('CREATE TABLE %I.%I PARTITION OF %s FOR VALUES WITH (MODULUS %s, REMAINDER %s)%s',
+                   nsp, part, rel, modulus, shard, storage);
     IF parent.owner <> current_user THEN
       EXECUTE format('ALTER TABLE %I.%I OWNER TO %I', nsp, part, parent.owner);
     END IF;
