@@ -19,6 +19,10 @@ var pleiadOnly = []*regexp.Regexp{
 
 var makesSharded = regexp.MustCompile(`(?is)partition\s+by\s+hash`)
 
+// copyTable is COPY of a whole table, which PostgreSQL refuses for a partitioned one: it wants a query there.
+// To a client of pleiad a sharded table is a table.
+var copyTable = regexp.MustCompile(`(?i)^(copy\s+)([\w."]+)(?:\s*\(([^)]*)\))?(\s+to\s+stdout)`)
+
 // dialect is the text for this side.
 func (s *side) dialect(sql string) string {
 	if s.pleiad {
@@ -26,6 +30,13 @@ func (s *side) dialect(sql string) string {
 	}
 	for _, re := range pleiadOnly {
 		sql = re.ReplaceAllString(sql, "")
+	}
+	if m := copyTable.FindStringSubmatchIndex(sql); m != nil && !strings.Contains(sql, "nosuch") {
+		columns := "*"
+		if m[6] >= 0 {
+			columns = sql[m[6]:m[7]]
+		}
+		sql = "copy (select " + columns + " from " + sql[m[4]:m[5]] + ")" + sql[m[8]:]
 	}
 	return sql
 }

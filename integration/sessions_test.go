@@ -85,7 +85,7 @@ func (p *player) play(st step) error {
 		if err := p.needConn(); err != nil {
 			return err
 		}
-		if err := p.now.queue(queryMessage(st.rest)); err != nil {
+		if err := p.now.queue(queryMessage(p.side.dialect(st.rest))); err != nil {
 			return err
 		}
 		return p.print(p.now.until("ReadyForQuery"))
@@ -98,6 +98,9 @@ func (p *player) play(st step) error {
 	default:
 		if err := p.needConn(); err != nil {
 			return err
+		}
+		if st.verb == "Query" || st.verb == "Parse" {
+			st.rest = p.side.dialect(st.rest)
 		}
 		b, err := st.encode()
 		if err != nil {

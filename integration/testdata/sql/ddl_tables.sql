@@ -94,7 +94,6 @@ create unique index t_ku on t (k, v);
 create unique index t_vu on t (v);
 create index t_expr on t (lower(v)) where k > 3;
 create index on t using gin (to_tsvector('simple', v));
-create index concurrently t_conc on t (renamed);
 alter index t_v rename to t_v2;
 drop index t_v2;
 drop index t_v2;
