@@ -176,7 +176,8 @@ func (r *Reader) character() (scanned, error) {
 			return r.newline()
 		}
 	}
-	if c == '\\' && (!r.spec.Format.CSV || !l.notFirst) && l.pos+1 < len(r.buf) {
+	marker := !r.spec.Format.CSV || !l.notFirst && r.spec.ServerMajor < strictMarker
+	if c == '\\' && marker && l.pos+1 < len(r.buf) {
 		if r.buf[l.pos+1] == '.' {
 			return r.endMarker()
 		}
@@ -253,6 +254,9 @@ func (r *Reader) newline() (scanned, error) {
 	return gotLine, nil
 }
 
+// strictMarker is the first version that wants \. alone on its line, and takes it for data in CSV.
+const strictMarker = 18
+
 // endMarker looks at \. and what follows it. In CSV it only counts when it is the whole line.
 func (r *Reader) endMarker() (scanned, error) {
 	l := &r.line
@@ -267,19 +271,22 @@ func (r *Reader) endMarker() (scanned, error) {
 	if !r.eof && (p >= len(r.buf) || l.end == endCRLF && p+1 >= len(r.buf)) {
 		return needMore, nil
 	}
-	wrong := ""
+	wrong, corrupt := "", "end-of-copy marker corrupt"
+	if r.spec.ServerMajor >= strictMarker {
+		corrupt = "end-of-copy marker is not alone on its line"
+	}
 	if l.end == endCRLF {
 		switch c := at(p); {
 		case c == '\n':
 			wrong = "end-of-copy marker does not match previous newline style"
 		case c != '\r':
-			wrong = "end-of-copy marker corrupt"
+			wrong = corrupt
 		}
 		p++
 	}
 	c := at(p)
 	if wrong == "" && c != '\r' && c != '\n' {
-		wrong = "end-of-copy marker corrupt"
+		wrong = corrupt
 	}
 	if wrong != "" {
 		if !r.spec.Format.CSV {
@@ -291,6 +298,9 @@ func (r *Reader) endMarker() (scanned, error) {
 	}
 	if (l.end == endLF || l.end == endCRLF) && c != '\n' || l.end == endCR && c != '\r' {
 		return needMore, r.badFormat("end-of-copy marker does not match previous newline style")
+	}
+	if r.spec.ServerMajor >= strictMarker && l.pos > r.start {
+		return needMore, r.badFormat("%s", corrupt)
 	}
 	l.body, l.pos, l.reachedStop = l.pos, p+1, true
 	return gotLine, nil

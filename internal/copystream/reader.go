@@ -16,6 +16,8 @@ type Spec struct {
 	Format  router.CopyFormat
 	// Want are the columns whose values the caller needs, as ascending positions in Columns.
 	Want []int
+	// ServerMajor is the backends' major version. Before 18, \. ends CSV data too, and text data in the middle of a line.
+	ServerMajor int
 	// MaxRow bounds a row in bytes; over it Next fails with 54000.
 	MaxRow int
 }

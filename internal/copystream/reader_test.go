@@ -138,6 +138,28 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// TestEndMarkerOfVersion18 has what changed there; TestServerAgrees covers the server at hand.
+func TestEndMarkerOfVersion18(t *testing.T) {
+	for _, c := range []struct {
+		spec      Spec
+		data, err string
+		rows      int
+	}{
+		{text("a"), "a\n\\.\nb\n", "", 1},
+		{text("a"), "a\\.\nb\n", "end-of-copy marker is not alone on its line (SQLSTATE 22P04) (COPY t, line 1)", 0},
+		{text("a"), "a\n\\.x\n", "end-of-copy marker is not alone on its line (SQLSTATE 22P04) (COPY t, line 2)", 1},
+		{text("a"), "a\n\\.", "end-of-copy marker is not alone on its line (SQLSTATE 22P04) (COPY t, line 2)", 1},
+		{text("a"), "a\r\n\\.\n", "end-of-copy marker does not match previous newline style (SQLSTATE 22P04) (COPY t, line 2)", 1},
+		{csv("a"), "a\n\\.\nb\n", "", 3},
+	} {
+		c.spec.ServerMajor = 18
+		got := read(t, c.spec, []byte(c.data), nil)
+		if len(got.rows) != c.rows || strings.TrimPrefix(got.err, "ERROR: ") != c.err {
+			t.Errorf("%q: %q %s", c.data, got.rows, got.err)
+		}
+	}
+}
+
 func TestRowLimit(t *testing.T) {
 	for _, spec := range []Spec{text("a"), csv("a")} {
 		spec.MaxRow = 1000
