@@ -201,7 +201,7 @@ func splice(text string, splices []Splice) string {
 
 // others is the statement as its changed tree says, for the backends besides home.
 func (d *ddl) others(tree sqlparse.Node) (Step, *pgerr.Error) {
-	sql, err := sqlparse.Deparse(tree)
+	sql, err := sqlparse.StatementSQL(tree)
 	if err != nil {
 		return Step{}, refCompose
 	}

@@ -83,5 +83,5 @@ func (d *ddl) createIndexOnShards(s *sqlparse.IndexStmt, t *Table) *Template {
 func indexSQL(stmt sqlparse.Node, change func(*sqlparse.IndexStmt)) (string, error) {
 	tree := sqlparse.Clone(stmt)
 	change(tree.GetIndexStmt())
-	return sqlparse.Deparse(tree)
+	return sqlparse.StatementSQL(tree)
 }

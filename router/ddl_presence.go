@@ -185,7 +185,7 @@ func (d *ddl) functionPresence(f *sqlparse.ObjectWithArgs) (presence, *pgerr.Err
 	}
 	types := make([]string, 0, len(f.Objargs))
 	for _, a := range f.Objargs {
-		sql, err := typeSQL(a.GetTypeName())
+		sql, err := sqlparse.TypeSQL(a.GetTypeName())
 		if err != nil {
 			return presence{}, refCompose
 		}
@@ -209,12 +209,6 @@ func (d *ddl) functionSchema(schema, name string) (_ string, known bool, _ *pger
 		}
 	}
 	return found, found != "", nil
-}
-
-// typeSQL writes a type's name as SQL.
-func typeSQL(t *sqlparse.TypeName) (string, error) {
-	sql, err := sqlparse.DeparseExpr(sqlparse.CastNode(t))
-	return strings.TrimPrefix(sql, "NULL::"), err
 }
 
 // follow plans a statement about one object: everywhere, on home, or guarded on the others. after are further

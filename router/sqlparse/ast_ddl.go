@@ -1,6 +1,10 @@
 package sqlparse
 
 import (
+	"errors"
+	"fmt"
+	"strings"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 )
@@ -145,8 +149,30 @@ func RangeVarNode(r *RangeVar) Node {
 	return &pg_query.Node{Node: &pg_query.Node_RangeVar{RangeVar: r}}
 }
 
-// CastNode is NULL cast to a type: a way to write the type's name as SQL.
-func CastNode(t *TypeName) Node {
+// grammarVersion is the PostgreSQL release of the parser's trees, which the deparser asks for.
+const grammarVersion = 170007
+
+// StatementSQL writes a changed tree as SQL.
+func StatementSQL(stmt Node) (string, error) {
+	return pg_query.Deparse(&pg_query.ParseResult{Version: grammarVersion, Stmts: []*pg_query.RawStmt{{Stmt: stmt}}})
+}
+
+// TypeSQL writes a type's name as SQL.
+func TypeSQL(t *TypeName) (string, error) {
+	const head = "SELECT NULL::"
 	null := &pg_query.Node{Node: &pg_query.Node_AConst{AConst: &AConst{Isnull: true}}}
-	return &pg_query.Node{Node: &pg_query.Node_TypeCast{TypeCast: &pg_query.TypeCast{Arg: null, TypeName: t}}}
+	cast := &pg_query.Node{Node: &pg_query.Node_TypeCast{TypeCast: &pg_query.TypeCast{Arg: null, TypeName: t}}}
+	sql, err := StatementSQL(SelectNode(&SelectStmt{
+		TargetList:  []Node{{Node: &pg_query.Node_ResTarget{ResTarget: &ResTarget{Val: cast}}}},
+		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT,
+		Op:          SetNone,
+	}))
+	name, ok := strings.CutPrefix(sql, head)
+	if err == nil && !ok {
+		err = errors.New("unexpected form " + sql)
+	}
+	if err != nil {
+		return "", fmt.Errorf("write type name: %w", err)
+	}
+	return name, nil
 }
