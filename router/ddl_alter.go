@@ -41,7 +41,27 @@ func (d *ddl) alterTable() *Template {
 	if p.where == onAll {
 		d.takeOutOnly(s.Relation)
 	}
+	for _, n := range s.Cmds {
+		if buildsIndex(n.GetAlterTableCmd()) {
+			return d.withIndexes(p, after...)
+		}
+	}
 	return d.follow(p, after...)
+}
+
+// buildsIndex is true of ADD PRIMARY KEY, UNIQUE and EXCLUDE, as constraints of the table or of a new column.
+func buildsIndex(cmd *sqlparse.AlterTableCmd) bool {
+	constraints := cmd.Def.GetColumnDef().GetConstraints()
+	if cmd.Subtype == sqlparse.AlterAddConstraint {
+		constraints = []sqlparse.Node{cmd.Def}
+	}
+	for _, n := range constraints {
+		switch n.GetConstraint().GetContype() {
+		case sqlparse.ConstraintPrimary, sqlparse.ConstraintUnique, sqlparse.ConstraintExclude:
+			return true
+		}
+	}
+	return false
 }
 
 func relationParts(rv *sqlparse.RangeVar) []sqlparse.Node {
@@ -203,7 +223,7 @@ func (d *ddl) sameEverywhere(shape *tableShape, expr sqlparse.Node) *pgerr.Error
 			if d.env.functionFacts(schema, name)&bad != 0 {
 				err = refDefaultClock
 			}
-		case clockWord(n):
+		case timeConstant(n):
 			err = refDefaultClock
 		}
 		return err == nil
@@ -211,8 +231,8 @@ func (d *ddl) sameEverywhere(shape *tableShape, expr sqlparse.Node) *pgerr.Error
 	return err
 }
 
-// clockWord is true of constants that the input of date and time types replaces by the time.
-func clockWord(n sqlparse.Node) bool {
+// timeConstant is true of constants that the input of date and time types replaces by the time.
+func timeConstant(n sqlparse.Node) bool {
 	c := n.GetAConst()
 	if c == nil || c.GetSval() == nil {
 		return false

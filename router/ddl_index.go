@@ -13,6 +13,22 @@ func dropStrays(part string) string {
 	return "SELECT pleiad.drop_stray_indexes(" + quoteLiteral(part) + ")"
 }
 
+const closeShards = "SELECT pleiad.close_shards()"
+
+// openShards lets the user create indexes on the table's partitions until closeShards.
+func openShards(t *Table) string {
+	return "SELECT pleiad.open_shards(" + regclass(t.Schema, t.Name) + ")"
+}
+
+// withIndexes is follow for a statement that builds indexes.
+func (d *ddl) withIndexes(p presence, after ...Step) *Template {
+	if p.where != onAll || p.table.Kind != TableSharded {
+		return d.follow(p, after...)
+	}
+	steps := []Step{{Where: WhereAll, SQL: openShards(p.table)}, d.answer(WhereAll), {Where: WhereAll, SQL: closeShards}}
+	return d.change(append(steps, after...)...)
+}
+
 // createIndex plans CREATE INDEX.
 func (d *ddl) createIndex() *Template {
 	d.tag = "CREATE INDEX"
@@ -28,7 +44,7 @@ func (d *ddl) createIndex() *Template {
 		d.takeOutOnly(s.Relation)
 	}
 	if !s.Concurrent || p.where == onTemp {
-		return d.follow(p)
+		return d.withIndexes(p)
 	}
 	if p.where != onAll {
 		return d.outside(d.answer(WhereHome))
@@ -62,6 +78,7 @@ func (d *ddl) createIndexOnShards(s *sqlparse.IndexStmt, t *Table) *Template {
 	name := quoteName(t.Schema, s.Idxname)
 	undo := "DROP INDEX IF EXISTS " + name
 	steps := []Step{{Where: WhereHome, SQL: parent, Answer: true, Undo: undo}, {Where: WhereOthers, SQL: parent, Undo: undo}}
+	steps = append(steps, Step{Where: WhereAll, SQL: openShards(t), Undo: closeShards})
 	part := shardIndex(t.Schema, s.Idxname)
 	owners, _ := d.env.Schema.Map.Owners(shardmap.GroupID(t.Group))
 	for shard, b := range owners {
@@ -76,7 +93,7 @@ func (d *ddl) createIndexOnShards(s *sqlparse.IndexStmt, t *Table) *Template {
 		steps = append(steps, Step{Where: WhereOne, Backend: int(b), SQL: drop, Undo: drop},
 			Step{Where: WhereOne, Backend: int(b), SQL: create})
 	}
-	steps = append(steps, Step{Where: WhereAll, SQL: "SELECT pleiad.attach_indexes(" + regclass(t.Schema, s.Idxname) + ", " + quoteLiteral(part) + ")"})
+	steps = append(steps, Step{Where: WhereAll, SQL: closeShards}, Step{Where: WhereAll, SQL: "SELECT pleiad.attach_indexes(" + regclass(t.Schema, s.Idxname) + ", " + quoteLiteral(part) + ")"})
 	return d.outside(steps...)
 }
 

@@ -42,7 +42,7 @@ func unsafeBuiltin(name string) bool {
 func readBody(src string, relations map[string]bool) body {
 	var b body
 	seen := map[string]bool{}
-	updating := false // an UPDATE earlier in the statement explains SET
+	updating := false                                  // an UPDATE earlier in the statement explains SET
 	if strings.Contains(strings.ToLower(src), `u&"`) { // a name spelt with escapes
 		return body{touchesSharded: true, touchesTables: true, leavesState: true}
 	}

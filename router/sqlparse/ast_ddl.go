@@ -77,6 +77,7 @@ const (
 const (
 	ConstraintPrimary   = pg_query.ConstrType_CONSTR_PRIMARY
 	ConstraintUnique    = pg_query.ConstrType_CONSTR_UNIQUE
+	ConstraintExclude   = pg_query.ConstrType_CONSTR_EXCLUSION
 	ConstraintForeign   = pg_query.ConstrType_CONSTR_FOREIGN
 	ConstraintDefault   = pg_query.ConstrType_CONSTR_DEFAULT
 	ConstraintIdentity  = pg_query.ConstrType_CONSTR_IDENTITY

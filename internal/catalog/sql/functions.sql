@@ -293,17 +293,17 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- The indexes that CREATE INDEX CONCURRENTLY made on this backend's partitions become parts of the parent's.
-CREATE OR REPLACE FUNCTION pleiad.attach_indexes(parent regclass, part name) RETURNS void
+CREATE OR REPLACE FUNCTION pleiad.attach_indexes(idx regclass, part name) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   i record;
 BEGIN
-  PERFORM pleiad.check_owner(parent);
+  PERFORM pleiad.check_owner(idx);
   FOR i IN SELECT c.oid::regclass AS name
            FROM pg_index p JOIN pleiad.local_shard s ON s.parent = p.indrelid
            JOIN pg_index x ON x.indrelid = s.relid JOIN pg_class c ON c.oid = x.indexrelid
-           WHERE p.indexrelid = parent AND c.relname = part AND NOT c.relispartition LOOP
-    EXECUTE format('ALTER INDEX %s ATTACH PARTITION %s', parent, i.name);
+           WHERE p.indexrelid = idx AND c.relname = part AND NOT c.relispartition LOOP
+    EXECUTE format('ALTER INDEX %s ATTACH PARTITION %s', idx, i.name);
   END LOOP;
 END $$;
 
@@ -319,5 +319,35 @@ BEGIN
            WHERE c.relname = part AND c.relkind = 'i' AND NOT c.relispartition LOOP
     PERFORM pleiad.check_owner(i.oid);
     EXECUTE format('DROP INDEX %s', i.name);
+  END LOOP;
+END $$;
+
+-- PostgreSQL asks for CREATE on a partition's schema before it builds the partition's part of a new index. The
+-- role that acts has it from open_shards to close_shards, which is one transaction but for CREATE INDEX
+-- CONCURRENTLY.
+CREATE OR REPLACE FUNCTION pleiad.open_shards(rel regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  acting name := pleiad.acting_role();
+  s record;
+BEGIN
+  PERFORM pleiad.check_owner(rel);
+  FOR s IN SELECT DISTINCT nspname FROM pleiad.local_shard WHERE parent = rel ORDER BY nspname LOOP
+    IF NOT has_schema_privilege(acting, s.nspname, 'CREATE') THEN
+      EXECUTE format('GRANT CREATE ON SCHEMA %I TO %I', s.nspname, acting);
+    END IF;
+  END LOOP;
+END $$;
+
+CREATE OR REPLACE FUNCTION pleiad.close_shards() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  acting name := pleiad.acting_role();
+  s record;
+BEGIN
+  FOR s IN SELECT n.nspname FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
+           WHERE n.nspname ~ '^pleiad_[0-9]+$' AND a.privilege_type = 'CREATE' AND a.grantee = acting::regrole
+           AND n.nspowner <> a.grantee ORDER BY n.nspname LOOP
+    EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM %I', s.nspname, acting);
   END LOOP;
 END $$;

@@ -1,6 +1,6 @@
 -- pleiad.snapshot() is the whole schema as one JSON value: what the proxy plans from. Each part is an object of
 -- arrays of one length, a column each: building them costs a fraction of an object a row. Go's
--- DecodeSnapshot is its reader.
+-- DecodeSnapshot is its reader. An oid would be written as a string, a bigint is a number.
 
 -- The worst volatility of the functions an expression tree calls. SQL functions without parentheses
 -- (CURRENT_DATE …) and conversions through text are stable, an identity column's own value is volatile.
@@ -29,7 +29,7 @@ WITH nsp AS MATERIALIZED (
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
 ), rels AS (
   SELECT json_build_object(
-    'oid', array_agg(r.oid), 'nsp', array_agg(r.nspname), 'name', array_agg(r.relname),
+    'oid', array_agg(r.oid::int8), 'nsp', array_agg(r.nspname), 'name', array_agg(r.relname),
     'owner', array_agg(pg_get_userbyid(r.relowner)), 'kind', array_agg(r.relkind),
     'rules', array_agg(r.relhasrules AND r.relkind <> 'v'), 'rls', array_agg(r.relrowsecurity),
     'group', array_agg(coalesce(s.group_id, 0)), 'reference', array_agg(f.relid IS NOT NULL),
@@ -60,28 +60,28 @@ WITH nsp AS MATERIALIZED (
   WHERE r.relkind <> 'S'
 ), cols AS (
   SELECT json_build_object(
-    'rel', array_agg(attrelid), 'num', array_agg(attnum), 'name', array_agg(attname), 'type', array_agg(atttypid),
+    'rel', array_agg(attrelid::int8), 'num', array_agg(attnum), 'name', array_agg(attname), 'type', array_agg(atttypid::int8),
     'typmod', array_agg(atttypmod), 'typname', array_agg(typname), 'coll', array_agg(coll),
     'notnull', array_agg(attnotnull), 'def', array_agg(coalesce(def, '')), 'vol', array_agg(vol),
     'identity', array_agg(attidentity), 'generated', array_agg(attgenerated <> '')) AS j
   FROM (SELECT * FROM col ORDER BY attrelid, attnum) c
 ), idx AS (
   SELECT json_build_object(
-    'nsp', array_agg(n.nspname), 'name', array_agg(c.relname), 'rel', array_agg(i.indrelid),
+    'nsp', array_agg(n.nspname), 'name', array_agg(c.relname), 'rel', array_agg(i.indrelid::int8),
     'primary', array_agg(i.indisprimary), 'key', array_agg(i.indkey::text)) AS j
   FROM pg_index i JOIN rel r ON r.oid = i.indrelid JOIN pg_class c ON c.oid = i.indexrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
 ), trg AS (
   SELECT json_build_object(
-    'rel', array_agg(t.tgrelid), 'name', array_agg(t.tgname), 'func', array_agg(t.tgfoid), 'type', array_agg(t.tgtype),
+    'rel', array_agg(t.tgrelid::int8), 'name', array_agg(t.tgname), 'func', array_agg(t.tgfoid::int8), 'type', array_agg(t.tgtype),
     'constraint', array_agg(t.tgconstraint <> 0)) AS j
   FROM pg_trigger t JOIN rel r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal
 ), pol AS (
-  SELECT json_build_object('rel', array_agg(p.polrelid), 'expr', array_agg(
+  SELECT json_build_object('rel', array_agg(p.polrelid::int8), 'expr', array_agg(
     concat_ws(E'\n', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)))) AS j
   FROM pg_policy p JOIN rel r ON r.oid = p.polrelid
 ), fks AS (
-  SELECT json_build_object('rel', array_agg(k.conrelid), 'ref', array_agg(k.confrelid)) AS j
+  SELECT json_build_object('rel', array_agg(k.conrelid::int8), 'ref', array_agg(k.confrelid::int8)) AS j
   FROM pg_constraint k JOIN rel r ON r.oid = k.conrelid WHERE k.contype = 'f' AND k.conparentid = 0
 ), fun AS MATERIALIZED (
   SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.proretset, p.pronargs,
@@ -91,7 +91,7 @@ WITH nsp AS MATERIALIZED (
   FROM pg_proc p JOIN nsp n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
 ), funs AS (
   SELECT json_build_object(
-    'oid', array_agg(f.oid), 'nsp', array_agg(f.nspname), 'name', array_agg(f.proname), 'kind', array_agg(f.prokind),
+    'oid', array_agg(f.oid::int8), 'nsp', array_agg(f.nspname), 'name', array_agg(f.proname), 'kind', array_agg(f.prokind),
     'vol', array_agg(f.provolatile), 'lang', array_agg(f.lanname), 'set', array_agg(f.proretset),
     'nargs', array_agg(f.pronargs), 'body', array_agg(f.body), 'ext', array_agg(coalesce(x.extname, '')),
     'trans', array_agg(coalesce(g.fns, ''))) AS j
@@ -103,11 +103,11 @@ WITH nsp AS MATERIALIZED (
                      a.aggdeserialfn::oid, a.aggmtransfn::oid, a.aggminvtransfn::oid, a.aggmfinalfn::oid) AS fns
     FROM pg_aggregate a WHERE f.prokind = 'a' AND a.aggfnoid = f.oid) g ON true
 ), typs AS (
-  SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(t.typname), 'oid', array_agg(t.oid),
-    'rel', array_agg(t.typrelid)) AS j
+  SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(t.typname), 'oid', array_agg(t.oid::int8),
+    'rel', array_agg(t.typrelid::int8)) AS j
   FROM pg_type t JOIN nsp n ON n.oid = t.typnamespace
 ), deps AS (
-  SELECT json_build_object('view', array_agg(v.view), 'rels', array_agg(v.rels), 'funs', array_agg(v.funs)) AS j
+  SELECT json_build_object('view', array_agg(v.view::int8), 'rels', array_agg(v.rels), 'funs', array_agg(v.funs)) AS j
   FROM (SELECT w.ev_class AS view,
                coalesce(string_agg(d.refobjid::text, ' ') FILTER (WHERE d.refclassid = 1259), '') AS rels,
                coalesce(string_agg(d.refobjid::text, ' ') FILTER (WHERE d.refclassid = 1255), '') AS funs
@@ -116,7 +116,7 @@ WITH nsp AS MATERIALIZED (
               WHERE classid = 2618 AND refclassid IN (1259, 1255)) d ON d.objid = w.oid AND d.refobjid <> r.oid
         WHERE r.relkind IN ('v', 'm') GROUP BY w.ev_class) v
 ), sys AS (
-  SELECT json_build_object('oid', array_agg(c.oid), 'nsp', array_agg(n.nspname), 'name', array_agg(c.relname),
+  SELECT json_build_object('oid', array_agg(c.oid::int8), 'nsp', array_agg(n.nspname), 'name', array_agg(c.relname),
     'kind', array_agg(c.relkind)) AS j
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname IN ('pg_catalog', 'information_schema', 'pleiad') AND c.relkind IN ('r', 'v', 'p', 'f', 'm')
@@ -148,8 +148,8 @@ WITH nsp AS MATERIALIZED (
   WHERE nspname !~ '^pg_' AND nspname !~ '^pleiad(_[0-9]+)?$' AND nspname <> 'information_schema'
 )
 SELECT json_build_object(
-  'types', (SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(t.typname), 'oid', array_agg(t.oid))
+  'types', (SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(t.typname), 'oid', array_agg(t.oid::int8))
             FROM pg_type t JOIN nsp n ON n.oid = t.typnamespace),
-  'rels', (SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(c.relname), 'oid', array_agg(c.oid))
+  'rels', (SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(c.relname), 'oid', array_agg(c.oid::int8))
            FROM pg_class c JOIN nsp n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')))
 $$;
