@@ -129,7 +129,7 @@ func startTarget() error {
 // that what is tested is what is in the tree.
 func buildProgram(to string) (string, error) {
 	args := []string{"build", "-o", to}
-	if os.Getenv("PLEIAD_TEST_RACE") == "1" {
+	if raced() {
 		args = append(args, "-race")
 	}
 	cmd := exec.Command("go", append(args, "./cmd/pleiad")...)
@@ -147,6 +147,9 @@ func stopSuite() error {
 	if suite.dev != nil {
 		errs = append(errs, suite.dev.stop(), suite.dev.complaints())
 		errs = append(errs, leftServers(suite.dir, time.Now().Add(10*time.Second)))
+	}
+	if serveCluster.cluster != nil {
+		errs = append(errs, serveCluster.cluster.Stop())
 	}
 	if suite.refs != nil {
 		errs = append(errs, suite.refs.Stop())

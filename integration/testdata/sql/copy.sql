@@ -69,7 +69,9 @@ copy (select k, n from t where k < 5 order by k desc) to stdout with (format csv
 copy (select v from t where k = 3) to stdout;
 copy t to stdout (format csv, force_quote *, null 'NULL');
 copy (select k from t order by v nulls first, k limit 3) to stdout;
+--! refused
 copy t from '/etc/passwd';
+--! refused
 copy t to program 'cat';
 create table p (a int, b int, v text, primary key (a, b)) partition by hash (b, a);
 copy p from stdin csv;
