@@ -103,3 +103,30 @@ func (q pgxQuerier) QueryText(ctx context.Context, sql string) ([]byte, error) {
 	err := q.c.QueryRow(ctx, sql).Scan(&s)
 	return []byte(s), err
 }
+
+// benchDB is an installed database on home.
+func benchDB(b *testing.B) (*pgx.Conn, func()) {
+	b.Helper()
+	ctx := b.Context()
+	s := cluster.Primaries()[0]
+	admin, err := pgx.Connect(ctx, s.DSN("postgres"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer admin.Close(ctx)
+	name := fmt.Sprintf("bench%d", databases.Add(1))
+	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+		b.Fatal(err)
+	}
+	conn, err := pgx.Connect(ctx, s.DSN(name))
+	if err == nil {
+		err = Install(ctx, conn, RoleHome)
+	}
+	if err == nil {
+		_, err = PutBackends(ctx, conn, []Backend{{Name: "b1", Home: true, Weight: 1}})
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return conn, func() { conn.Close(context.WithoutCancel(ctx)) }
+}

@@ -331,6 +331,14 @@ func (d *decoder) rest() error {
 		}
 		t.RLSExprs += p.Expr[i]
 	}
+	tr := &d.in.Triggers
+	for i, rel := range tr.Rel {
+		t, bits := d.out.ByOID[rel], tr.Type[i] // the bits are pg_trigger.h's TRIGGER_TYPE_…
+		t.Triggers = append(t.Triggers, router.Trigger{
+			Name: tr.Name[i], Function: d.functionsByOID[tr.Func[i]], Row: bits&1 != 0, OnInsert: bits&4 != 0,
+			OnDelete: bits&8 != 0, OnUpdate: bits&16 != 0, OnTrunc: bits&32 != 0, Constrain: tr.Constraint[i],
+		})
+	}
 	k := &d.in.FKs
 	for i, rel := range k.Rel {
 		from, to := d.out.ByOID[rel], d.out.ByOID[k.Ref[i]]
