@@ -22,6 +22,8 @@ type analysis struct {
 	facts []constFact
 	boxes []boxFact
 	links []colLink
+	// constTypes are the types of subquery columns that hold nothing but constants.
+	constTypes map[colID]uint32
 
 	fn         fnFacts // of all functions
 	unknown    []string

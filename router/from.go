@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pleiad/pleiad/router/shardmap"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
@@ -112,9 +113,55 @@ func (a *analysis) subRel(q *query, sub *query) *rel {
 	for i, o := range sub.out {
 		r.cols = append(r.cols, o.name)
 		a.link(colID{r, i}, sub, i)
+		a.constantColumn(colID{r, i}, sub, i)
 	}
 	q.rels = append(q.rels, r)
 	return r
+}
+
+// constantColumn notes that a subquery's column holds nothing but constants. Untyped ones become text there
+// (resolveTargetListUnknowns in parse_target.c).
+func (a *analysis) constantColumn(out colID, sub *query, i int) {
+	var exprs []sqlparse.Node
+	switch {
+	case sub.sel == nil || sub.dml || len(sub.arms) > 0:
+		return
+	case len(sub.sel.ValuesLists) > 0:
+		for _, row := range sub.sel.ValuesLists {
+			items := row.GetList().GetItems()
+			if i >= len(items) {
+				return
+			}
+			exprs = append(exprs, items[i])
+		}
+	case sub.out[i].expr != nil:
+		exprs = append(exprs, sub.out[i].expr)
+	}
+	var vals []KeyValue
+	var typ uint32
+	for _, n := range exprs {
+		v, ok := a.constant(n)
+		if !ok || len(vals) >= maxAlternatives {
+			return
+		}
+		if v.Source != SourceNull && v.TypeOID == 0 {
+			v.TypeOID = shardmap.TextOID
+		}
+		if v.Source != SourceNull {
+			if typ != 0 && typeClass(typ) != typeClass(v.TypeOID) {
+				return
+			}
+			typ = v.TypeOID
+		}
+		vals = append(vals, v)
+	}
+	if len(vals) > 0 && typ != 0 {
+		a.facts = append(a.facts, constFact{out, vals})
+		if a.constTypes == nil {
+			a.constTypes = map[colID]uint32{}
+		}
+		a.constTypes[out] = typ
+	}
 }
 
 // link joins output column i of q with what it is in each arm.

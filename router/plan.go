@@ -94,6 +94,7 @@ type CountValue struct {
 	Index   int
 	Const   int64
 	Cast    bool // the parameter carries a cast, and so a type of its own
+	CastTo  string
 }
 
 // Splice replaces text[Start:End] by With, or, where Limit is set, by a number computed at run time.
@@ -107,7 +108,7 @@ type Splice struct {
 type Scatter struct {
 	// Splices makes the text for several backends from the client's: hidden sort columns, LIMIT; sorted by
 	// Start, not overlapping. Empty: the text is sent unchanged.
-	// Offsets are valid for the text the template was made from; Literals-aware callers use SpliceText.
+	// Offsets are valid for the text the template was made from; AppendScatterText shifts them.
 	Splices []Splice
 	Sort    []SortKey // k-way merge; empty: concatenate
 	Limit   CountValue

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router/shardmap"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
@@ -86,6 +87,10 @@ func (p *planner) merge(a *analysis, q *query) (*Scatter, *pgerr.Error) {
 	return out, nil
 }
 
+var integerNames = map[uint32]string{
+	shardmap.Int2OID: "pg_catalog.int2", shardmap.Int4OID: "pg_catalog.int4", shardmap.Int8OID: "pg_catalog.int8",
+}
+
 // count reads LIMIT's or OFFSET's value.
 func (a *analysis) count(n sqlparse.Node) (CountValue, bool) {
 	if n == nil {
@@ -100,6 +105,9 @@ func (a *analysis) count(n sqlparse.Node) (CountValue, bool) {
 	case SourceNull:
 		return CountValue{}, true
 	case SourceParam:
+		if c.Cast {
+			c.CastTo = integerNames[v.TypeOID]
+		}
 		return c, v.TypeOID == 0 || isIntegerOID(v.TypeOID)
 	case SourceConst:
 		i, err := parseCount(v.Const)

@@ -60,11 +60,14 @@ func (a *analysis) baseType(c colID, depth int) uint32 {
 	if c.r == nil || depth > maxLevels {
 		return 0
 	}
+	if t, ok := a.constTypes[c]; ok {
+		return t
+	}
 	if c.r.sub == nil {
 		return c.typeOf()
 	}
 	q := c.r.sub
-	for len(q.arms) > 0 {
+	if len(q.arms) > 0 {
 		return a.armsType(q, c.i, depth+1)
 	}
 	if c.i >= len(q.out) {

@@ -1,0 +1,288 @@
+package router
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/pleiad/pleiad/router/shardmap"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// Values are what one execution of a template brings: the statement's own text with its literals, and parameters.
+// Not safe for concurrent use; reuse one to spare allocations.
+type Values struct {
+	Text []byte             // a text with the template's key
+	Lits []sqlparse.Literal // as the Scanner found them in Text
+	// Params are $1 and on. TypeOID is the type the client declared, 0 when it left it open.
+	Params []shardmap.Value
+
+	scratch []byte // decoded literals of the tuple at hand
+	vals    [8]shardmap.Value
+}
+
+// Backends tells on which backends of m the statement must run, by their indexes. home is the home backend's index. The
+// set is never empty: where no row can match, home answers. A set of several backends is only legal with Scatter (for
+// KindShards) or for KindEverywhere and KindCopyOut; else NoScatter is the answer to the client.
+//
+// Errors: *pgerr.Error for the client; shardmap.ErrNotProvable for an INSERT whose key PostgreSQL must evaluate first
+// (Insert is set: evaluate its key cells on home, then KeyBackend); shardmap's errors for a map of another epoch.
+func (t *Template) Backends(m *shardmap.Map, home int, v *Values) (shardmap.ShardSet, error) {
+	var out shardmap.ShardSet
+	switch t.Kind {
+	case KindEverywhere:
+		if t.ClockWords && v.clockWords() {
+			return out, refClockWords
+		}
+		return shardmap.AllShards(uint32(m.NumBackends())), nil
+	case KindShards, KindCopyOut:
+	default:
+		out.Add(uint32(home))
+		return out, nil
+	}
+	for i := range t.Prune {
+		set, err := t.prunerBackends(m, &t.Prune[i], v)
+		if err != nil {
+			return out, err
+		}
+		if t.Together && i > 0 {
+			out.Intersect(&set)
+		} else {
+			out.Union(&set)
+		}
+	}
+	if out.Empty() {
+		out.Add(uint32(home))
+	}
+	return out, t.checkBackends(m, home, &out, v)
+}
+
+// checkBackends applies what depends on which backends were found.
+func (t *Template) checkBackends(m *shardmap.Map, home int, set *shardmap.ShardSet, v *Values) error {
+	one, single := set.Single()
+	if t.NeedsHome && (!single || int(one) != home) {
+		return t.NoScatter
+	}
+	if t.KeyTo != nil {
+		to, err := t.prunerBackends(m, t.KeyTo, v)
+		if err != nil && !errors.Is(err, shardmap.ErrNotProvable) {
+			return err
+		}
+		if err != nil || !single || !to.Equal(set) {
+			return refKeyUpdate
+		}
+	}
+	if !single && t.ClockWords && t.Writes && v.clockWords() {
+		return refClockWords
+	}
+	return nil
+}
+
+// stores is true where a value is stored, not compared: then its shard must be certain.
+func (t *Template) stores(p *Pruner) bool { return t.Insert != nil || p == t.KeyTo }
+
+// prunerBackends is the backends of one sharded relation.
+func (t *Template) prunerBackends(m *shardmap.Map, p *Pruner, v *Values) (shardmap.ShardSet, error) {
+	group := shardmap.GroupID(p.Table.Group)
+	var shards shardmap.ShardSet
+	all := p.All
+	for i := range p.Tuples {
+		if all {
+			break
+		}
+		err := v.addShards(p.Table, p.Tuples[i], t.stores(p), &shards)
+		switch {
+		case err == nil:
+		case errors.Is(err, shardmap.ErrNotProvable):
+			if t.stores(p) {
+				return shards, err
+			}
+			all = true
+		case isInvalid(err):
+			// PostgreSQL refuses the value wherever the statement runs.
+		default:
+			return shards, err
+		}
+	}
+	if all {
+		n, ok := m.Modulus(group)
+		if !ok {
+			return shards, shardmap.ErrUnknownGroup
+		}
+		shards = shardmap.AllShards(n)
+	}
+	return m.Backends(group, &shards)
+}
+
+func isInvalid(err error) bool {
+	var text *shardmap.InvalidTextError
+	var binary *shardmap.InvalidBinaryError
+	return errors.As(err, &text) || errors.As(err, &binary)
+}
+
+// addShards adds the shards of one tuple. A NULL compared selects nothing; a NULL stored is a key like others.
+func (v *Values) addShards(t *Table, tuple KeyTuple, stores bool, set *shardmap.ShardSet) error {
+	if len(tuple) != len(t.KeyCols) || len(tuple) > len(v.vals) {
+		return shardmap.ErrNotProvable
+	}
+	v.scratch = v.scratch[:0]
+	for i := range tuple {
+		if tuple[i].Array {
+			return v.addArrays(t, tuple, set)
+		}
+		val, err := v.value(&tuple[i])
+		if err != nil {
+			return err
+		}
+		if val.Null && !stores {
+			return nil
+		}
+		v.vals[i] = val
+	}
+	return v.addShard(t, v.vals[:len(tuple)], stores, set)
+}
+
+func (v *Values) addShard(t *Table, vals []shardmap.Value, stores bool, set *shardmap.ShardSet) error {
+	if stores {
+		for i := range vals {
+			if !vals[i].Null && !shardmap.StoresUnchanged(t.KeyCols[i], t.Columns[t.Key[i]].Typmod, &vals[i]) {
+				return shardmap.ErrNotProvable
+			}
+		}
+	}
+	n, err := shardmap.ShardOf(t.KeyCols, vals, t.Modulus)
+	if err != nil {
+		return err
+	}
+	set.Add(n)
+	return nil
+}
+
+// value reads one key value. Data is borrowed from the parameters, the template or v.scratch.
+func (v *Values) value(k *KeyValue) (shardmap.Value, error) {
+	switch k.Source {
+	case SourceNull:
+		return shardmap.Value{Null: true}, nil
+	case SourceConst:
+		return shardmap.Value{Data: k.Const, TypeOID: k.TypeOID}, nil
+	case SourceParam:
+		if k.Index >= len(v.Params) {
+			return shardmap.Value{}, shardmap.ErrNotProvable
+		}
+		p := v.Params[k.Index]
+		switch {
+		case k.TypeOID == 0 || p.TypeOID == k.TypeOID:
+		case p.TypeOID == 0:
+			p.TypeOID = k.TypeOID
+		case isIntegerOID(p.TypeOID) && isIntegerOID(k.TypeOID):
+			// A cast among integers keeps the value, or fails wherever it runs.
+		default:
+			return p, shardmap.ErrNotProvable
+		}
+		return p, nil
+	}
+	if k.Index >= len(v.Lits) {
+		return shardmap.Value{}, shardmap.ErrNotProvable
+	}
+	start := len(v.scratch)
+	if k.Negated {
+		v.scratch = append(v.scratch, '-')
+	}
+	out, ok := sqlparse.LiteralValue(v.Text, v.Lits[k.Index], v.scratch)
+	if !ok {
+		return shardmap.Value{}, shardmap.ErrNotProvable
+	}
+	v.scratch = out
+	return shardmap.Value{Data: out[start:len(out):len(out)], TypeOID: k.TypeOID}, nil
+}
+
+// RowBackend tells which backend of m takes row i. ErrNotProvable: a key cell must be evaluated on home first, then
+// KeyBackend tells.
+func (in *Insert) RowBackend(m *shardmap.Map, i int, v *Values) (uint16, error) {
+	n := len(in.Table.Key)
+	if n > len(v.vals) {
+		return 0, shardmap.ErrNotProvable
+	}
+	for k := range n {
+		v.vals[k] = shardmap.Value{Null: true}
+	}
+	for _, c := range in.Missing {
+		for _, k := range in.Table.Key {
+			if c == k {
+				return 0, shardmap.ErrNotProvable
+			}
+		}
+	}
+	v.scratch = v.scratch[:0]
+	for j := range in.Rows[i].Cells {
+		c := &in.Rows[i].Cells[j]
+		if c.Key < 0 {
+			continue
+		}
+		if c.Value == nil || c.Eval {
+			return 0, shardmap.ErrNotProvable
+		}
+		val, err := v.value(c.Value)
+		if err != nil {
+			return 0, err
+		}
+		v.vals[c.Key] = val
+	}
+	return in.KeyBackend(m, v.vals[:n])
+}
+
+// KeyBackend tells which backend of m takes a row with these values, in the order of Table.Key, TypeOID set to the
+// column's where PostgreSQL evaluated them.
+func (in *Insert) KeyBackend(m *shardmap.Map, vals []shardmap.Value) (uint16, error) {
+	return in.Table.KeyBackend(m, vals)
+}
+
+// KeyBackend tells which backend of m takes a row with these key values. Errors as shardmap.ShardOf, and
+// ErrNotProvable too when the column would store another value (char(n), numeric scale).
+func (t *Table) KeyBackend(m *shardmap.Map, vals []shardmap.Value) (uint16, error) {
+	var set shardmap.ShardSet
+	var v Values
+	if err := v.addShard(t, vals, true, &set); err != nil {
+		return 0, err
+	}
+	shard, _ := set.Single()
+	b, ok := m.Owner(shardmap.GroupID(t.Group), shard)
+	if !ok {
+		return 0, shardmap.ErrUnknownGroup
+	}
+	return b, nil
+}
+
+// clockWords reports whether a literal or a text parameter holds a word that dates and times read as the present.
+func (v *Values) clockWords() bool {
+	for _, l := range v.Lits {
+		switch l.Kind {
+		case sqlparse.LiteralString, sqlparse.LiteralEscape, sqlparse.LiteralDollar:
+			if b, ok := sqlparse.LiteralValue(v.Text, l, v.scratch[:0]); !ok || presentWord(b) {
+				return true
+			}
+		}
+	}
+	for _, p := range v.Params {
+		if p.Format == shardmap.Text && !p.Null && presentWord(p.Data) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxTimeText bounds the texts that may be a date or time (MAXDATELEN of datetime.h is 128); arrays and ranges of them
+// may be longer, so it is generous.
+const maxTimeText = 4096
+
+func presentWord(b []byte) bool {
+	if len(b) < 3 || len(b) > maxTimeText {
+		return false
+	}
+	for word := range strings.FieldsFuncSeq(strings.ToLower(string(b)), func(r rune) bool { return r < 'a' || r > 'z' }) {
+		switch word {
+		case "now", "today", "tomorrow", "yesterday":
+			return true
+		}
+	}
+	return false
+}
