@@ -11,6 +11,7 @@ type Error struct {
 	Message  string
 	Detail   string
 	Hint     string
+	Context  string
 	Position int // 1-based character position in the statement, 0 when there is none
 }
 
@@ -40,6 +41,13 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 func (e *Error) WithDetail(format string, args ...any) *Error {
 	c := *e
 	c.Detail = fmt.Sprintf(format, args...)
+	return &c
+}
+
+// WithContext returns a copy of e with a CONTEXT.
+func (e *Error) WithContext(format string, args ...any) *Error {
+	c := *e
+	c.Context = fmt.Sprintf(format, args...)
 	return &c
 }
 

@@ -1,0 +1,62 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/pleiad/pleiad/internal/auth"
+	"github.com/pleiad/pleiad/internal/wire"
+)
+
+// Target is how one backend's primary is reached.
+type Target struct {
+	Index     int
+	Name      string
+	Network   string // "tcp" or "unix"
+	Address   string
+	TLS       *auth.ClientTLS
+	Timeout   time.Duration // to be connected and logged in
+	KeepAlive time.Duration
+}
+
+// Dial opens a session on the target.
+func Dial(ctx context.Context, t Target, params map[string]string, cred auth.Credentials) (*Conn, error) {
+	if t.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t.Timeout)
+		defer cancel()
+	}
+	d := net.Dialer{KeepAlive: t.KeepAlive}
+	nc, err := d.DialContext(ctx, t.Network, t.Address)
+	if err != nil {
+		return nil, &DialError{Backend: t.Name, Err: err}
+	}
+	hello, err := auth.Login(ctx, nc, t.TLS, params, cred)
+	if err != nil {
+		return nil, &DialError{Backend: t.Name, Err: err}
+	}
+	c := &Conn{
+		Conn: hello.Conn, Backend: t.Index, Name: t.Name, Status: hello.TxStatus,
+		params: hello.Parameters, pid: uint32(hello.PID), secret: hello.Secret,
+	}
+	c.R = wire.NewReader(wire.NewSource(hello.Conn), MaxFrame)
+	return c, nil
+}
+
+// CancelRequest asks the target to cancel what c runs, and waits until the server has passed it on.
+func CancelRequest(ctx context.Context, t Target, c *Conn) error {
+	if len(c.secret) == 0 {
+		return fmt.Errorf("cancel on backend %q: the server gave no cancel key", t.Name)
+	}
+	d := net.Dialer{}
+	nc, err := d.DialContext(ctx, t.Network, t.Address)
+	if err != nil {
+		return &DialError{Backend: t.Name, Err: err}
+	}
+	if err := auth.CancelBackend(ctx, nc, t.TLS, int32(c.pid), c.secret); err != nil {
+		return fmt.Errorf("cancel on backend %q: %w", t.Name, err)
+	}
+	return nil
+}

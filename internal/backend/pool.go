@@ -1,0 +1,239 @@
+package backend
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pleiad/pleiad/internal/pgerr"
+)
+
+// Key names a pool: connections in it are interchangeable once their settings agree.
+type Key struct {
+	Backend  int
+	Database string
+	Role     string
+}
+
+// Limits bounds one pool. Zero times mean never.
+type Limits struct {
+	Size         int
+	QueueTimeout time.Duration
+	IdleTimeout  time.Duration
+	MaxLifetime  time.Duration
+}
+
+// Pool holds the server connections of one Key.
+type Pool struct {
+	key    Key
+	name   string
+	dial   func(ctx context.Context, key Key) (*Conn, error)
+	cancel func(ctx context.Context, c *Conn) error
+	limits func() Limits
+
+	mu      sync.Mutex
+	free    []*Conn // last in, first out
+	open    int     // living connections, lent ones and ones being opened included
+	waiting []*waiter
+	closed  bool
+}
+
+type waiter struct {
+	ready chan *Conn // nil: a place became free, open one
+}
+
+// Get lends a connection: a free one, a new one, or, when the pool is full, the next that comes back.
+func (p *Pool) Get(ctx context.Context) (*Conn, error) {
+	p.mu.Lock()
+	for n := len(p.free); n > 0; n = len(p.free) {
+		c := p.free[n-1]
+		p.free[n-1] = nil
+		p.free = p.free[:n-1]
+		now := time.Now()
+		if p.tooOld(c, now) || now.Sub(c.used) > checkAfter && c.hungUp() {
+			p.open--
+			c.Close()
+			continue
+		}
+		p.mu.Unlock()
+		return c, nil
+	}
+	if p.open < p.limits().Size {
+		p.open++
+		p.mu.Unlock()
+		return p.openOne(ctx)
+	}
+	w := &waiter{ready: make(chan *Conn, 1)}
+	p.waiting = append(p.waiting, w)
+	p.mu.Unlock()
+	return p.wait(ctx, w)
+}
+
+// checkAfter is how long a connection may lie in the pool and still be lent without a look at its socket.
+const checkAfter = 100 * time.Millisecond
+
+func (p *Pool) tooOld(c *Conn, now time.Time) bool {
+	l := p.limits()
+	return l.MaxLifetime > 0 && now.Sub(c.created) > l.MaxLifetime
+}
+
+func (p *Pool) wait(ctx context.Context, w *waiter) (*Conn, error) {
+	var expired <-chan time.Time
+	limit := p.limits().QueueTimeout
+	if limit > 0 {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		expired = t.C
+	}
+	var failure error
+	select {
+	case c := <-w.ready:
+		return p.served(ctx, c)
+	case <-expired:
+		failure = pgerr.New(pgerr.TooManyConnections,
+			"no connection to backend %q became free within %s", p.name, limit).
+			WithHint("Raise pool.size or pool.queue_timeout, or keep transactions shorter.")
+	case <-ctx.Done():
+		failure = pgerr.New(pgerr.QueryCanceled, "canceling statement due to user request")
+	}
+	if p.giveUp(w) {
+		return nil, failure
+	}
+	// A connection was handed over at the same moment.
+	return p.served(ctx, <-w.ready)
+}
+
+func (p *Pool) served(ctx context.Context, c *Conn) (*Conn, error) {
+	if c != nil {
+		return c, nil
+	}
+	return p.openOne(ctx)
+}
+
+// giveUp removes w from the queue; false means that it was served already.
+func (p *Pool) giveUp(w *waiter) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, x := range p.waiting {
+		if x == w {
+			p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Pool) openOne(ctx context.Context) (*Conn, error) {
+	c, err := p.dial(ctx, p.key)
+	if err != nil {
+		p.gone()
+		return nil, err
+	}
+	c.pool = p
+	c.created = time.Now()
+	return c, nil
+}
+
+// gone gives the place of a closed connection to the first in the queue.
+func (p *Pool) gone() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) > 0 {
+		w := p.waiting[0]
+		p.waiting = p.waiting[1:]
+		w.ready <- nil
+		return
+	}
+	p.open--
+}
+
+// Put takes back a connection. One that is not idle is closed: the server rolls back what was open.
+func (p *Pool) Put(c *Conn) {
+	if c.cancels.Load() > 0 {
+		// A cancel on its way must not hit the next client's statement.
+		c.cancelling.Wait()
+		c.cancels.Store(0)
+	}
+	if !c.Idle() {
+		c.Close()
+		p.gone()
+		return
+	}
+	c.R.Release()
+	c.used = time.Now()
+	p.mu.Lock()
+	if p.closed {
+		p.open--
+		p.mu.Unlock()
+		c.Close()
+		return
+	}
+	if len(p.waiting) > 0 {
+		w := p.waiting[0]
+		p.waiting = p.waiting[1:]
+		p.mu.Unlock()
+		w.ready <- c
+		return
+	}
+	p.free = append(p.free, c)
+	p.mu.Unlock()
+}
+
+// Put gives the connection back to the pool it came from.
+func (c *Conn) Put() { c.pool.Put(c) }
+
+// reap closes connections that were idle or alive for too long, but keep ones.
+func (p *Pool) reap(now time.Time, keep int) {
+	l := p.limits()
+	p.mu.Lock()
+	var old []*Conn
+	left := p.free[:0]
+	for i, c := range p.free {
+		idle := l.IdleTimeout > 0 && now.Sub(c.used) > l.IdleTimeout && len(p.free)-i > keep
+		if idle || p.tooOld(c, now) {
+			old = append(old, c)
+			continue
+		}
+		left = append(left, c)
+	}
+	for i := len(left); i < len(p.free); i++ {
+		p.free[i] = nil
+	}
+	p.free = left
+	p.open -= len(old)
+	p.mu.Unlock()
+	for _, c := range old {
+		c.Close()
+	}
+}
+
+// Flush closes every free connection, as after a server restart, when all of them are dead.
+func (p *Pool) Flush() {
+	p.mu.Lock()
+	old := p.free
+	p.free = nil
+	p.open -= len(old)
+	p.mu.Unlock()
+	for _, c := range old {
+		c.Close()
+	}
+}
+
+func (p *Pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.Flush()
+}
+
+// Stats is a pool's state at one moment.
+type Stats struct {
+	Key                 Key
+	Open, Free, Waiting int
+}
+
+func (p *Pool) stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Stats{Key: p.key, Open: p.open, Free: len(p.free), Waiting: len(p.waiting)}
+}

@@ -1,0 +1,189 @@
+package executor
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pleiad/pleiad/internal/failpoint"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
+)
+
+// ErrAborted is Decide's answer when recovery has already decided to roll back.
+var ErrAborted = errors.New("distributed transaction was rolled back by recovery")
+
+// Commit ends the transaction of every member. It returns the ErrorResponse frame to give to the client when the
+// transaction was rolled back instead, nil when it is committed.
+//
+// One writer commits in one phase, and the readers after it. Two or more prepare first; then the decision is
+// recorded on home; then each commits its prepared part. A crash before the record rolls back, one after it
+// commits: recovery reads the records and pg_prepared_xacts alone.
+func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errFrame []byte) {
+	var writers, readers []*Member
+	for _, m := range g.members {
+		switch {
+		case !m.Began:
+		case m.Wrote:
+			writers = append(writers, m)
+		default:
+			readers = append(readers, m)
+		}
+	}
+	if len(writers) > 1 {
+		errFrame = g.commitTwoPhase(ctx, writers, out, obs)
+	} else if len(writers) == 1 {
+		errFrame = g.commitOne(writers[0], out, obs)
+	}
+	if errFrame != nil {
+		g.endAll(readers, "ROLLBACK", out, obs)
+		g.finish(false)
+		return errFrame
+	}
+	// A reader can fail only by losing its connection, which loses nothing; deferred constraints have nothing
+	// to check in it.
+	for i, e := range g.endAll(readers, "COMMIT", out, obs) {
+		if e != nil && len(writers) == 0 && readers[i].Broken() {
+			errFrame = e
+		}
+	}
+	g.finish(errFrame == nil)
+	return errFrame
+}
+
+// Rollback ends the transaction of every member.
+func (g *Gang) Rollback(out *wire.Writer, obs Observer) {
+	var all []*Member
+	for _, m := range g.members {
+		if m.Began {
+			all = append(all, m)
+		}
+	}
+	g.endAll(all, "ROLLBACK", out, obs)
+	g.finish(false)
+}
+
+// commitOne commits a single writer.
+func (g *Gang) commitOne(m *Member, out *wire.Writer, obs Observer) []byte {
+	errs := g.endAll([]*Member{m}, "COMMIT", out, obs)
+	if errs[0] == nil && m.Status != 'I' {
+		errs[0] = wire.Error(nil, pgerr.New(pgerr.InternalError, "backend %q is in a transaction after COMMIT", m.Name))
+	}
+	if errs[0] != nil && m.Broken() {
+		return wire.Error(nil, pgerr.New(pgerr.TransactionResolutionUnknown,
+			"connection to backend %q was lost during COMMIT: the transaction may or may not be committed", m.Name))
+	}
+	return errs[0]
+}
+
+// endAll runs one statement on every member in parallel and returns their errors.
+func (g *Gang) endAll(all []*Member, sql string, out *wire.Writer, obs Observer) [][]byte {
+	errs := make([][]byte, len(all))
+	for i, m := range all {
+		m.Finishing(sql)
+		if err := m.Send(); err != nil {
+			errs[i] = wire.Error(nil, ClientError(err))
+		}
+	}
+	for i, m := range all {
+		if errs[i] != nil {
+			continue
+		}
+		o, err := Relay(m, out, obs)
+		if err != nil {
+			errs[i] = wire.Error(nil, ClientError(err))
+			continue
+		}
+		errs[i] = o.Skipped
+	}
+	return errs
+}
+
+// Finishing composes a statement that ends a transaction or a part of it.
+func (m *Member) Finishing(sql string) {
+	m.Out = wire.Query(m.Out, sql)
+	m.Owed++
+	m.Queue.Push(Owed{Msg: 'Q', Reply: Skip, Report: true})
+}
+
+// commitTwoPhase commits several writers together. The decision is a record on home, written in home's own part
+// of the transaction where it has one: then home does not prepare, and its COMMIT is the decision.
+func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.Writer, obs Observer) []byte {
+	gid := g.Servers.NewGID()
+	defer g.Servers.Settled(gid)
+	quoted := "'" + gid + "'" // a GID holds no quotes
+	var home *Member
+	others := make([]*Member, 0, len(writers))
+	for _, m := range writers {
+		if m.Backend == g.Servers.Home() {
+			home = m
+		} else {
+			others = append(others, m)
+		}
+	}
+	failpoint.Hit("before-prepare")
+	errs := g.endAll(others, "PREPARE TRANSACTION "+quoted, out, obs)
+	failpoint.Hit("after-prepare")
+	failure := firstError(errs)
+	if failure == nil {
+		failure = g.decide(ctx, gid, home, out, obs)
+	} else if home != nil {
+		g.endAll([]*Member{home}, "ROLLBACK", out, obs)
+	}
+	if failure != nil {
+		if wire.ErrorField(failure, 'C') != pgerr.TransactionResolutionUnknown {
+			g.undoPrepared(others, errs, quoted, out, obs)
+		}
+		return failure
+	}
+	failpoint.Hit("after-decision")
+	complete := true
+	for _, e := range g.endAll(others, "COMMIT PREPARED "+quoted, out, obs) {
+		// The decision stands: what could not be told now is told by recovery.
+		complete = complete && e == nil
+	}
+	failpoint.Hit("after-commit-prepared")
+	if complete {
+		g.Servers.Forget(gid)
+	}
+	return nil
+}
+
+// decide makes the decision to commit durable. It returns the error to show when the transaction is not
+// committed, or when nobody can say.
+func (g *Gang) decide(ctx context.Context, gid string, home *Member, out *wire.Writer, obs Observer) []byte {
+	if home != nil {
+		home.Finishing("SELECT pleiad.record_commit('" + gid + "')")
+		return g.commitOne(home, out, obs)
+	}
+	switch err := g.Servers.Decide(ctx, gid); {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrAborted):
+		return wire.Error(nil, pgerr.New("40000", "distributed transaction %s was rolled back by recovery", gid).
+			WithHint("Run the transaction again."))
+	default:
+		return wire.Error(nil, pgerr.New(pgerr.TransactionResolutionUnknown,
+			"the outcome of distributed transaction %s is not known: %v", gid, err).
+			WithHint("Recovery completes it as soon as the home backend answers; see pleiad.transactions."))
+	}
+}
+
+// undoPrepared rolls back what did prepare. A member that failed is in no transaction any more.
+func (g *Gang) undoPrepared(writers []*Member, errs [][]byte, quoted string, out *wire.Writer, obs Observer) {
+	var prepared []*Member
+	for i, m := range writers {
+		if errs[i] == nil {
+			prepared = append(prepared, m)
+		}
+	}
+	g.endAll(prepared, "ROLLBACK PREPARED "+quoted, out, obs)
+}
+
+func firstError(errs [][]byte) []byte {
+	for _, e := range errs {
+		if e != nil {
+			return e
+		}
+	}
+	return nil
+}

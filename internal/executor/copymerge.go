@@ -1,0 +1,126 @@
+package executor
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/wire"
+)
+
+// CopyMerge joins the streams of COPY TO STDOUT of several backends into one.
+type CopyMerge struct {
+	Header bool // each stream begins with a header line
+	Binary bool // each stream begins with a header and ends with a trailer
+}
+
+// binaryHeader is the length of a binary stream's signature, flags and extension length (copyto.c).
+const binaryHeader = 19
+
+var binaryTrailer = []byte{0xff, 0xff}
+
+// Run reads the members, on which COPY has been composed, one after the other; all of them work at once. It returns
+// the number of rows, or the ErrorResponse of the first that failed.
+func (c *CopyMerge) Run(ctx context.Context, g *Gang, members []*Member, out *wire.Writer) (rows int64, failure []byte, err error) {
+	for _, m := range members {
+		if err := m.Send(); err != nil {
+			return 0, nil, err
+		}
+	}
+	for i, m := range members {
+		n, failed, err := c.one(m, i == 0, i == len(members)-1, failure != nil, out)
+		if err != nil {
+			g.Cancel(ctx)
+			for _, rest := range members[i+1:] {
+				_ = rest.drainQueue()
+			}
+			return 0, nil, err
+		}
+		rows += n
+		if failed != nil && failure == nil {
+			failure = failed
+			g.Cancel(ctx)
+		}
+	}
+	if failure == nil {
+		out.Out = wire.Empty(out.Out, 'c')
+	}
+	return rows, failure, out.Err()
+}
+
+// one reads one member to its end.
+func (c *CopyMerge) one(m *Member, first, last, muted bool, out *wire.Writer) (rows int64, failure []byte, err error) {
+	data := 0
+	for m.Queue.Len() > 0 {
+		typ, frame, err := m.Next()
+		if err != nil {
+			return 0, nil, err
+		}
+		skipped := m.Queue.Head().Reply == Skip
+		switch typ {
+		case 'Z':
+			m.Status = frame[wire.HeaderLen]
+			m.Owed--
+			m.Queue.Pop()
+		case 'E':
+			if failure == nil {
+				failure = bytes.Clone(frame)
+			}
+		case 'S':
+			m.NoteParameter(frame)
+		case 'N':
+			if !skipped {
+				out.Out = append(out.Out, frame...)
+			}
+		case 'C':
+			if !skipped {
+				tag := strings.TrimRight(string(frame[wire.HeaderLen:]), "\x00")
+				rows, _ = strconv.ParseInt(tag[strings.LastIndexByte(tag, ' ')+1:], 10, 64)
+			}
+		case 'H':
+			if first && !muted {
+				_, err = out.Write(frame)
+			}
+		case 'd':
+			if !muted && failure == nil {
+				err = c.data(frame, data, first, last, out)
+			}
+			data++
+		}
+		if err != nil {
+			_ = m.drainQueue()
+			return 0, nil, err
+		}
+	}
+	return rows, failure, nil
+}
+
+// data passes on one CopyData without what only one stream may have.
+func (c *CopyMerge) data(frame []byte, n int, first, last bool, out *wire.Writer) error {
+	body := frame[wire.HeaderLen:]
+	switch {
+	case c.Header && n == 0 && !first:
+		return nil
+	case c.Binary:
+		if n == 0 && !first && len(body) >= binaryHeader {
+			body = body[binaryHeader:]
+		}
+		if !last && bytes.HasSuffix(body, binaryTrailer) && (len(body) == 2 || len(body) == binaryHeader+2 && n == 0) {
+			body = body[:len(body)-2]
+		}
+		if len(body) == 0 {
+			return nil
+		}
+		out.Out = wire.CopyData(out.Out, body)
+		return out.Spill()
+	}
+	_, err := out.Write(frame)
+	return err
+}
+
+// drainQueue reads what the member owes without passing it on.
+func (m *Member) drainQueue() error {
+	_, err := m.drainInto(nil)
+	return err
+}

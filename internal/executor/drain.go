@@ -1,0 +1,168 @@
+package executor
+
+import (
+	"bytes"
+
+	"github.com/pleiad/pleiad/internal/wire"
+)
+
+// drainInto reads until the connection owes no ReadyForQuery, showing each frame to see. It returns a copy of
+// the first ErrorResponse. Nothing reaches the client.
+func (m *Member) drainInto(see func(typ byte, frame []byte)) (errFrame []byte, err error) {
+	for m.Owed > 0 {
+		typ, frame, err := m.Next()
+		if err != nil {
+			return errFrame, err
+		}
+		switch typ {
+		case 'Z':
+			m.Status = frame[wire.HeaderLen]
+			m.Owed--
+		case 'E':
+			if errFrame == nil {
+				errFrame = bytes.Clone(frame)
+			}
+		case 'S':
+			m.NoteParameter(frame)
+		case 'T':
+			m.Types.Rows(frame)
+		case 't':
+			m.Types.Params(frame)
+		case 'G':
+			m.Out = wire.CopyFail(m.Out, "unexpected COPY FROM STDIN")
+			if err := m.Send(); err != nil {
+				return errFrame, err
+			}
+		}
+		if see != nil {
+			see(typ, frame)
+		}
+	}
+	m.Queue.Reset()
+	return errFrame, nil
+}
+
+// Ask runs a simple query of pleiad's own in the member's state and transaction and returns its rows, text
+// values, nil for NULL.
+func (m *Member) Ask(sql string) (rows [][][]byte, errFrame []byte, err error) {
+	if err := Settle(m); err != nil {
+		return nil, nil, err
+	}
+	m.Out = wire.Query(m.Out, sql)
+	m.Owed++
+	if err := m.Send(); err != nil {
+		return nil, nil, err
+	}
+	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
+		if typ == 'D' {
+			rows = append(rows, rowValues(frame))
+		}
+	})
+	return rows, errFrame, err
+}
+
+// AskBound is Ask with the client's parameters: types (home's) and Bind's body from the formats to the last value. With
+// no Bind it is Ask.
+func (m *Member) AskBound(sql string, oids []uint32, bind []byte) (rows [][][]byte, errFrame []byte, err error) {
+	if bind == nil {
+		return m.Ask(sql)
+	}
+	if err := Settle(m); err != nil {
+		return nil, nil, err
+	}
+	m.Out = wire.Parse(m.Out, "", sql, m.OIDs(oids))
+	m.Conn.Unnamed = 0
+	m.Out = wire.Bind(m.Out, "", "", append(append([]byte(nil), bind...), 0, 0))
+	m.Out = wire.Execute(m.Out, "", 0)
+	m.Out = wire.Sync(m.Out)
+	m.Owed++
+	if err := m.Send(); err != nil {
+		return nil, nil, err
+	}
+	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
+		if typ == 'D' {
+			rows = append(rows, rowValues(frame))
+		}
+	})
+	return rows, errFrame, err
+}
+
+// AskFormat is Ask with values in binary format when binary is set.
+func (m *Member) AskFormat(sql string, binary bool) (rows [][][]byte, errFrame []byte, err error) {
+	if !binary {
+		return m.Ask(sql)
+	}
+	if err := Settle(m); err != nil {
+		return nil, nil, err
+	}
+	m.Out = wire.Parse(m.Out, "", sql, nil)
+	m.Conn.Unnamed = 0
+	m.Out = wire.Bind(m.Out, "", "", []byte{0, 0, 0, 0, 0, 1, 0, 1})
+	m.Out = wire.Execute(m.Out, "", 0)
+	m.Out = wire.Sync(m.Out)
+	m.Owed++
+	if err := m.Send(); err != nil {
+		return nil, nil, err
+	}
+	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
+		if typ == 'D' {
+			rows = append(rows, rowValues(frame))
+		}
+	})
+	return rows, errFrame, err
+}
+
+// ParameterTypes asks for the types of a statement's parameters, home's.
+func (m *Member) ParameterTypes(sql string, oids []uint32) (types []uint32, errFrame []byte, err error) {
+	if err := Settle(m); err != nil {
+		return nil, nil, err
+	}
+	m.Out = wire.Parse(m.Out, "", sql, m.OIDs(oids))
+	m.Conn.Unnamed = 0
+	m.Out = wire.Describe(m.Out, 'S', "")
+	m.Out = wire.Sync(m.Out)
+	m.Owed++
+	if err := m.Send(); err != nil {
+		return nil, nil, err
+	}
+	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
+		if typ != 't' {
+			return
+		}
+		b := wire.BodyOf(frame)
+		for range b.Uint16() {
+			types = append(types, uint32(b.Int32()))
+		}
+	})
+	return types, errFrame, err
+}
+
+// DescribeStatement asks for a prepared statement's columns, behind what is composed already, and syncs. fields is
+// called with the RowDescription, if there is one.
+func (m *Member) DescribeStatement(name string, fields func(frame []byte)) (errFrame []byte, err error) {
+	m.Out = wire.Describe(m.Out, 'S', name)
+	m.Out = wire.Sync(m.Out)
+	m.Owed++
+	m.Extended = false
+	if err := m.Send(); err != nil {
+		return nil, err
+	}
+	return m.drainInto(func(typ byte, frame []byte) {
+		if typ == 'T' {
+			fields(frame)
+		}
+	})
+}
+
+// rowValues copies a DataRow's values.
+func rowValues(frame []byte) [][]byte {
+	d := wire.BodyOf(bytes.Clone(frame))
+	n := d.Uint16()
+	out := make([][]byte, n)
+	for i := range out {
+		if size := d.Int32(); size >= 0 {
+			out[i] = d.Bytes(int(size))
+		}
+	}
+	return out
+}

@@ -1,0 +1,290 @@
+package executor
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+
+	"github.com/pleiad/pleiad/internal/backend"
+	"github.com/pleiad/pleiad/internal/wire"
+)
+
+// Servers is what a Gang needs of the cluster, bound to one database and role.
+type Servers interface {
+	// Get lends a connection to a backend.
+	Get(ctx context.Context, backend int) (*backend.Conn, error)
+	// OIDs translates a backend's oids; nil for home.
+	OIDs(backend int) *OIDs
+	// Home is the index of the backend that records decisions.
+	Home() int
+	// Decide makes the decision to commit gid durable on home, or returns ErrAborted when recovery was
+	// faster; any other error leaves the outcome unknown.
+	Decide(ctx context.Context, gid string) error
+	// Forget drops the decision once every participant has committed.
+	Forget(gid string)
+	// NewGID returns a name for a distributed transaction that no other one has.
+	NewGID() string
+	// Settled says that the coordinator has nothing more to do for gid.
+	Settled(gid string)
+	// StatementLimit bounds the prepared statements on one server connection.
+	StatementLimit() int
+}
+
+// Member is one backend's connection in a session's hands.
+type Member struct {
+	*backend.Conn
+	Queue Queue
+	Types *OIDs
+	// Began is true once BEGIN was sent in the current transaction.
+	Began bool
+	// Wrote is true once a statement that may write ran in the current transaction.
+	Wrote bool
+	// Pinned members stay with the session after the transaction.
+	Pinned bool
+	// Extended is true when messages of the extended protocol were sent and no Sync behind them.
+	Extended bool
+}
+
+// Gang is the server connections of one session and the transaction that they are in. One goroutine uses it; only
+// Cancel may be called from others.
+type Gang struct {
+	ID       uint64 // of the session, never 0
+	Servers  Servers
+	Settings *backend.Settings
+	PinAll   bool // session pooling
+	Txn      Txn
+
+	mu      sync.Mutex // guards members against Cancel
+	members []*Member
+	spare   *Member // a Member to use again
+}
+
+// Members lists the connections held now.
+func (g *Gang) Members() []*Member { return g.members }
+
+// Member returns the connection to a backend if one is held.
+func (g *Gang) Member(backend int) *Member {
+	for _, m := range g.members {
+		if m.Backend == backend {
+			return m
+		}
+	}
+	return nil
+}
+
+// Join makes a backend's connection part of what the session does: it lends one when none is held, and composes
+// ahead of the caller's first message what brings it into the session's state and transaction.
+func (g *Gang) Join(ctx context.Context, b int) (*Member, error) {
+	m := g.Member(b)
+	if m == nil {
+		c, err := g.Servers.Get(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		m = g.add(c)
+	}
+	if m.Began {
+		return m, nil
+	}
+	g.prepareState(m)
+	if g.Txn.State != TxnNone {
+		g.begin(m)
+	}
+	return m, nil
+}
+
+func (g *Gang) add(c *backend.Conn) *Member {
+	m := g.spare
+	g.spare = nil
+	if m == nil {
+		m = &Member{}
+	}
+	m.Conn = c
+	m.Types = g.Servers.OIDs(c.Backend)
+	m.Pinned = g.PinAll
+	g.mu.Lock()
+	g.members = append(g.members, m)
+	g.mu.Unlock()
+	return m
+}
+
+// prepareState composes what turns the connection's settings into the session's.
+func (g *Gang) prepareState(m *Member) {
+	want := g.Settings
+	if g.Txn.State != TxnNone {
+		want = g.Txn.base
+	}
+	if m.Unclean && m.Owner != g.ID {
+		m.Internal("DISCARD ALL")
+		m.Statements.Clear()
+		m.Unnamed = 0
+		m.Unclean = false
+		m.Settings = 0
+	}
+	m.Owner = g.ID
+	if m.Conn.Settings == want.ID {
+		return
+	}
+	sql := want.Apply
+	if m.Conn.Settings != 0 {
+		sql = backend.ResetSQL + sql
+	}
+	m.Internal(sql)
+	m.Conn.Settings = want.ID
+}
+
+// begin composes BEGIN and what the transaction has set and saved so far.
+func (g *Gang) begin(m *Member) {
+	m.Internal(g.Txn.opening())
+	m.Began = true
+}
+
+// Internal composes a simple query of pleiad's own, whose answer is skipped.
+func (m *Member) Internal(sql string) {
+	m.Out = wire.Query(m.Out, sql)
+	m.Owed++
+	m.Queue.Push(Owed{Msg: 'Q', Reply: Skip})
+}
+
+// Query composes the client's simple query, or a part of it.
+func (m *Member) Query(sql []byte) {
+	dst, at := wire.Begin(m.Out, 'Q')
+	dst = append(append(dst, sql...), 0)
+	m.Out = wire.End(dst, at)
+	m.Owed++
+	m.Queue.Push(Owed{Msg: 'Q'})
+}
+
+// Bound composes a statement of the extended protocol that runs at once: Parse, Bind, Execute and Sync, of which
+// the client sees the rows and the tag only.
+func (m *Member) Bound(text []byte, oids []uint32, params []byte, formats []int16, rows int64) {
+	m.Out = wire.Parse(m.Out, "", string(text), m.OIDs(oids))
+	m.Unnamed = 0
+	m.Queue.Push(Owed{Msg: 'P', Reply: Quiet})
+	tail := append([]byte(nil), params...)
+	tail = binary.BigEndian.AppendUint16(tail, uint16(len(formats)))
+	for _, f := range formats {
+		tail = binary.BigEndian.AppendUint16(tail, uint16(f))
+	}
+	m.Out = wire.Bind(m.Out, "", "", tail)
+	m.Queue.Push(Owed{Msg: 'B', Reply: Quiet})
+	m.Out = wire.Execute(m.Out, "", int32(rows))
+	m.Queue.Push(Owed{Msg: 'E'})
+	m.SyncNow()
+}
+
+// BoundQuiet is Bound without showing the client anything but an error.
+func (m *Member) BoundQuiet(text []byte, oids []uint32, params []byte, formats []int16) {
+	m.Bound(text, oids, params, formats, 0)
+	n := len(m.Queue.items)
+	m.Queue.items[n-2].Reply = Quiet // the Execute, ahead of the Sync
+}
+
+// OIDs translates parameter types that the client named into the member's own.
+func (m *Member) OIDs(oids []uint32) []uint32 {
+	if m.Types == nil {
+		return oids
+	}
+	own := make([]uint32, len(oids))
+	for i, o := range oids {
+		own[i] = m.Types.ToBackend(o)
+	}
+	return own
+}
+
+// DropSync forgets a Sync that stands behind the Execute of a COPY FROM STDIN: the server ignores it.
+func (m *Member) DropSync() bool {
+	n := len(m.Queue.items)
+	if n-m.Queue.head != 2 || m.Queue.items[n-1].Msg != 'S' {
+		return false
+	}
+	m.Queue.items = m.Queue.items[:n-1]
+	m.Owed--
+	return true
+}
+
+// SyncNow composes a Sync whose ReadyForQuery is swallowed.
+func (m *Member) SyncNow() {
+	m.Out = wire.Sync(m.Out)
+	m.Owed++
+	m.Extended = false
+	m.Queue.Push(Owed{Msg: 'S'})
+}
+
+// Release gives back what need not be kept: called between transactions.
+func (g *Gang) Release() {
+	g.mu.Lock()
+	kept := g.members[:0]
+	var gone [4]*Member
+	back := gone[:0]
+	for _, m := range g.members {
+		m.Began, m.Wrote, m.Extended = false, false, false
+		if m.Pinned && m.Idle() {
+			kept = append(kept, m)
+			continue
+		}
+		back = append(back, m)
+	}
+	for i := len(kept); i < len(g.members); i++ {
+		g.members[i] = nil
+	}
+	g.members = kept
+	g.mu.Unlock()
+	for _, m := range back {
+		g.put(m)
+	}
+}
+
+func (g *Gang) put(m *Member) {
+	c := m.Conn
+	m.Queue.Reset()
+	*m = Member{Queue: m.Queue}
+	g.spare = m
+	c.Put()
+}
+
+// Drop closes a member whose state is unknown.
+func (g *Gang) Drop(m *Member) {
+	g.mu.Lock()
+	for i, x := range g.members {
+		if x == m {
+			g.members = append(g.members[:i], g.members[i+1:]...)
+			break
+		}
+	}
+	g.mu.Unlock()
+	m.Conn.Close()
+	g.put(m)
+}
+
+// Close ends everything: open transactions are rolled back by closing their connections, pinned connections
+// go back to their pools to be discarded before anyone else has them.
+func (g *Gang) Close() {
+	g.mu.Lock()
+	all := g.members
+	g.members = nil
+	g.mu.Unlock()
+	for _, m := range all {
+		g.put(m)
+	}
+}
+
+// Cancel asks every server of the gang to cancel what it runs.
+func (g *Gang) Cancel(ctx context.Context) {
+	g.mu.Lock()
+	conns := make([]*backend.Conn, 0, len(g.members))
+	for _, m := range g.members {
+		m.Conn.Hold()
+		conns = append(conns, m.Conn)
+	}
+	g.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, c := range conns {
+		wg.Go(func() {
+			defer c.Unhold()
+			// A server that cannot be reached has nothing to cancel.
+			_ = c.Cancel(ctx)
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,68 @@
+package executor
+
+import "encoding/binary"
+
+// firstUserOID is FirstNormalObjectId of PostgreSQL's access/transam.h: objects below it have the same oid on
+// every server.
+const firstUserOID = 16384
+
+// OIDs translates one backend's oids of user-defined types and relations to home's, which are the ones clients
+// see. A nil OIDs changes nothing.
+type OIDs struct {
+	Types     map[uint32]uint32 // backend's → home's
+	Relations map[uint32]uint32
+	Home      map[uint32]uint32 // types, home's → backend's
+}
+
+// Rows translates a RowDescription frame in place.
+func (o *OIDs) Rows(frame []byte) {
+	if o == nil || len(frame) < 7 {
+		return
+	}
+	n := int(binary.BigEndian.Uint16(frame[5:]))
+	b := frame[7:]
+	for ; n > 0; n-- {
+		i := 0
+		for i < len(b) && b[i] != 0 {
+			i++
+		}
+		if i+19 > len(b) {
+			return
+		}
+		b = b[i+1:]
+		translate(b[0:4], o.Relations)
+		translate(b[6:10], o.Types)
+		b = b[18:]
+	}
+}
+
+// Params translates a ParameterDescription frame in place.
+func (o *OIDs) Params(frame []byte) {
+	if o == nil || len(frame) < 7 {
+		return
+	}
+	for b := frame[7:]; len(b) >= 4; b = b[4:] {
+		translate(b[:4], o.Types)
+	}
+}
+
+// ToBackend gives the backend's oid of a type that the client named by home's.
+func (o *OIDs) ToBackend(oid uint32) uint32 {
+	if o == nil || oid < firstUserOID {
+		return oid
+	}
+	if v, ok := o.Home[oid]; ok {
+		return v
+	}
+	return oid
+}
+
+func translate(b []byte, m map[uint32]uint32) {
+	oid := binary.BigEndian.Uint32(b)
+	if oid < firstUserOID {
+		return
+	}
+	if v, ok := m[oid]; ok {
+		binary.BigEndian.PutUint32(b, v)
+	}
+}

@@ -1,0 +1,66 @@
+// Package executor runs plans: it holds a session's server connections and its transaction, passes replies on,
+// merges those of several backends, and commits over them.
+package executor
+
+// Reply is what is done with the server's answer to one message.
+type Reply uint8
+
+// The three fates of PgBouncer's model: what the client asked for is forwarded, what pleiad asked for is skipped,
+// and what pleiad answers by itself stands in line so that the order is kept.
+const (
+	Forward Reply = iota
+	Skip
+	Fake
+	// Quiet swallows a success and forwards an error: for messages that the client's own statement needs.
+	Quiet
+)
+
+// Owed is one answer that a server connection owes.
+type Owed struct {
+	Msg   byte // the message's type: 'P','B','D','E','C','S' or 'Q'; 0 for Fake
+	Reply Reply
+	// Statement is the id of the statement a Parse names: it is forgotten if the Parse fails or is skipped
+	// after an error.
+	Statement uint64
+	Frames    []byte // Fake: sent to the client when its turn comes
+	// Unnamed says that a Parse fills the unnamed statement, which holds nothing if it fails.
+	Unnamed bool
+	// Report lets ParameterStatus through although the answer is skipped: COMMIT and ROLLBACK may change
+	// settings that the client follows.
+	Report bool
+}
+
+// Queue is the answers a connection owes, oldest first.
+type Queue struct {
+	items []Owed
+	head  int
+}
+
+// Push appends an owed answer.
+func (q *Queue) Push(o Owed) {
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	q.items = append(q.items, o)
+}
+
+// Len is how many answers are owed.
+func (q *Queue) Len() int { return len(q.items) - q.head }
+
+// Head returns the oldest one; the queue must not be empty.
+func (q *Queue) Head() *Owed { return &q.items[q.head] }
+
+// Pop drops the oldest one.
+func (q *Queue) Pop() {
+	q.items[q.head] = Owed{}
+	q.head++
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+}
+
+// Reset drops all.
+func (q *Queue) Reset() {
+	clear(q.items)
+	q.items, q.head = q.items[:0], 0
+}

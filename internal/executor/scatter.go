@@ -1,0 +1,468 @@
+package executor
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+)
+
+// Scatter is one statement running on several backends at once.
+type Scatter struct {
+	Gang    *Gang
+	Members []*Member
+	// Texts holds one statement per member, or one for all.
+	Texts []string
+	// OIDs and Params are what the client gave with Parse and Bind: parameter types (home's), and the Bind body
+	// from the parameter formats to the last value.
+	OIDs   []uint32
+	Params []byte
+	// Formats are the client's result formats: none (text), one for all, or one for each column.
+	Formats []int16
+	Sort    []router.SortKey
+	Limit   int64 // rows to give, -1 for all
+	Offset  int64
+	// Describe is true if the client is to see a RowDescription (simple protocol).
+	Describe bool
+	// Command is the tag's word; INSERT's tag carries an oid of 0.
+	Command string
+	// Turns, when set, names the member that each row comes from in turn. If a backend gives fewer rows than it
+	// has turns (ON CONFLICT DO NOTHING), its remaining turns are passed over.
+	Turns      []int
+	Collations Collations
+
+	streams []*stream
+	events  chan event
+	cmp     []comparator
+	columns int // visible ones
+	heap    []int
+	opened  bool
+	sent    int64 // rows given to the client
+	skipped int64 // rows of the OFFSET passed over
+	counted int64 // rows counted by the backends' tags
+	failure []byte
+	lost    error
+}
+
+// Run executes the statement to the end and writes its result, CommandComplete included, or its ErrorResponse.
+// failed tells which. An error means that the client is gone.
+func (s *Scatter) Run(ctx context.Context, out *wire.Writer, obs Observer) (failed bool, err error) {
+	if err := s.Open(); err != nil {
+		out.Out = wire.Error(out.Out, ClientError(err))
+		return true, s.drain(ctx, out, obs)
+	}
+	if _, err := s.Fetch(ctx, 0, out, obs); err != nil {
+		return true, err
+	}
+	return s.Failed(), nil
+}
+
+// Open sends the statement to every backend and starts reading.
+func (s *Scatter) Open() error {
+	if len(s.Sort) > 0 {
+		if err := s.learnColumns(); err != nil {
+			return err
+		}
+	}
+	s.events = make(chan event, len(s.Members)*(chunksAhead+1))
+	for i, m := range s.Members {
+		text := s.Texts[min(i, len(s.Texts)-1)]
+		m.Out = wire.Parse(m.Out, "", text, m.OIDs(s.OIDs))
+		m.Unnamed = 0
+		m.Out = wire.Bind(m.Out, "", "", s.bindTail())
+		m.Out = wire.Describe(m.Out, 'P', "")
+		m.Out = wire.Execute(m.Out, "", 0)
+		m.Out = wire.Sync(m.Out)
+		m.Owed++
+	}
+	for i, m := range s.Members {
+		st := newStream(i, m, s.events)
+		s.streams = append(s.streams, st)
+		if err := m.Send(); err != nil {
+			st.ended = true
+			s.lost = err
+			continue
+		}
+		if err := Settle(m); err != nil {
+			st.ended = true
+			s.lost = err
+			continue
+		}
+		go st.read()
+	}
+	s.opened = true
+	return nil
+}
+
+// Settle reads the answers to what was composed ahead of the statement (settings, BEGIN).
+func Settle(m *Member) error {
+	if m.Queue.Len() == 0 {
+		return nil
+	}
+	o, err := Relay(m, wire.NewWriter(nil), nobody{})
+	if err != nil {
+		return err
+	}
+	if o.Skipped != nil {
+		return fmt.Errorf("bring the connection into the session's state: %s", wire.ErrorField(o.Skipped, 'M'))
+	}
+	return nil
+}
+
+type nobody struct{}
+
+func (nobody) Parameter(string, string) bool { return false }
+func (nobody) CopyIn(*Member) error          { return fmt.Errorf("unexpected CopyInResponse") }
+
+// bindTail is the Bind body behind the names: the client's parameters and the result formats, with binary for the
+// hidden sort columns.
+func (s *Scatter) bindTail() []byte {
+	params := s.Params
+	if params == nil {
+		params = []byte{0, 0, 0, 0}
+	}
+	tail := append([]byte(nil), params...)
+	if len(s.Sort) == 0 {
+		tail = binary.BigEndian.AppendUint16(tail, uint16(len(s.Formats)))
+		for _, f := range s.Formats {
+			tail = binary.BigEndian.AppendUint16(tail, uint16(f))
+		}
+		return tail
+	}
+	tail = binary.BigEndian.AppendUint16(tail, uint16(s.columns+len(s.Sort)))
+	for i := range s.columns {
+		var f int16
+		switch len(s.Formats) {
+		case 0:
+		case 1:
+			f = s.Formats[0]
+		default:
+			if i < len(s.Formats) {
+				f = s.Formats[i]
+			}
+		}
+		tail = binary.BigEndian.AppendUint16(tail, uint16(f))
+	}
+	for range s.Sort {
+		tail = binary.BigEndian.AppendUint16(tail, 1)
+	}
+	return tail
+}
+
+// learnColumns asks the first backend for the result's columns: how many there are decides the formats, and the
+// types of the hidden ones how rows compare.
+func (s *Scatter) learnColumns() error {
+	m := s.Members[0]
+	m.Out = wire.Parse(m.Out, "", s.Texts[0], m.OIDs(s.OIDs))
+	m.Unnamed = 0
+	m.Out = wire.Describe(m.Out, 'S', "")
+	m.Out = wire.Sync(m.Out)
+	m.Owed++
+	if err := m.Send(); err != nil {
+		return err
+	}
+	if err := Settle(m); err != nil {
+		return err
+	}
+	var fields []byte
+	errFrame, err := m.drainInto(func(typ byte, frame []byte) {
+		if typ == 'T' {
+			fields = append([]byte(nil), frame...)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if errFrame != nil {
+		return &FrameError{Frame: errFrame}
+	}
+	types := columnTypes(fields)
+	if len(types) <= len(s.Sort) {
+		return pgerr.New(pgerr.InternalError, "scatter statement has %d columns, %d of them hidden", len(types), len(s.Sort))
+	}
+	s.columns = len(types) - len(s.Sort)
+	for i, k := range s.Sort {
+		c, err := newComparator(types[s.columns+i], k, s.Collations)
+		if err != nil {
+			return err
+		}
+		s.cmp = append(s.cmp, c)
+	}
+	return nil
+}
+
+// Fetch gives up to limit rows (0: all). more is true when the portal is suspended.
+func (s *Scatter) Fetch(ctx context.Context, limit int64, out *wire.Writer, obs Observer) (more bool, err error) {
+	if s.lost == nil && s.failure == nil {
+		if len(s.Sort) > 0 {
+			more, err = s.merge(limit, out, obs)
+		} else if len(s.Turns) > 0 {
+			more, err = s.takeTurns(limit, out, obs)
+		} else {
+			more, err = s.concat(limit, out, obs)
+		}
+		if err != nil {
+			return false, s.abandon(ctx, err)
+		}
+		if more {
+			out.Out = wire.Empty(out.Out, 's')
+			return true, out.Spill()
+		}
+	}
+	if err := s.drain(ctx, out, obs); err != nil {
+		return false, err
+	}
+	switch {
+	case s.failure != nil:
+		_, err = out.Write(s.failure)
+	case s.lost != nil:
+		out.Out = wire.Error(out.Out, ClientError(s.lost))
+	default:
+		out.Out = wire.CommandComplete(out.Out, s.tag())
+	}
+	return false, err
+}
+
+// Failed tells whether the statement ended with an error.
+func (s *Scatter) Failed() bool { return s.failure != nil || s.lost != nil }
+
+// tag is the whole statement's command tag.
+func (s *Scatter) tag() string {
+	n := s.sent
+	if s.Command != "SELECT" {
+		n = s.counted
+	}
+	if s.Command == "INSERT" {
+		return "INSERT 0 " + strconv.FormatInt(n, 10)
+	}
+	return s.Command + " " + strconv.FormatInt(n, 10)
+}
+
+// noteTag adds up a backend's command tag.
+func (s *Scatter) noteTag(frame []byte) {
+	tag := strings.TrimRight(string(frame[wire.HeaderLen:]), "\x00")
+	if i := strings.LastIndexByte(tag, ' '); i >= 0 {
+		if n, err := strconv.ParseInt(tag[i+1:], 10, 64); err == nil {
+			s.counted += n
+		}
+	}
+}
+
+// control handles an event that is not rows. It returns false when the statement has failed.
+func (s *Scatter) control(e event, out *wire.Writer, obs Observer) (ok bool) {
+	st := s.streams[e.from]
+	switch {
+	case e.broken != nil:
+		st.ended = true
+		if s.lost == nil {
+			s.lost = e.broken
+		}
+		return false
+	case e.done:
+		st.ended = true
+		return true
+	case e.frame == nil:
+		return true
+	}
+	switch e.frame[0] {
+	case 'E':
+		if s.failure == nil {
+			s.failure = e.frame
+		}
+		return false
+	case 'N':
+		out.Out = append(out.Out, e.frame...)
+	case 'C':
+		s.noteTag(e.frame)
+	case 'T':
+		if s.Describe && s.columns >= 0 {
+			s.Describe = false
+			out.Out = append(out.Out, stripColumns(e.frame, len(s.Sort))...)
+		}
+	case 'S':
+		st.m.NoteParameter(e.frame)
+	}
+	return true
+}
+
+// live counts the streams that have not ended.
+func (s *Scatter) live() int {
+	n := 0
+	for _, st := range s.streams {
+		if !st.ended {
+			n++
+		}
+	}
+	return n
+}
+
+// drain reads all streams to their ends. When the statement failed, the backends that still work are cancelled.
+func (s *Scatter) drain(ctx context.Context, out *wire.Writer, obs Observer) error {
+	if (s.failure != nil || s.lost != nil) && s.live() > 0 {
+		s.Gang.Cancel(ctx)
+	}
+	for _, st := range s.streams {
+		for _, e := range st.pending {
+			s.settleEvent(e, out, obs)
+		}
+		st.pending = nil
+	}
+	for s.live() > 0 {
+		s.settleEvent(<-s.events, out, obs)
+	}
+	return out.Err()
+}
+
+func (s *Scatter) settleEvent(e event, out *wire.Writer, obs Observer) {
+	if e.rows != nil {
+		s.streams[e.from].recycle(e.rows)
+		return
+	}
+	s.control(e, out, obs)
+}
+
+// abandon ends a statement whose client is gone.
+func (s *Scatter) abandon(ctx context.Context, err error) error {
+	if s.lost == nil {
+		s.lost = err
+	}
+	sink := wire.NewWriter(discard{})
+	_ = s.drain(ctx, sink, nobody{})
+	return err
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// Close ends a suspended statement.
+func (s *Scatter) Close(ctx context.Context) {
+	if s.opened && s.live() > 0 {
+		_ = s.abandon(ctx, pgerr.New(pgerr.QueryCanceled, "portal closed"))
+	}
+}
+
+// concat gives rows as they come, whichever backend is first.
+func (s *Scatter) concat(limit int64, out *wire.Writer, obs Observer) (more bool, err error) {
+	given := int64(0)
+	for {
+		for _, st := range s.streams {
+			for row := st.take(); row != nil; row = st.take() {
+				if s.full() {
+					continue
+				}
+				if !s.pass() {
+					continue
+				}
+				if _, err := out.Write(row); err != nil {
+					return false, err
+				}
+				given++
+				if limit > 0 && given == limit {
+					return true, nil
+				}
+			}
+			if st.buffer != nil {
+				st.recycle(st.buffer)
+				st.buffer = nil
+			}
+		}
+		if s.live() == 0 {
+			return false, nil
+		}
+		var e event
+		select {
+		case e = <-s.events:
+		default:
+			// Nothing at hand: show the client what there is before waiting.
+			if err := out.Flush(); err != nil {
+				return false, err
+			}
+			e = <-s.events
+		}
+		if e.rows == nil {
+			if !s.control(e, out, obs) {
+				return false, nil
+			}
+			continue
+		}
+		st := s.streams[e.from]
+		st.rows, st.buffer = e.rows, e.rows
+		if s.Limit < 0 && s.Offset == 0 && limit == 0 {
+			s.sent += countRows(e.rows)
+			if _, err := out.Write(e.rows); err != nil {
+				return false, err
+			}
+			st.rows = nil
+		}
+	}
+}
+
+// full tells whether LIMIT is reached.
+func (s *Scatter) full() bool { return s.Limit >= 0 && s.sent >= s.Limit }
+
+// pass counts a row and tells whether it lies behind OFFSET and so goes to the client.
+func (s *Scatter) pass() bool {
+	if s.skipped < s.Offset {
+		s.skipped++
+		return false
+	}
+	s.sent++
+	return true
+}
+
+func countRows(b []byte) (n int64) {
+	for len(b) > 0 {
+		b = b[int(binary.BigEndian.Uint32(b[1:]))+1:]
+		n++
+	}
+	return n
+}
+
+// columnTypes lists the type oids of a RowDescription.
+func columnTypes(frame []byte) []uint32 {
+	if len(frame) < 7 {
+		return nil
+	}
+	d := wire.BodyOf(frame)
+	n := d.Uint16()
+	types := make([]uint32, 0, n)
+	for range n {
+		d.Text()
+		d.Bytes(6)
+		types = append(types, uint32(d.Int32()))
+		d.Bytes(8)
+	}
+	if d.End() != nil {
+		return nil
+	}
+	return types
+}
+
+// stripColumns removes the last hidden columns from a RowDescription.
+func stripColumns(frame []byte, hidden int) []byte {
+	if hidden == 0 {
+		return frame
+	}
+	d := wire.BodyOf(frame)
+	n := d.Uint16() - hidden
+	for range n {
+		d.Text()
+		d.Bytes(18)
+	}
+	out := append([]byte(nil), frame[:len(frame)-d.Left()]...)
+	binary.BigEndian.PutUint16(out[wire.HeaderLen:], uint16(n))
+	return wire.End(out, 0)
+}
+
+// FrameError is a server's ErrorResponse on its way to the client.
+type FrameError struct{ Frame []byte }
+
+func (e *FrameError) Error() string {
+	return wire.ErrorField(e.Frame, 'S') + ": " + wire.ErrorField(e.Frame, 'M') + " (SQLSTATE " + wire.ErrorField(e.Frame, 'C') + ")"
+}

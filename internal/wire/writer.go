@@ -1,0 +1,70 @@
+package wire
+
+import "io"
+
+// Writer collects frames for one peer and writes them in few, large writes. Pieces that are large themselves are
+// not copied.
+type Writer struct {
+	dst io.Writer
+	// Out is what has been composed and not yet written; append frames to it.
+	Out []byte
+	err error
+}
+
+// flushAt is the size at which collected frames are written without waiting for Flush.
+const flushAt = 16 << 10
+
+// NewWriter makes a Writer to dst.
+func NewWriter(dst io.Writer) *Writer { return &Writer{dst: dst} }
+
+// Write passes b on. It keeps nothing of b.
+func (w *Writer) Write(b []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	if len(w.Out)+len(b) <= flushAt {
+		w.Out = append(w.Out, b...)
+		return len(b), nil
+	}
+	if err := w.Flush(); err != nil {
+		return 0, err
+	}
+	if len(b) < flushAt/2 {
+		w.Out = append(w.Out, b...)
+		return len(b), nil
+	}
+	_, w.err = w.dst.Write(b)
+	return len(b), w.err
+}
+
+// Flush writes what was collected. After an error every further call returns it.
+func (w *Writer) Flush() error {
+	if w.err != nil || len(w.Out) == 0 {
+		return w.err
+	}
+	_, w.err = w.dst.Write(w.Out)
+	if cap(w.Out) > 2*flushAt {
+		w.Out = nil
+	} else {
+		w.Out = w.Out[:0]
+	}
+	return w.err
+}
+
+// Spill writes what was collected once it is large, so that appending to Out stays bounded.
+func (w *Writer) Spill() error {
+	if len(w.Out) < flushAt {
+		return w.err
+	}
+	return w.Flush()
+}
+
+// Release gives up the buffer of an idle peer.
+func (w *Writer) Release() {
+	if len(w.Out) == 0 && cap(w.Out) > 2048 {
+		w.Out = nil
+	}
+}
+
+// Err is the first write error.
+func (w *Writer) Err() error { return w.err }

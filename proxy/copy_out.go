@@ -1,0 +1,51 @@
+package proxy
+
+import (
+	"strconv"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+)
+
+// runCopyOut is COPY … TO STDOUT of rows that lie on several backends.
+func (s *Session) runCopyOut(r *request) error {
+	set, err := s.route(r)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	if b, one := set.single(); one {
+		return s.forward(r, b)
+	}
+	if r.tmpl.Copy.Query && r.tmpl.Scatter == nil {
+		s.fail(refusal(r.tmpl))
+		return nil
+	}
+	f := r.tmpl.Copy.Format
+	merge := executor.CopyMerge{Header: f.Header, Binary: f.Binary}
+	var members []*executor.Member
+	for _, b := range set.list() {
+		m, err := s.gang.Join(s.ctx, b)
+		if err != nil {
+			s.unjoin(members)
+			s.fail(executor.ClientError(err))
+			return nil
+		}
+		s.effect(r.tmpl, m)
+		s.compose(m, &request{text: r.text})
+		members = append(members, m)
+	}
+	rows, failure, err := merge.Run(s.ctx, &s.gang, members, s.out)
+	switch {
+	case err != nil:
+		return s.lost(err)
+	case failure != nil:
+		s.failFrame(failure)
+		return nil
+	case rows < 0:
+		s.fail(pgerr.New(pgerr.InternalError, "COPY gave no row count"))
+		return nil
+	}
+	s.tag("COPY " + strconv.FormatInt(rows, 10))
+	return nil
+}

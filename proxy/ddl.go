@@ -1,0 +1,289 @@
+package proxy
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/auth"
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+)
+
+// runDDL runs a schema change. In a transaction its steps are part of that; alone they form a distributed
+// transaction of their own, or, for what PostgreSQL runs outside of transactions, are undone where one fails.
+func (s *Session) runDDL(r *request) error {
+	d := r.tmpl.DDL
+	if !d.InTxn {
+		return s.runDDLAlone(r)
+	}
+	alone := s.gang.Txn.State == executor.TxnNone
+	if alone {
+		s.gang.Begin(executor.TxnImplicit, "BEGIN")
+	}
+	if err := s.runSteps(r, d.Steps); err != nil {
+		return err
+	}
+	if s.batch.failed {
+		return nil
+	}
+	if d.ChangesSchema {
+		s.planner.schemaChanged()
+		s.db.forgetPaths()
+		if alone && !s.batch.open {
+			// The message has nothing else: it commits next, and the shared schema is read then.
+			s.planner.reload = false
+		}
+	}
+	return nil
+}
+
+// errStale says that the plan was made from an older schema than the one under the DDL lock.
+var errStale = errors.New("plan is stale")
+
+// runSteps runs steps one after the other. A failure is told to the client and noted.
+func (s *Session) runSteps(r *request, steps []router.Step) error {
+	for i := range steps {
+		err := s.runStep(r, &steps[i])
+		if errors.Is(err, errStale) {
+			return s.replanDDL(r, steps[i])
+		}
+		if err != nil || s.batch.failed {
+			return err
+		}
+	}
+	return nil
+}
+
+// replanDDL plans the statement anew from the schema as it is under the DDL lock.
+func (s *Session) replanDDL(r *request, lock router.Step) error {
+	s.planner.reload = true
+	s.planner.fresh = false
+	s.planner.current(s)
+	t := router.Plan(string(r.text), s.planner.env)
+	if t.Kind != router.KindDDL || !t.DDL.InTxn {
+		next := *r
+		next.tmpl = t
+		return s.run(&next)
+	}
+	r.tmpl = t
+	for i := range t.DDL.Steps {
+		if t.DDL.Steps[i].Lock {
+			continue
+		}
+		if err := s.runStep(r, &t.DDL.Steps[i]); err != nil || s.batch.failed {
+			return err
+		}
+	}
+	return nil
+}
+
+// runStep runs one step on its backends: on home first where home takes part, so that what is wrong is said once
+// and as one server would say it; then on the others in parallel.
+func (s *Session) runStep(r *request, st *router.Step) error {
+	if st.Lock {
+		return s.lockDDL()
+	}
+	sql, err := stepSQL(st)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	home := st.Where == router.WhereAll || st.Where == router.WhereHome || st.Where == router.WhereOne && st.Backend == s.db.home
+	if home {
+		m, err := s.gang.Join(s.ctx, s.db.home)
+		if err != nil {
+			s.fail(executor.ClientError(err))
+			return nil
+		}
+		m.Wrote, m.Unclean = true, true
+		if st.Answer {
+			m.Query([]byte(sql))
+		} else {
+			m.Internal(sql)
+		}
+		if err := s.relay(m); err != nil || s.batch.failed {
+			return err
+		}
+	}
+	return s.runStepElsewhere(st, sql, home)
+}
+
+func (s *Session) runStepElsewhere(st *router.Step, sql string, home bool) error {
+	var members []*executor.Member
+	for b := range s.db.targets {
+		if b == s.db.home || st.Where == router.WhereHome || st.Where == router.WhereOne && b != st.Backend {
+			continue
+		}
+		if s.db.targets[b].Address == "" {
+			continue
+		}
+		m, err := s.gang.Join(s.ctx, b)
+		if err != nil {
+			s.unjoin(members)
+			s.fail(executor.ClientError(err))
+			return nil
+		}
+		m.Wrote, m.Unclean = true, true
+		if st.Answer && !home && len(members) == 0 {
+			m.Query([]byte(sql))
+		} else {
+			m.Internal(sql)
+		}
+		members = append(members, m)
+	}
+	return s.relayAll(members)
+}
+
+// relayAll sends to all members at once and then passes on what each owes. Every member is read to the end even if
+// one fails; the first error is the client's.
+func (s *Session) relayAll(members []*executor.Member) error {
+	for _, m := range members {
+		if err := m.Send(); err != nil {
+			return s.lost(err)
+		}
+	}
+	failed := s.batch.failed
+	for _, m := range members {
+		out := s.out
+		if failed {
+			out = wire.NewWriter(discard{})
+		}
+		o, err := executor.Relay(m, out, s)
+		if err != nil {
+			if err := s.lost(err); err != nil {
+				return err
+			}
+			failed = true
+			continue
+		}
+		if failed {
+			continue
+		}
+		if o.Skipped != nil {
+			s.failFrame(o.Skipped)
+			failed = true
+		} else if o.Failed {
+			s.failed()
+			failed = true
+		}
+	}
+	return nil
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// lockDDL takes the cluster's DDL lock on home and learns the epoch the change starts from.
+func (s *Session) lockDDL() error {
+	m, err := s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	m.Wrote = true
+	rows, errFrame, err := m.Ask("SELECT pleiad.begin_ddl()")
+	switch {
+	case err != nil:
+		return s.lost(err)
+	case errFrame != nil:
+		s.failFrame(errFrame)
+		return nil
+	case len(rows) != 1:
+		s.fail(pgerr.New(pgerr.InternalError, "pleiad.begin_ddl() gave %d rows", len(rows)))
+		return nil
+	}
+	epoch, err := strconv.ParseUint(string(rows[0][0]), 10, 64)
+	if err != nil {
+		s.fail(pgerr.New(pgerr.InternalError, "pleiad.begin_ddl(): %v", err))
+		return nil
+	}
+	if have := s.planner.env.Schema.Epoch; have != 0 && have != epoch {
+		return errStale
+	}
+	return nil
+}
+
+// stepSQL is a step's text, with a cleartext password replaced by a verifier: every server must store the same one.
+func stepSQL(st *router.Step) (string, error) {
+	if st.Password == nil {
+		return st.SQL, nil
+	}
+	v, err := auth.NewScramVerifier(st.Password.Plain)
+	if err != nil {
+		return "", pgerr.New(pgerr.InternalError, "make password verifier: %v", err)
+	}
+	return st.SQL[:st.Password.Start] + quoteLiteral(v) + st.SQL[st.Password.End:], nil
+}
+
+// runDDLAlone runs what PostgreSQL runs outside of transactions.
+func (s *Session) runDDLAlone(r *request) error {
+	if s.gang.Txn.State != executor.TxnNone {
+		s.fail(pgerr.New(pgerr.ActiveSQLTransaction, "%s cannot run inside a transaction block", r.tmpl.Command))
+		return nil
+	}
+	if r.tmpl.DDL.Database != "" {
+		s.srv.dropDatabase(r.tmpl.DDL.Database)
+	}
+	d := r.tmpl.DDL
+	for i := range d.Steps {
+		if err := s.runStep(r, &d.Steps[i]); err != nil {
+			return err
+		}
+		if s.batch.failed {
+			s.undoSteps(d.Steps[:i+1])
+			break
+		}
+	}
+	if d.ChangesSchema {
+		s.db.refresh(s.ctx)
+		s.planner.fresh = false
+	}
+	return nil
+}
+
+// undoSteps repairs what the steps before a failure did, the last one first. What it says is not the client's.
+func (s *Session) undoSteps(steps []router.Step) {
+	out := s.out
+	s.out = wire.NewWriter(discard{})
+	defer func() {
+		s.out = out
+		s.batch.failed = true
+	}()
+	for i := len(steps) - 1; i >= 0; i-- {
+		if steps[i].Undo == "" {
+			continue
+		}
+		undo := router.Step{Where: steps[i].Where, Backend: steps[i].Backend, SQL: steps[i].Undo}
+		s.batch.failed = false
+		if err := s.runStep(nil, &undo); err != nil || s.batch.failed {
+			s.srv.log.Error("ddl_not_undone", "database", s.db.name, "step", i, "error", err)
+		}
+	}
+}
+
+func lower(name string) string { return strings.ToLower(name) }
+
+func isOwn(name string) bool { return strings.HasPrefix(name, "pleiad.") }
+
+// quoteLiteral writes v as a string constant for servers with standard_conforming_strings on.
+func quoteLiteral(v string) string { return "'" + strings.ReplaceAll(v, "'", "''") + "'" }
+
+// settingValue writes a startup setting's value behind SET name TO. Lists of names are not one string to SET.
+func settingValue(name, v string) string {
+	switch name {
+	case "search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries", "datestyle":
+		parts := splitIdentifiers(v)
+		for i, p := range parts {
+			parts[i] = quoteLiteral(p)
+		}
+		if len(parts) == 0 {
+			return "''"
+		}
+		return strings.Join(parts, ", ")
+	}
+	return quoteLiteral(v)
+}

@@ -1,0 +1,159 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router"
+)
+
+// runExplain is EXPLAIN of a statement over sharded or reference tables: the backends that it runs on, and the plan
+// of each.
+func (s *Session) runExplain(r *request) error {
+	e := r.tmpl.Explain
+	inner := *r
+	inner.tmpl = e.Inner
+	switch e.Inner.Kind {
+	case router.KindShards:
+	case router.KindInsert, router.KindEverywhere:
+		if e.Analyze {
+			s.fail(pgerr.New(pgerr.FeatureNotSupported, "EXPLAIN ANALYZE of a write to several backends is not supported").
+				WithHint("Leave ANALYZE out, or write one row."))
+			return nil
+		}
+		return s.explainOn(r, e, s.allBackends(), string(r.text), "")
+	default:
+		return s.forward(r, s.db.home)
+	}
+	set, err := s.route(&inner)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	if b, one := set.single(); one {
+		return s.explainOn(r, e, []int{b}, string(r.text), "")
+	}
+	if e.Inner.Scatter == nil {
+		s.fail(refusal(e.Inner))
+		return nil
+	}
+	if e.Analyze && e.Inner.Scatter.Modifies {
+		s.openImplicit()
+	}
+	var run executor.Scatter
+	text, err := s.scatterText(&inner, &run)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	how := "concatenate"
+	if len(e.Inner.Scatter.Sort) > 0 {
+		how = "merge by the sort key"
+	}
+	return s.explainOn(r, e, set.list(), text, how)
+}
+
+func (s *Session) allBackends() (out []int) {
+	for b, t := range s.db.targets {
+		if t.Address != "" {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// explainOn asks each backend for its plan and writes them as one.
+func (s *Session) explainOn(r *request, e *router.Explain, list []int, text, how string) error {
+	var names []string
+	var plans [][]string
+	for _, b := range list {
+		m, err := s.gang.Join(s.ctx, b)
+		if err != nil {
+			s.fail(executor.ClientError(err))
+			return nil
+		}
+		s.effect(r.tmpl, m)
+		rows, errFrame, err := m.AskBound(text, r.oids, r.bind)
+		switch {
+		case err != nil:
+			return s.lost(err)
+		case errFrame != nil:
+			s.failFrame(errFrame)
+			return nil
+		}
+		names = append(names, s.db.targets[b].Name)
+		var lines []string
+		for _, row := range rows {
+			if len(row) > 0 {
+				lines = append(lines, strings.Split(string(row[0]), "\n")...)
+			}
+		}
+		plans = append(plans, lines)
+	}
+	if r.describe {
+		s.out.Out = textColumn(s.out.Out, "QUERY PLAN")
+	}
+	var out []string
+	switch e.Format {
+	case "json":
+		out = []string{explainJSON(names, plans, how)}
+	case "yaml", "xml":
+		out = explainComment(e.Format, names, plans)
+	default:
+		out = explainText(names, plans, how)
+	}
+	for _, line := range out {
+		s.textRow(line)
+	}
+	s.tag("EXPLAIN")
+	return nil
+}
+
+func explainText(names []string, plans [][]string, how string) []string {
+	out := []string{"Backends: " + strings.Join(names, ", ")}
+	if how != "" {
+		out[0] = fmt.Sprintf("Scatter over %d backends: %s (%s)", len(names), strings.Join(names, ", "), how)
+	}
+	for i, lines := range plans {
+		out = append(out, "  ->  Backend "+names[i])
+		for _, l := range lines {
+			out = append(out, "        "+l)
+		}
+	}
+	return out
+}
+
+func explainJSON(names []string, plans [][]string, how string) string {
+	type part struct {
+		Backend string          `json:"Backend"`
+		Plan    json.RawMessage `json:"Plan"`
+	}
+	doc := struct {
+		Merge    string `json:"Merge,omitempty"`
+		Backends []part `json:"Backends"`
+	}{Merge: how}
+	for i, lines := range plans {
+		doc.Backends = append(doc.Backends, part{names[i], json.RawMessage(strings.Join(lines, "\n"))})
+	}
+	b, err := json.MarshalIndent([]any{doc}, "", "  ")
+	if err != nil {
+		return "[]"
+	}
+	return string(b)
+}
+
+// explainComment joins plans in a format that has comments.
+func explainComment(format string, names []string, plans [][]string) []string {
+	var parts []string
+	for i, lines := range plans {
+		head := "# Backend: " + names[i]
+		if format == "xml" {
+			head = "<!-- Backend: " + names[i] + " -->"
+		}
+		parts = append(parts, head, strings.Join(lines, "\n"))
+	}
+	return []string{strings.Join(parts, "\n")}
+}

@@ -1,0 +1,414 @@
+package proxy
+
+import (
+	"encoding/binary"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/shardmap"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// batch is the extended protocol's messages from one Sync to the next. They go to one server connection as long as
+// they can; where another one is needed, the first is drained, and what it has executed becomes a transaction.
+type batch struct {
+	open     bool
+	member   *executor.Member
+	executed bool       // member has executed something that Sync would commit
+	parse    *statement // a Parse that has been read and not sent: where to depends on the Bind
+	failed   bool       // the statement, or one of the message, failed
+	swallow  bool       // the next Sync was swallowed by COPY
+	deadline bool       // a read deadline is set on the client's socket
+}
+
+// portal is a bound statement.
+type portal struct {
+	name    string
+	st      *statement
+	backend int // where it is bound, -1 when pleiad runs it by itself
+	bind    []byte
+	params  []shardmap.Value
+	formats []int16
+	scatter *executor.Scatter // suspended
+	done    bool
+}
+
+func (s *Session) malformed() error {
+	return s.bye(pgerr.ProtocolViolation, "invalid message format")
+}
+
+// onParse notes a statement. It is sent to a server with the next message that shows which one.
+func (s *Session) onParse(frame []byte) error {
+	if err := s.sendParse(); err != nil || s.skip {
+		return err
+	}
+	b := wire.BodyOf(frame)
+	name, text := b.Text(), b.Text()
+	n := b.Uint16()
+	oids := make([]uint32, 0, min(n, b.Left()/4))
+	for range n {
+		oids = append(oids, uint32(b.Int32()))
+		if b.Err() != nil {
+			return s.malformed()
+		}
+	}
+	if b.End() != nil {
+		return s.malformed()
+	}
+	s.startBatch()
+	if err := sqlparse.CheckEncoding(text); err != nil {
+		return s.failBatch(executor.ClientError(err))
+	}
+	st := &statement{name: string(name), text: string(text), oids: oids}
+	if e := s.addStatement(st); e != nil {
+		return s.failBatch(e)
+	}
+	s.batch.parse = st
+	return nil
+}
+
+// addStatement plans a new statement and puts it under its name.
+func (s *Session) addStatement(st *statement) *pgerr.Error {
+	s.spans = sqlparse.Split(s.spans[:0], []byte(st.text))
+	if len(s.spans) > 1 {
+		return pgerr.New(pgerr.SyntaxError, "cannot insert multiple commands into a prepared statement")
+	}
+	st.plan = s.planOwned([]byte(st.text))
+	if s.gang.Txn.Failed && !endsFailure(st.plan.tmpl) {
+		return pgerr.New(pgerr.InFailedSQLTransaction,
+			"current transaction is aborted, commands ignored until end of transaction block")
+	}
+	if st.name == "" {
+		st.id = statementIDs.next.Add(1)
+		s.unnamed = st
+		return nil
+	}
+	if _, taken := s.stmts[st.name]; taken {
+		return pgerr.New(pgerr.DuplicatePreparedStatement, "prepared statement %q already exists", st.name)
+	}
+	if limit := s.srv.config().Limits.MaxPreparedPerClient; limit > 0 && len(s.stmts) >= limit {
+		return pgerr.New(pgerr.ConfigurationLimitExceeded, "more than %d prepared statements", limit).
+			WithHint("Close some, or raise limits.max_prepared_per_client.")
+	}
+	internStatement(st)
+	if s.stmts == nil {
+		s.stmts = map[string]*statement{}
+	}
+	s.stmts[st.name] = st
+	return nil
+}
+
+func (s *Session) startBatch() {
+	if !s.batch.open {
+		s.batch.open = true
+		s.batch.failed = false
+		s.beginWork()
+	}
+}
+
+// replan brings a statement's plan up to date after the schema or the settings changed.
+func (s *Session) replan(st *statement) *planned {
+	if st.plan.scope != s.planner.current(s) {
+		st.plan = s.planOwned([]byte(st.text))
+	}
+	return &st.plan
+}
+
+// sendParse sends a Parse that no Bind has claimed, to a server that will do.
+func (s *Session) sendParse() error {
+	st := s.batch.parse
+	if st == nil {
+		return nil
+	}
+	if local(st.plan.tmpl) {
+		s.batch.parse = nil
+		return s.answer(wire.Empty(nil, '1'))
+	}
+	m, err := s.use(s.parseBackend())
+	if m == nil {
+		return err
+	}
+	s.batch.parse = nil
+	if _, sent := s.ensureParsed(m, st, executor.Forward); !sent {
+		m.Queue.Push(executor.Owed{Reply: executor.Fake, Frames: wire.Empty(nil, '1')})
+	}
+	return nil
+}
+
+// parseBackend is where a statement is parsed or described that is not bound yet.
+func (s *Session) parseBackend() int {
+	if s.batch.member != nil && s.batch.member == s.gang.Member(s.batch.member.Backend) {
+		return s.batch.member.Backend
+	}
+	return s.anyBackend()
+}
+
+// local tells whether pleiad runs statements of this plan by itself, rather than passing Bind and Execute on.
+func local(t *router.Template) bool {
+	switch t.Kind {
+	case router.KindHome, router.KindAny, router.KindShards, router.KindNotify, router.KindSyntax:
+		return false
+	}
+	return true
+}
+
+// describable tells whether a server can describe the statement from its text.
+func describable(t *router.Template) bool {
+	switch t.Kind {
+	case router.KindInsert, router.KindEverywhere, router.KindExplain, router.KindCopyIn, router.KindCopyOut:
+		return true
+	}
+	return !local(t)
+}
+
+// use makes a backend's connection the batch's. A nil Member without an error means that the statement failed.
+func (s *Session) use(b int) (*executor.Member, error) {
+	if old := s.batch.member; old != nil {
+		if old.Backend == b && s.gang.Member(b) == old {
+			return old, nil
+		}
+		if err := s.leave(); err != nil || s.skip {
+			return nil, err
+		}
+	}
+	m, err := s.gang.Join(s.ctx, b)
+	if err != nil {
+		return nil, s.failBatch(executor.ClientError(err))
+	}
+	s.batch.member = m
+	return m, nil
+}
+
+// leave drains the batch's connection, because the next message runs elsewhere. What it has executed since the
+// last Sync is one transaction with what follows: BEGIN, sent inside of the pipeline, makes it one.
+func (s *Session) leave() error {
+	m := s.batch.member
+	s.batch.member = nil
+	if m == nil || !m.Extended && m.Queue.Len() == 0 {
+		return nil
+	}
+	if s.batch.executed && s.gang.Txn.State == executor.TxnNone {
+		s.gang.Begin(executor.TxnImplicit, "BEGIN")
+		m.Began = true
+		s.pipelined(m, "BEGIN")
+	}
+	s.batch.executed = false
+	if m.Extended {
+		m.SyncNow()
+	}
+	return s.relayBatch(m)
+}
+
+// pipelined composes a statement of pleiad's own inside of a batch.
+func (s *Session) pipelined(m *executor.Member, sql string) {
+	m.Out = wire.Parse(m.Out, "", sql, nil)
+	m.Unnamed = 0
+	m.Queue.Push(executor.Owed{Msg: 'P', Reply: executor.Quiet})
+	m.Out = wire.Bind(m.Out, "", "", wire.NoParams)
+	m.Queue.Push(executor.Owed{Msg: 'B', Reply: executor.Quiet})
+	m.Out = wire.Execute(m.Out, "", 0)
+	m.Queue.Push(executor.Owed{Msg: 'E', Reply: executor.Quiet})
+	m.Extended = true
+}
+
+// relayBatch passes on what the batch's connection owes.
+func (s *Session) relayBatch(m *executor.Member) error {
+	before := s.batch.failed
+	s.batch.failed = false
+	err := s.relay(m)
+	if s.batch.failed {
+		s.skip = true
+	}
+	s.batch.failed = s.batch.failed || before
+	return err
+}
+
+// answer gives the client a reply of pleiad's own, behind what the batch's connection still owes.
+func (s *Session) answer(frames []byte) error {
+	if m := s.batch.member; m != nil && m.Queue.Len() > 0 {
+		m.Queue.Push(executor.Owed{Reply: executor.Fake, Frames: frames})
+		return nil
+	}
+	s.out.Out = append(s.out.Out, frames...)
+	return s.out.Spill()
+}
+
+// failBatch fails the batch with an error of pleiad's own: the answers owed come first, and what the pipeline has
+// executed without a transaction is rolled back.
+func (s *Session) failBatch(e *pgerr.Error) error {
+	m := s.batch.member
+	if m != nil && (m.Queue.Len() > 0 || m.Extended) {
+		undo := s.batch.executed && s.gang.Txn.State == executor.TxnNone
+		m.Out = wire.Flush(m.Out)
+		if err := s.relayBatch(m); err != nil || s.skip {
+			return err
+		}
+		if undo {
+			s.pipelined(m, "ROLLBACK")
+			s.batch.executed = false
+		}
+	}
+	s.fail(e)
+	s.skip = true
+	return nil
+}
+
+// onBind binds a statement: on the server it routes to, or as a portal of pleiad's own.
+func (s *Session) onBind(frame []byte) error {
+	s.startBatch()
+	b := wire.BodyOf(frame)
+	portalName, stmtName := b.Text(), b.Text()
+	tail := b.Rest()
+	if b.Err() != nil {
+		return s.malformed()
+	}
+	st := s.statementNamed(stmtName)
+	if s.batch.parse != nil && s.batch.parse != st {
+		if err := s.sendParse(); err != nil || s.skip {
+			return err
+		}
+	}
+	if st == nil {
+		return s.failBatch(noStatement(string(stmtName)))
+	}
+	p := &portal{name: string(portalName), st: st, backend: -1}
+	params, ok := p.decode(tail)
+	if !ok {
+		return s.malformed()
+	}
+	plan := s.replan(st)
+	if s.gang.Txn.Failed && !endsFailure(plan.tmpl) {
+		return s.failBatch(pgerr.New(pgerr.InFailedSQLTransaction,
+			"current transaction is aborted, commands ignored until end of transaction block"))
+	}
+	if p.name != "" {
+		if _, taken := s.portals[p.name]; taken {
+			return s.failBatch(pgerr.New(pgerr.DuplicateCursor, "cursor %q already exists", p.name))
+		}
+	}
+	if !local(plan.tmpl) {
+		set, err := s.routeBound(plan, p)
+		if err != nil {
+			return s.failBatch(executor.ClientError(err))
+		}
+		if one, ok := set.single(); ok {
+			return s.bindOn(one, p, tail)
+		}
+	}
+	return s.bindLocal(p, tail, params)
+}
+
+// bindOn passes a Bind on to the one backend it routes to.
+func (s *Session) bindOn(b int, p *portal, tail []byte) error {
+	m, err := s.use(b)
+	if m == nil {
+		return err
+	}
+	owed := s.batch.parse == p.st
+	s.batch.parse = nil
+	reply := executor.Quiet
+	if owed {
+		reply = executor.Forward
+	}
+	name, sent := s.ensureParsed(m, p.st, reply)
+	if owed && !sent {
+		m.Queue.Push(executor.Owed{Reply: executor.Fake, Frames: wire.Empty(nil, '1')})
+	}
+	m.Out = wire.Bind(m.Out, p.name, name, tail)
+	m.Extended = true
+	m.Queue.Push(executor.Owed{Msg: 'B'})
+	p.backend = b
+	p.params = nil // they point into the client's message
+	s.setPortal(p)
+	return nil
+}
+
+// bindLocal makes a portal that pleiad runs by itself.
+func (s *Session) bindLocal(p *portal, tail []byte, params int) error {
+	if err := s.sendParse(); err != nil || s.skip {
+		return err
+	}
+	t := p.st.plan.tmpl
+	if n := len(p.params); n != t.NParams && t.Kind != router.KindExecute {
+		return s.failBatch(pgerr.New(pgerr.ProtocolViolation,
+			"bind message supplies %d parameters, but prepared statement %q requires %d", n, p.st.name, t.NParams))
+	}
+	p.bind = append([]byte(nil), tail[:params]...)
+	if _, ok := p.decode(p.bind); !ok { // again, now pointing into the copy
+		p.params = p.params[:0]
+	}
+	p.backend = -1
+	s.setPortal(p)
+	return s.answer(wire.Empty(nil, '2'))
+}
+
+func (s *Session) setPortal(p *portal) {
+	if s.portals == nil {
+		s.portals = map[string]*portal{}
+	}
+	if old := s.portals[p.name]; old != nil && old.scatter != nil {
+		old.scatter.Close(s.ctx)
+	}
+	s.portals[p.name] = p
+}
+
+// decode reads Bind's body behind the names. It returns the length of the parameters' part; result formats follow
+// it and may be absent when decode is given that part alone.
+func (p *portal) decode(tail []byte) (params int, ok bool) {
+	total := len(tail)
+	b := wire.Of(tail)
+	nf := b.Uint16()
+	formats := b.Bytes(2 * nf)
+	n := b.Uint16()
+	if b.Err() != nil || nf > 1 && nf != n {
+		return 0, false
+	}
+	p.params = p.params[:0]
+	for i := range n {
+		v := shardmap.Value{}
+		switch {
+		case nf == 1:
+			v.Format = shardmap.Format(binary.BigEndian.Uint16(formats))
+		case nf > 1:
+			v.Format = shardmap.Format(binary.BigEndian.Uint16(formats[2*i:]))
+		}
+		size := b.Int32()
+		if size < -1 {
+			return 0, false
+		}
+		if size == -1 {
+			v.Null = true
+		} else {
+			v.Data = b.Bytes(int(size))
+		}
+		if b.Err() != nil {
+			return 0, false
+		}
+		if p.st != nil && i < len(p.st.oids) {
+			v.TypeOID = p.st.oids[i]
+		}
+		p.params = append(p.params, v)
+	}
+	params = total - b.Left()
+	if b.Left() == 0 {
+		return params, true
+	}
+	nr := b.Uint16()
+	p.formats = p.formats[:0]
+	for range nr {
+		p.formats = append(p.formats, b.Int16())
+		if b.Err() != nil {
+			return 0, false
+		}
+	}
+	return params, b.End() == nil
+}
+
+func noStatement(name string) *pgerr.Error {
+	if name == "" {
+		return pgerr.New(pgerr.InvalidSQLStatementName, "unnamed prepared statement does not exist")
+	}
+	return pgerr.New(pgerr.InvalidSQLStatementName, "prepared statement %q does not exist", name)
+}

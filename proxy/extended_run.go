@@ -1,0 +1,435 @@
+package proxy
+
+import (
+	"encoding/binary"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+)
+
+// onDescribe describes a statement or a portal.
+func (s *Session) onDescribe(frame []byte) error {
+	s.startBatch()
+	b := wire.BodyOf(frame)
+	kind, name := b.Byte(), b.Text()
+	if b.End() != nil {
+		return s.malformed()
+	}
+	switch kind {
+	case 'S':
+		return s.describeStatement(string(name))
+	case 'P':
+		if err := s.sendParse(); err != nil || s.skip {
+			return err
+		}
+		return s.describePortal(string(name))
+	default:
+		return s.bye(pgerr.ProtocolViolation, "invalid DESCRIBE message subtype "+itoa(int(kind)))
+	}
+}
+
+func (s *Session) describeStatement(name string) error {
+	st := s.statementNamed([]byte(name))
+	if s.batch.parse != nil && s.batch.parse != st {
+		if err := s.sendParse(); err != nil || s.skip {
+			return err
+		}
+	}
+	if st == nil {
+		return s.failBatch(noStatement(name))
+	}
+	plan := s.replan(st)
+	if !describable(plan.tmpl) {
+		if err := s.sendParse(); err != nil || s.skip {
+			return err
+		}
+		return s.answer(append([]byte{'t', 0, 0, 0, 6, 0, 0}, ownDescription(plan.tmpl)...))
+	}
+	m, err := s.use(s.parseBackend())
+	if m == nil {
+		return err
+	}
+	owed := s.batch.parse == st
+	s.batch.parse = nil
+	reply := executor.Quiet
+	if owed {
+		reply = executor.Forward
+	}
+	server, sent := s.ensureParsed(m, st, reply)
+	if owed && !sent {
+		m.Queue.Push(executor.Owed{Reply: executor.Fake, Frames: wire.Empty(nil, '1')})
+	}
+	m.Out = wire.Describe(m.Out, 'S', server)
+	m.Extended = true
+	m.Queue.Push(executor.Owed{Msg: 'D'})
+	return nil
+}
+
+// ownDescription is RowDescription or NoData of a statement that no server describes.
+func ownDescription(t *router.Template) []byte {
+	if t.Kind == router.KindShow {
+		return textColumn(nil, t.Name)
+	}
+	return wire.Empty(nil, 'n')
+}
+
+// textColumn appends a RowDescription of one text column.
+func textColumn(dst []byte, name string) []byte {
+	dst, at := wire.Begin(dst, 'T')
+	dst = binary.BigEndian.AppendUint16(dst, 1)
+	dst = wire.String(dst, name)
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0)
+	return wire.End(dst, at)
+}
+
+func (s *Session) describePortal(name string) error {
+	p := s.portals[name]
+	if p == nil {
+		return s.failBatch(noPortal(name))
+	}
+	if p.backend >= 0 {
+		m, err := s.use(p.backend)
+		if m == nil {
+			return err
+		}
+		m.Out = wire.Describe(m.Out, 'P', name)
+		m.Extended = true
+		m.Queue.Push(executor.Owed{Msg: 'D'})
+		return nil
+	}
+	t := s.replan(p.st).tmpl
+	if !describable(t) {
+		return s.answer(ownDescription(t))
+	}
+	if !t.Returns {
+		return s.answer(wire.Empty(nil, 'n'))
+	}
+	fields, err := s.fieldsOf(p.st)
+	if err != nil || fields == nil {
+		return err
+	}
+	return s.answer(withFormats(fields, p.formats))
+}
+
+func noPortal(name string) *pgerr.Error {
+	return pgerr.New(pgerr.InvalidCursorName, "portal %q does not exist", name)
+}
+
+// fieldsOf asks a server for a statement's RowDescription. nil without an error means that the batch failed.
+func (s *Session) fieldsOf(st *statement) ([]byte, error) {
+	if st.described != nil && st.describedScope == st.plan.scope {
+		return st.described, nil
+	}
+	if err := s.leave(); err != nil || s.skip {
+		return nil, err
+	}
+	m, err := s.gang.Join(s.ctx, s.anyBackend())
+	if err != nil {
+		return nil, s.failBatch(executor.ClientError(err))
+	}
+	name, _ := s.ensureParsed(m, st, executor.Quiet)
+	var fields []byte
+	errFrame, err := m.DescribeStatement(name, func(f []byte) { fields = append([]byte(nil), f...) })
+	if err != nil {
+		return nil, s.lost(err)
+	}
+	if errFrame != nil {
+		m.Unnamed = 0
+		m.Statements.Remove(st.id)
+		s.failFrame(errFrame)
+		s.skip = true
+		return nil, nil
+	}
+	if fields == nil {
+		fields = wire.Empty(nil, 'n')
+	}
+	st.described, st.describedScope = fields, st.plan.scope
+	return fields, nil
+}
+
+// withFormats returns a RowDescription with a portal's result formats in it.
+func withFormats(fields []byte, formats []int16) []byte {
+	out := append([]byte(nil), fields...)
+	if len(formats) == 0 || out[0] != 'T' {
+		return out
+	}
+	d := wire.BodyOf(out)
+	n := d.Uint16()
+	for i := range n {
+		d.Text()
+		rest := d.Bytes(18)
+		if rest == nil {
+			break
+		}
+		f := formats[0]
+		if len(formats) > 1 && i < len(formats) {
+			f = formats[i]
+		}
+		binary.BigEndian.PutUint16(rest[16:], uint16(f))
+	}
+	return out
+}
+
+// onExecute runs a portal.
+func (s *Session) onExecute(frame []byte) error {
+	s.startBatch()
+	if err := s.sendParse(); err != nil || s.skip {
+		return err
+	}
+	b := wire.BodyOf(frame)
+	name, rows := string(b.Text()), b.Int32()
+	if b.End() != nil {
+		return s.malformed()
+	}
+	p := s.portals[name]
+	if p == nil {
+		return s.failBatch(noPortal(name))
+	}
+	if rows < 0 {
+		rows = 0
+	}
+	if p.backend < 0 {
+		return s.executeLocal(p, int64(rows))
+	}
+	m, err := s.use(p.backend)
+	if m == nil {
+		return err
+	}
+	s.effect(p.st.plan.tmpl, m)
+	m.Out = wire.Execute(m.Out, name, rows)
+	m.Extended = true
+	m.Queue.Push(executor.Owed{Msg: 'E'})
+	s.batch.executed = true
+	if len(m.Out) > pipelineBytes || m.Queue.Len() > pipelineReplies {
+		// A long pipeline: take what the server has answered, so that neither side's buffers fill up.
+		m.Out = wire.Flush(m.Out)
+		return s.relayBatch(m)
+	}
+	return nil
+}
+
+// A pipeline's messages are held back until Sync, up to these bounds.
+const (
+	pipelineBytes   = 32 << 10
+	pipelineReplies = 256
+)
+
+// executeLocal runs a portal that pleiad answers by itself.
+func (s *Session) executeLocal(p *portal, rows int64) error {
+	if p.scatter != nil {
+		return s.fetchScatter(p, rows)
+	}
+	if p.done {
+		s.tag(p.st.plan.tmpl.Command + " 0")
+		return nil
+	}
+	if err := s.leave(); err != nil || s.skip {
+		return err
+	}
+	plan := s.replan(p.st)
+	r := request{
+		text: []byte(p.st.text), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds,
+		oids: p.st.oids, bind: p.bind, params: p.params, formats: p.formats, maxRows: rows, portal: p,
+	}
+	before := s.batch.failed
+	s.batch.failed = false
+	if err := s.run(&r); err != nil {
+		return err
+	}
+	if s.batch.failed {
+		s.skip = true
+	}
+	s.batch.failed = s.batch.failed || before
+	return s.out.Spill()
+}
+
+// onClose closes a statement or a portal. Servers keep statements: other clients may use the same text.
+func (s *Session) onClose(frame []byte) error {
+	s.startBatch()
+	if err := s.sendParse(); err != nil || s.skip {
+		return err
+	}
+	b := wire.BodyOf(frame)
+	kind, name := b.Byte(), string(b.Text())
+	if b.End() != nil {
+		return s.malformed()
+	}
+	switch kind {
+	case 'S':
+		s.dropStatement(name)
+	case 'P':
+		if p := s.portals[name]; p != nil {
+			delete(s.portals, name)
+			return s.closePortal(p)
+		}
+	default:
+		return s.bye(pgerr.ProtocolViolation, "invalid CLOSE message subtype "+itoa(int(kind)))
+	}
+	return s.answer(wire.Empty(nil, '3'))
+}
+
+func (s *Session) closePortal(p *portal) error {
+	if p.backend < 0 {
+		if p.scatter != nil {
+			p.scatter.Close(s.ctx)
+		}
+		return s.answer(wire.Empty(nil, '3'))
+	}
+	m, err := s.use(p.backend)
+	if m == nil {
+		return err
+	}
+	m.Out = wire.CloseMessage(m.Out, 'P', p.name)
+	m.Extended = true
+	m.Queue.Push(executor.Owed{Msg: 'C'})
+	return nil
+}
+
+func (s *Session) dropStatement(name string) {
+	if name == "" {
+		s.unnamed = nil
+		return
+	}
+	if st := s.stmts[name]; st != nil {
+		forgetStatement(st)
+		delete(s.stmts, name)
+	}
+}
+
+func (s *Session) dropStatements() {
+	for name := range s.stmts {
+		s.dropStatement(name)
+	}
+	s.unnamed = nil
+}
+
+// dropPortals forgets the portals that ended with the transaction.
+func (s *Session) dropPortals() {
+	for name, p := range s.portals {
+		if p.scatter != nil {
+			p.scatter.Close(s.ctx)
+		}
+		delete(s.portals, name)
+	}
+}
+
+// onFlush passes on everything that is owed so far.
+func (s *Session) onFlush() error {
+	if err := s.sendParse(); err != nil || s.skip {
+		return err
+	}
+	if m := s.batch.member; m != nil && m.Queue.Len() > 0 {
+		m.Out = wire.Flush(m.Out)
+		if err := s.relayBatch(m); err != nil {
+			return err
+		}
+	}
+	return s.out.Flush()
+}
+
+// onSync ends the batch: what was executed is committed, or rolled back after an error.
+func (s *Session) onSync() error {
+	if !s.skip {
+		if err := s.sendParse(); err != nil {
+			return err
+		}
+	}
+	swallowed, err := s.syncMember()
+	if err != nil || swallowed {
+		return err
+	}
+	s.skip = false
+	if s.gang.Txn.State == executor.TxnImplicit {
+		s.endImplicit()
+	}
+	s.batch = batch{deadline: s.batch.deadline}
+	return s.ready()
+}
+
+// syncMember sends Sync where messages of the extended protocol went. swallowed is true if a COPY on the way took
+// the client's Sync for its own: PostgreSQL ignores it then, and so does pleiad.
+func (s *Session) syncMember() (swallowed bool, err error) {
+	s.batch.parse = nil
+	m := s.batch.member
+	if m == nil || !m.Extended && m.Queue.Len() == 0 {
+		return false, nil
+	}
+	m.SyncNow()
+	s.batch.swallow = false
+	if err := s.relayBatch(m); err != nil {
+		return false, err
+	}
+	if s.batch.swallow {
+		s.batch.swallow = false
+		m.Extended = true
+		return true, nil
+	}
+	return false, nil
+}
+
+// closeBatch ends a batch that a simple query interrupts, as if Sync had come, without telling.
+func (s *Session) closeBatch() error {
+	if !s.batch.open {
+		return nil
+	}
+	if err := s.sendParse(); err != nil {
+		return err
+	}
+	if _, err := s.syncMember(); err != nil {
+		return err
+	}
+	s.skip = false
+	if s.gang.Txn.State == executor.TxnImplicit {
+		s.endImplicit()
+	}
+	s.batch = batch{deadline: s.batch.deadline}
+	if s.gang.Txn.State == executor.TxnNone {
+		s.release()
+	}
+	return nil
+}
+
+// CopyIn implements executor.Observer: it passes the client's COPY data to the one server that waits for it.
+func (s *Session) CopyIn(m *executor.Member) error {
+	// PostgreSQL ignores a Sync that came before the data; the client sends another one behind it.
+	if m.DropSync() {
+		s.batch.swallow = true
+	}
+	for {
+		typ, size, err := s.in.Peek()
+		if err != nil {
+			return err
+		}
+		switch typ {
+		case 'd':
+			if err := s.in.Copy(m.Conn, size); err != nil {
+				return s.copyBroken(m, err)
+			}
+			continue
+		case 'c', 'f':
+			if err := s.in.Copy(m.Conn, size); err != nil {
+				return s.copyBroken(m, err)
+			}
+			return nil
+		case 'H', 'S':
+			if err := s.in.Discard(size); err != nil {
+				return err
+			}
+			continue
+		case 'X':
+			return errTerminated
+		}
+		m.Out = wire.CopyFail(m.Out, "unexpected message type 0x"+hexByte(typ)+" during COPY from stdin")
+		return m.Send()
+	}
+}
+
+// copyBroken tells a lost server from a lost client.
+func (s *Session) copyBroken(m *executor.Member, err error) error {
+	if netError(err) {
+		return m.Lost(err)
+	}
+	return err
+}

@@ -1,0 +1,330 @@
+package proxy
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pleiad/pleiad/internal/auth"
+	"github.com/pleiad/pleiad/internal/backend"
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+)
+
+// hub receives notifications of every backend for the sessions of one database: NOTIFY reaches all listeners,
+// whichever backend it ran on, and a client that listens pins no connection.
+type hub struct {
+	db *Database
+
+	mu       sync.Mutex
+	channels map[string]map[*Session]struct{}
+	ears     []*ear // by backend; made with the first LISTEN
+}
+
+// ear is one backend's listening connection.
+type ear struct {
+	hub   *hub
+	index int
+
+	mu    sync.Mutex
+	conn  *backend.Conn
+	acks  []chan struct{} // one for each statement sent
+	ready chan struct{}   // closed when conn is in place
+}
+
+// earRetry is how long an ear waits before it connects again.
+const earRetry = 500 * time.Millisecond
+
+// listen adds s to a channel's listeners and returns once the backends have been told.
+func (h *hub) listen(s *Session, channel string) {
+	h.mu.Lock()
+	if h.ears == nil {
+		h.start()
+	}
+	subs := h.channels[channel]
+	fresh := subs == nil
+	if fresh {
+		subs = map[*Session]struct{}{}
+		h.channels[channel] = subs
+	}
+	subs[s] = struct{}{}
+	ears := h.ears
+	h.mu.Unlock()
+	if !fresh {
+		return
+	}
+	for _, e := range ears {
+		e.tell(s.ctx, "LISTEN "+quoteIdent(channel))
+	}
+}
+
+// unlisten removes s from a channel.
+func (h *hub) unlisten(s *Session, channel string) {
+	h.mu.Lock()
+	subs := h.channels[channel]
+	delete(subs, s)
+	last := subs != nil && len(subs) == 0
+	if last {
+		delete(h.channels, channel)
+	}
+	ears := h.ears
+	h.mu.Unlock()
+	if last {
+		for _, e := range ears {
+			e.tell(s.srv.run, "UNLISTEN "+quoteIdent(channel))
+		}
+	}
+}
+
+// start makes the ears; h.mu is held.
+func (h *hub) start() {
+	h.channels = map[string]map[*Session]struct{}{}
+	for i, t := range h.db.targets {
+		if t.Address == "" {
+			continue
+		}
+		e := &ear{hub: h, index: i, ready: make(chan struct{})}
+		h.ears = append(h.ears, e)
+		h.db.srv.bg.Go(func() { e.run(h.db.life) })
+	}
+}
+
+// tell sends a statement and waits for its end, for as long as the backend can be reached.
+func (e *ear) tell(ctx context.Context, sql string) {
+	ctx, stop := context.WithTimeout(ctx, controlTimeout)
+	defer stop()
+	e.mu.Lock()
+	if e.conn == nil {
+		// run sends every channel's LISTEN once it is connected.
+		ready := e.ready
+		e.mu.Unlock()
+		select {
+		case <-ready:
+		case <-time.After(earRetry):
+		case <-ctx.Done():
+		}
+		return
+	}
+	done := make(chan struct{})
+	e.acks = append(e.acks, done)
+	_, err := e.conn.Conn.Write(wire.Query(nil, sql))
+	e.mu.Unlock()
+	if err != nil {
+		return // run notices, connects again and repeats it
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// run keeps the ear connected until ctx ends.
+func (e *ear) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := e.connect(ctx); err == nil {
+			e.hear(ctx)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(earRetry):
+		}
+	}
+}
+
+func (e *ear) connect(ctx context.Context) error {
+	db := e.hub.db
+	t := db.targets[e.index]
+	b, _ := db.srv.config().Backend(t.Name)
+	var cred auth.Credentials
+	if p, err := b.Credentials.Password(); err == nil {
+		cred.Password = auth.Secret(p.Reveal())
+	}
+	c, err := backend.Dial(ctx, t, map[string]string{
+		"user": b.Credentials.User, "database": db.name, "client_encoding": "UTF8", "application_name": "pleiad listener",
+	}, cred)
+	if err != nil {
+		return err
+	}
+	e.hub.mu.Lock()
+	var sql string
+	for channel := range e.hub.channels {
+		sql += "LISTEN " + quoteIdent(channel) + ";"
+	}
+	e.mu.Lock()
+	e.hub.mu.Unlock()
+	defer e.mu.Unlock()
+	if sql != "" {
+		e.acks = append(e.acks, make(chan struct{}))
+		if _, err := c.Conn.Write(wire.Query(nil, sql)); err != nil {
+			c.Close()
+			return err
+		}
+	}
+	e.conn = c
+	close(e.ready)
+	return nil
+}
+
+// hear reads until the connection ends.
+func (e *ear) hear(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() { _ = e.conn.Conn.Close() })
+	defer stop()
+	for {
+		typ, frame, err := e.conn.Next()
+		if err != nil {
+			break
+		}
+		switch typ {
+		case 'A':
+			e.hub.dispatch(frame)
+		case 'Z':
+			e.mu.Lock()
+			if len(e.acks) > 0 {
+				close(e.acks[0])
+				e.acks = e.acks[1:]
+			}
+			e.mu.Unlock()
+		}
+	}
+	e.mu.Lock()
+	for _, a := range e.acks {
+		close(a)
+	}
+	e.acks, e.ready = nil, make(chan struct{})
+	c := e.conn
+	e.conn = nil
+	e.mu.Unlock()
+	c.Close()
+}
+
+// dispatch hands a notification to the sessions that listen on its channel.
+func (h *hub) dispatch(frame []byte) {
+	b := wire.BodyOf(frame)
+	b.Int32()
+	channel := string(b.Text())
+	h.mu.Lock()
+	var subs []*Session
+	for s := range h.channels[channel] {
+		subs = append(subs, s)
+	}
+	h.mu.Unlock()
+	for _, s := range subs {
+		s.inbox.push(s, frame)
+	}
+}
+
+// inbox holds notifications until the session stands between statements, and outside of a transaction.
+type inbox struct {
+	mu    sync.Mutex
+	queue []byte
+	open  bool // the session waits for its client: write at once
+	used  bool
+	full  bool
+}
+
+// inboxBytes bounds what is kept for a session that is in a transaction; beyond it, notifications are dropped as
+// PostgreSQL's queue would fill up, and the client is told.
+const inboxBytes = 8 << 20
+
+func (i *inbox) push(s *Session, frame []byte) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.open {
+		_, _ = s.nc.Write(frame) // a client that is gone is noticed by the session
+		return
+	}
+	if len(i.queue)+len(frame) > inboxBytes {
+		i.full = true
+		return
+	}
+	i.queue = append(i.queue, frame...)
+}
+
+// deliver writes what has come and, from now on, lets notifications through as they come.
+func (i *inbox) deliver(s *Session) error {
+	if !i.used {
+		return nil
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if s.gang.Txn.State != executor.TxnNone {
+		return nil
+	}
+	s.out.Out = append(s.out.Out, i.queue...)
+	i.queue = nil
+	if i.full {
+		i.full = false
+		s.warn("53200", "notifications were dropped: the session was in a transaction for too long")
+	}
+	i.open = true
+	return s.out.Flush()
+}
+
+// shut keeps notifications back while a statement runs.
+func (i *inbox) shut() {
+	if !i.used {
+		return
+	}
+	i.mu.Lock()
+	i.open = false
+	i.mu.Unlock()
+}
+
+// runListen is LISTEN, UNLISTEN and NOTIFY. In a transaction the first two take effect when it commits.
+func (s *Session) runListen(r *request) error {
+	t := r.tmpl
+	if t.Kind == router.KindNotify {
+		return s.forward(r, s.db.home)
+	}
+	change := listenChange{channel: t.Name, on: t.Kind == router.KindListen}
+	if s.gang.Txn.State != executor.TxnNone {
+		s.listenLater = append(s.listenLater, change)
+	} else {
+		s.applyListen(change)
+	}
+	s.tag(t.Command)
+	return nil
+}
+
+type listenChange struct {
+	channel string
+	on      bool
+}
+
+func (s *Session) applyListen(c listenChange) {
+	switch {
+	case c.on && !s.listening[c.channel]:
+		if s.listening == nil {
+			s.listening = map[string]bool{}
+		}
+		s.inbox.used = true
+		s.listening[c.channel] = true
+		s.db.hub.listen(s, c.channel)
+	case c.on:
+	case c.channel == "*":
+		s.stopListening()
+	case s.listening[c.channel]:
+		delete(s.listening, c.channel)
+		s.db.hub.unlisten(s, c.channel)
+	}
+}
+
+// settleListening does at the end of a transaction what LISTEN and UNLISTEN asked for in it.
+func (s *Session) settleListening(committed bool) {
+	later := s.listenLater
+	s.listenLater = nil
+	if !committed {
+		return
+	}
+	for _, c := range later {
+		s.applyListen(c)
+	}
+}
+
+func (s *Session) stopListening() {
+	for c := range s.listening {
+		s.db.hub.unlisten(s, c)
+	}
+	s.listening = nil
+}

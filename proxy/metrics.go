@@ -1,0 +1,79 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Register adds the proxy's metrics to a registry. They are read from the state there is: counting costs a
+// statement nothing.
+func (srv *Server) Register(reg *prometheus.Registry) { reg.MustRegister(collector{srv}) }
+
+type collector struct{ srv *Server }
+
+var (
+	descClients  = prometheus.NewDesc("pleiad_clients", "Clients connected.", nil, nil)
+	descSessions = prometheus.NewDesc("pleiad_sessions_total", "Sessions since the start.", nil, nil)
+	descPlans    = prometheus.NewDesc("pleiad_plan_cache_lookups_total", "Plan cache look-ups.", []string{"result"}, nil)
+	descPlanSize = prometheus.NewDesc("pleiad_plan_cache_bytes", "Size of the plan cache.", nil, nil)
+	descPool     = prometheus.NewDesc("pleiad_pool_connections", "Server connections.",
+		[]string{"backend", "database", "role", "state"}, nil)
+	descWaiting = prometheus.NewDesc("pleiad_pool_waiting", "Clients waiting for a server connection.",
+		[]string{"backend", "database", "role"}, nil)
+	descUp       = prometheus.NewDesc("pleiad_server_up", "Whether a server is up in its role.", []string{"server", "role"}, nil)
+	descInFlight = prometheus.NewDesc("pleiad_distributed_transactions", "Distributed transactions being committed.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descClients, descSessions, descPlans, descPlanSize, descPool, descWaiting, descUp, descInFlight,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	gauge(descClients, float64(c.srv.clients.Load()))
+	counter(descSessions, float64(c.srv.sessions.Load()))
+	st := c.srv.plans.Stats()
+	counter(descPlans, float64(st.Hits), "hit")
+	counter(descPlans, float64(st.Misses), "miss")
+	gauge(descPlanSize, float64(st.Bytes))
+	c.srv.eachDatabase(func(db *Database) {
+		for _, p := range db.pools.Stats() {
+			name := db.targets[p.Key.Backend].Name
+			gauge(descPool, float64(p.Free), name, db.name, p.Key.Role, "free")
+			gauge(descPool, float64(p.Open-p.Free), name, db.name, p.Key.Role, "used")
+			gauge(descWaiting, float64(p.Waiting), name, db.name, p.Key.Role)
+		}
+	})
+	for _, s := range c.srv.health.servers() {
+		up := 0.0
+		if s.State == "up" {
+			up = 1
+		}
+		gauge(descUp, up, s.Name, s.Role)
+	}
+	n := 0
+	c.srv.inFlight.Range(func(any, any) bool { n++; return true })
+	gauge(descInFlight, float64(n))
+}
+
+// Ready tells whether clients can be served: home, which holds the catalog, answers.
+func (srv *Server) Ready(ctx context.Context) error {
+	if srv.run == nil {
+		return errors.New("not started")
+	}
+	return srv.control.with(ctx, srv.config().Home, maintenanceDB, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+}

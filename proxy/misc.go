@@ -1,0 +1,326 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+)
+
+// compose puts a statement of either protocol into m's messages.
+func (s *Session) compose(m *executor.Member, r *request) {
+	if r.bind != nil {
+		m.Bound(r.text, r.oids, r.bind, r.formats, r.maxRows)
+		return
+	}
+	m.Query(r.text)
+}
+
+// runShow is SHOW: pleiad's own settings are the proxy's to tell.
+func (s *Session) runShow(r *request) error {
+	name := lower(r.tmpl.Name)
+	if !isOwn(name) {
+		return s.forward(r, s.anyBackend())
+	}
+	if _, ok := ownSettings[name]; !ok {
+		s.fail(pgerr.New(pgerr.UndefinedObject, "unrecognized configuration parameter %q", name))
+		return nil
+	}
+	if r.describe {
+		s.out.Out = textColumn(s.out.Out, name)
+	}
+	s.textRow(s.own(name))
+	s.tag("SHOW")
+	return nil
+}
+
+// textRow writes a DataRow of one text value.
+func (s *Session) textRow(v string) {
+	dst, at := wire.Begin(s.out.Out, 'D')
+	dst = binary.BigEndian.AppendUint16(dst, 1)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(v)))
+	s.out.Out = wire.End(append(dst, v...), at)
+}
+
+// runDiscard is DISCARD. What the session holds in the proxy goes together with what it holds on servers.
+func (s *Session) runDiscard(r *request) error {
+	what := strings.ToUpper(r.tmpl.Name)
+	if what == "ALL" && s.gang.Txn.State != executor.TxnNone {
+		s.fail(pgerr.New(pgerr.ActiveSQLTransaction, "DISCARD ALL cannot run inside a transaction block"))
+		return nil
+	}
+	for _, m := range s.gang.Members() {
+		if m.Backend == s.db.home {
+			continue
+		}
+		m.Internal(string(r.text))
+		if err := s.relay(m); err != nil || s.batch.failed {
+			return err
+		}
+	}
+	m, err := s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	s.compose(m, r)
+	if err := s.relay(m); err != nil || s.batch.failed {
+		return err
+	}
+	switch what {
+	case "ALL":
+		s.discardAll()
+	case "TEMP", "TEMPORARY":
+		s.planner.temp = nil
+		s.planner.stale()
+	}
+	return nil
+}
+
+// discardAll forgets everything the session has set up; its connections may move again.
+func (s *Session) discardAll() {
+	s.dropPortals()
+	s.dropStatements()
+	s.dropCursors()
+	s.stopListening()
+	s.planner.temp = nil
+	s.settings.current = copyMap(s.settings.startup)
+	s.gang.Settings = s.startup
+	for _, m := range s.gang.Members() {
+		m.Statements.Clear()
+		m.Conn.Unnamed = 0
+		m.Conn.Settings = 0
+		m.Unclean = false
+		m.Pinned = s.gang.PinAll
+	}
+	s.planner.stale()
+}
+
+// runCursor is DECLARE, FETCH, MOVE and CLOSE of cursors whose rows are on one backend.
+func (s *Session) runCursor(r *request) error {
+	c := r.tmpl.Cursor
+	switch {
+	case c.Op == router.CursorDeclare:
+		return s.declare(r, c)
+	case c.All:
+		return s.closeAllCursors(r)
+	}
+	b, ok := s.cursors[c.Name]
+	if !ok {
+		b = s.anyBackend()
+	}
+	failed := s.batch.failed
+	if err := s.forward(r, b); err != nil {
+		return err
+	}
+	if c.Op == router.CursorClose && s.batch.failed == failed {
+		delete(s.cursors, c.Name)
+		delete(s.held, c.Name)
+	}
+	return nil
+}
+
+func (s *Session) declare(r *request, c *router.Cursor) error {
+	inner := *r
+	inner.tmpl = c.Inner
+	if c.Inner.Kind == router.KindRefuse {
+		s.fail(c.Inner.Refusal)
+		return nil
+	}
+	set, err := s.route(&inner)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	b, one := set.single()
+	if !one {
+		s.fail(pgerr.New(pgerr.FeatureNotSupported, "DECLARE CURSOR over several backends is not supported").
+			WithHint("Restrict every sharded table to one value of its partition key, or run the query without a cursor."))
+		return nil
+	}
+	failed := s.batch.failed
+	if err := s.forward(r, b); err != nil || s.batch.failed != failed {
+		return err
+	}
+	if s.cursors == nil {
+		s.cursors = map[string]int{}
+	}
+	s.cursors[c.Name] = b
+	if c.Hold {
+		if s.held == nil {
+			s.held = map[string]bool{}
+		}
+		s.held[c.Name] = true
+		if m := s.gang.Member(b); m != nil {
+			m.Unclean, m.Pinned = true, true
+		}
+	}
+	return nil
+}
+
+func (s *Session) closeAllCursors(r *request) error {
+	for _, m := range s.gang.Members() {
+		if m.Backend == s.db.home {
+			continue
+		}
+		m.Internal(string(r.text))
+		if err := s.relay(m); err != nil || s.batch.failed {
+			return err
+		}
+	}
+	s.cursors, s.held = nil, nil
+	return s.forward(r, s.db.home)
+}
+
+// dropCursors forgets the cursors that ended with the transaction.
+func (s *Session) dropCursors() {
+	for name := range s.cursors {
+		if !s.held[name] {
+			delete(s.cursors, name)
+		}
+	}
+}
+
+// runPrepared is PREPARE, EXECUTE and DEALLOCATE in SQL. They share their names with Parse.
+func (s *Session) runPrepared(r *request) error {
+	p := r.tmpl.Prepare
+	switch r.tmpl.Kind {
+	case router.KindPrepare:
+		return s.sqlPrepare(r, p)
+	case router.KindExecute:
+		return s.sqlExecute(r, p)
+	}
+	if p.All {
+		s.dropStatements()
+		s.tag("DEALLOCATE ALL")
+		return nil
+	}
+	if s.stmts[p.Name] == nil {
+		s.fail(noStatement(p.Name))
+		return nil
+	}
+	s.dropStatement(p.Name)
+	s.tag("DEALLOCATE")
+	return nil
+}
+
+// sqlPrepare prepares a statement at once on one server, which judges it, and later wherever it runs.
+func (s *Session) sqlPrepare(r *request, p *router.Prepare) error {
+	st := &statement{name: p.Name, text: p.Body, sql: true, types: p.Types}
+	if e := s.addStatement(st); e != nil {
+		s.fail(e)
+		return nil
+	}
+	if st.plan.tmpl.Kind == router.KindRefuse {
+		s.dropStatement(p.Name)
+		s.fail(st.plan.tmpl.Refusal)
+		return nil
+	}
+	m, err := s.gang.Join(s.ctx, s.anyBackend())
+	if err != nil {
+		s.dropStatement(p.Name)
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	failed := s.batch.failed
+	if _, _ = s.ensureParsed(m, st, executor.Quiet); m.Extended {
+		m.SyncNow()
+	}
+	if err := s.relay(m); err != nil {
+		return err
+	}
+	if s.batch.failed != failed {
+		s.dropStatement(p.Name)
+		return nil
+	}
+	s.tag("PREPARE")
+	return nil
+}
+
+// sqlExecute runs a prepared statement with arguments given in SQL: it is routed by them, and runs there as EXECUTE.
+func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
+	st := s.stmts[p.Name]
+	if st == nil {
+		s.fail(noStatement(p.Name))
+		return nil
+	}
+	plan := s.replan(st)
+	t := plan.tmpl
+	switch t.Kind {
+	case router.KindHome, router.KindAny, router.KindShards:
+	case router.KindRefuse:
+		s.fail(t.Refusal)
+		return nil
+	default:
+		s.fail(pgerr.New(pgerr.FeatureNotSupported, "EXECUTE of this %s is not supported over several backends", t.Command).
+			WithHint("Run the statement itself, or prepare it through the driver's protocol."))
+		return nil
+	}
+	inner := request{text: []byte(st.text), tmpl: t, kinds: plan.kinds, params: argumentValues(p)}
+	set, err := s.route(&inner)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	b, one := set.single()
+	if !one {
+		return s.executeScattered(r, &inner, p, set)
+	}
+	m, err := s.gang.Join(s.ctx, b)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	s.effect(t, m)
+	name, _ := s.ensureParsed(m, st, executor.Quiet)
+	if m.Extended {
+		m.SyncNow()
+	}
+	sql := "EXECUTE " + name
+	if len(p.Args) > 0 {
+		sql += " (" + strings.Join(p.Args, ", ") + ")"
+	}
+	m.Query([]byte(sql))
+	return s.relay(m)
+}
+
+// executeScattered runs EXECUTE of a statement over several backends, if all arguments are plain constants.
+func (s *Session) executeScattered(r, inner *request, p *router.Prepare, set backends) error {
+	if inner.tmpl.Scatter == nil {
+		s.fail(refusal(inner.tmpl))
+		return nil
+	}
+	bind := binary.BigEndian.AppendUint16(nil, 0)
+	bind = binary.BigEndian.AppendUint16(bind, uint16(len(inner.params)))
+	for _, v := range inner.params {
+		switch {
+		case v.Null:
+			bind = binary.BigEndian.AppendUint32(bind, 0xffffffff)
+		case v.Data == nil:
+			s.fail(pgerr.New(pgerr.FeatureNotSupported, "EXECUTE over several backends takes constants only").
+				WithHint("Write each argument as a literal."))
+			return nil
+		default:
+			bind = append(binary.BigEndian.AppendUint32(bind, uint32(len(v.Data))), v.Data...)
+		}
+	}
+	inner.bind = bind
+	inner.describe = r.describe
+	return s.runScatter(inner, set)
+}
+
+// netError tells an error of a connection from one of the protocol.
+func netError(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) || errors.Is(err, net.ErrClosed)
+}
+
+func hexByte(b byte) string {
+	const digits = "0123456789ABCDEF"
+	return string([]byte{digits[b>>4], digits[b&15]})
+}

@@ -1,0 +1,295 @@
+package proxy
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/catalog"
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/plancache"
+	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/shardmap"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// literals are where a text's literals stand.
+type literals = []sqlparse.Literal
+
+// planner is what a session's plans depend on: the schema as it sees it, and its search path.
+type planner struct {
+	fresh bool
+	env   router.Env
+	scope uint64
+	// private is the schema inside a transaction that has changed it; nil otherwise. reload says that it has to
+	// be read anew.
+	private *router.Schema
+	changed bool // this transaction has changed the schema
+	reload  bool
+	// temp are the session's temporary relations.
+	temp map[string]bool
+	// tempStale says that temporary relations may have come or gone.
+	tempStale bool
+}
+
+// stale says that settings changed on which plans depend.
+func (p *planner) stale() { p.fresh = false }
+
+// current returns the scope of plans made now.
+func (p *planner) current(s *Session) uint64 {
+	if p.reload {
+		s.loadPrivate()
+	}
+	schema := p.private
+	if schema == nil {
+		schema = s.db.schema.Load()
+	}
+	if p.tempStale {
+		s.loadTemp()
+	}
+	if p.fresh && p.env.Schema == schema {
+		return p.scope
+	}
+	path := s.searchPath(schema)
+	count, _ := strconv.ParseUint(s.own("pleiad.shard_count"), 10, 32)
+	p.env = router.Env{
+		Schema: schema, Path: path, User: s.actingRole(), Temp: p.temp,
+		DefaultDistribution: s.own("pleiad.default_distribution"),
+		ShardCount:          uint32(count),
+	}
+	if s.own("pleiad.hash") == "murmur3" {
+		p.env.Family = shardmap.FamilyMurmur3
+	}
+	if p.private != nil || len(p.temp) > 0 {
+		p.scope = s.srv.scopes.Add(1)
+	} else {
+		p.scope = s.db.scopeOf(schema, p.env.User, path)
+	}
+	p.fresh = true
+	return p.scope
+}
+
+// planText plans one statement. The result's literals are valid until the next call.
+func (s *Session) planText(text []byte) planned {
+	scope := s.planner.current(s)
+	sc := s.scanner.Scan(text)
+	key := plancache.Key{Scope: scope, Hash: sc.Hash, Text: sc.Key}
+	if sc.Cacheable {
+		if t := s.srv.plans.Get(key); t != nil {
+			return planned{tmpl: t, kinds: sc.Lits, scope: scope}
+		}
+	}
+	t := router.Plan(string(text), s.planner.env)
+	if t.Unknown && s.planner.private == nil && s.db.refreshIfNewer(s.ctx) {
+		scope = s.planner.current(s)
+		key.Scope = scope
+		t = router.Plan(string(text), s.planner.env)
+	}
+	if sc.Cacheable && t.Cacheable && s.planner.private == nil {
+		s.srv.plans.Put(key, t, planBytes(t))
+	}
+	return planned{tmpl: t, kinds: sc.Lits, scope: scope}
+}
+
+// planBytes estimates a plan's size in memory.
+func planBytes(t *router.Template) int {
+	n := 1024 + 64*len(t.Spans)
+	for _, p := range t.Prune {
+		n += 128 + 96*len(p.Tuples)
+	}
+	if t.Insert != nil {
+		for _, r := range t.Insert.Rows {
+			n += 64 + 96*len(r.Cells)
+		}
+	}
+	return n
+}
+
+// planOwned is planText for a text that is kept: the literals are copied.
+func (s *Session) planOwned(text []byte) planned {
+	p := s.planText(text)
+	p.kinds = append(literals(nil), p.kinds...)
+	return p
+}
+
+// spansOf are the byte ranges of a request's literals.
+func (r *request) spansOf() []router.Span {
+	if r.lits == nil && len(r.kinds) > 0 {
+		r.lits = sqlparse.AppendSpans(make([]router.Span, 0, len(r.kinds)), r.kinds)
+	}
+	return r.lits
+}
+
+// schemaChanged is called after a statement of an open transaction has changed the schema.
+func (p *planner) schemaChanged() {
+	p.changed = true
+	p.reload = true
+	p.fresh = false
+}
+
+// endTransaction drops the private schema; after a commit the shared one is read anew first.
+func (p *planner) endTransaction(s *Session, committed bool) {
+	if p.changed && committed {
+		s.db.refresh(s.ctx)
+	}
+	p.tempStale = p.tempStale || len(p.temp) > 0
+	if p.changed || p.private != nil {
+		p.private, p.changed, p.reload = nil, false, false
+	}
+	p.fresh = false
+}
+
+// rolledBack is ROLLBACK TO: the schema may be an older one again.
+func (p *planner) rolledBack(*Session) {
+	if p.changed {
+		p.reload = true
+	}
+}
+
+// loadPrivate reads the schema as the open transaction sees it.
+func (s *Session) loadPrivate() {
+	s.planner.reload = false
+	if s.gang.Txn.State == executor.TxnNone || s.gang.Txn.Failed {
+		return
+	}
+	m, err := s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		return
+	}
+	rows, errFrame, err := m.Ask(catalog.SnapshotSQL)
+	if err != nil || errFrame != nil || len(rows) != 1 {
+		return
+	}
+	schema, err := catalog.DecodeSnapshot(rows[0][0])
+	if err != nil {
+		s.srv.log.Error("schema_unreadable", "database", s.db.name, "error", err)
+		return
+	}
+	schema.Epoch = 0
+	s.planner.private = schema
+	s.planner.fresh = false
+}
+
+// loadTemp reads the names of the session's temporary relations, which are on its pinned connection to home.
+func (s *Session) loadTemp() {
+	m := s.gang.Member(s.db.home)
+	if m == nil || m.Queue.Len() > 0 || m.Extended || s.gang.Txn.Failed {
+		return
+	}
+	rows, errFrame, err := m.Ask("SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()" +
+		" AND relkind NOT IN ('i', 'I', 't', 'c')")
+	if err != nil || errFrame != nil {
+		return
+	}
+	p := &s.planner
+	p.tempStale, p.fresh, p.temp = false, false, nil
+	for _, row := range rows {
+		if p.temp == nil {
+			p.temp = map[string]bool{}
+		}
+		p.temp[string(row[0])] = true
+	}
+}
+
+// actingRole is the role whose rights and "$user" count.
+func (s *Session) actingRole() string {
+	for _, name := range []string{"role", "session_authorization"} {
+		if v, ok := s.gang.Settings.Get(name); ok {
+			v = unquoteSetting(v)
+			if v != "none" {
+				return v
+			}
+		}
+	}
+	return s.user
+}
+
+// searchPath is the effective search path in a schema: the setting as a server shows it, "$user" replaced, schemas
+// that do not exist left out.
+func (s *Session) searchPath(schema *router.Schema) []string {
+	var out []string
+	for _, name := range splitIdentifiers(s.rawSearchPath()) {
+		if name == "$user" {
+			name = s.actingRole()
+		}
+		if _, ok := schema.Relations[name]; ok || name == "pg_catalog" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// rawSearchPath is the setting's text. Servers are asked once for each role and value, and in a transaction that
+// may have changed it.
+func (s *Session) rawSearchPath() string {
+	set, _ := s.gang.Settings.Get("search_path")
+	key := pathKey{user: s.user, role: s.actingRole(), set: set}
+	inTxn := s.gang.Txn.State != executor.TxnNone && s.gang.Txn.HasSettings()
+	if !inTxn {
+		if raw, ok := s.db.path(key); ok {
+			return raw
+		}
+	}
+	if s.gang.Txn.Failed || s.batch.open && s.batch.member != nil {
+		if raw, ok := s.db.path(key); ok {
+			return raw
+		}
+	}
+	m, err := s.gang.Join(s.ctx, s.anyBackend())
+	if err != nil {
+		return `"$user", public`
+	}
+	if m.Queue.Len() > 0 && m.Extended {
+		return `"$user", public`
+	}
+	rows, errFrame, err := m.Ask("SHOW search_path")
+	if err != nil || errFrame != nil || len(rows) != 1 {
+		return `"$user", public`
+	}
+	raw := string(rows[0][0])
+	if !inTxn {
+		s.db.rememberPath(key, raw)
+	}
+	return raw
+}
+
+// splitIdentifiers splits a list like "$user", public.
+func splitIdentifiers(list string) []string {
+	var out []string
+	for list = strings.TrimSpace(list); list != ""; {
+		var name string
+		if list[0] == '"' {
+			var b strings.Builder
+			i := 1
+			for ; i < len(list); i++ {
+				if list[i] == '"' {
+					if i+1 < len(list) && list[i+1] == '"' {
+						i++
+					} else {
+						break
+					}
+				}
+				b.WriteByte(list[i])
+			}
+			name, list = b.String(), list[min(i+1, len(list)):]
+		} else {
+			end := strings.IndexByte(list, ',')
+			if end < 0 {
+				end = len(list)
+			}
+			name, list = strings.ToLower(strings.TrimSpace(list[:end])), list[end:]
+		}
+		out = append(out, name)
+		list = strings.TrimLeft(list, ", \t\n")
+	}
+	return out
+}
+
+// unquoteSetting reads a setting's SQL text: a quoted literal or identifier, or a plain word.
+func unquoteSetting(v string) string {
+	v = strings.TrimSpace(v)
+	if len(v) >= 2 && (v[0] == '\'' || v[0] == '"') && v[len(v)-1] == v[0] {
+		q := string(v[0])
+		return strings.ReplaceAll(v[1:len(v)-1], q+q, q)
+	}
+	return strings.ToLower(v)
+}

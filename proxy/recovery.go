@@ -1,0 +1,152 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Recovery ends distributed transactions whose coordinator is gone, from the records on home and pg_prepared_xacts
+// of every backend alone. A record under the prepared transaction's owner means commit. Where there is none,
+// recovery first takes the record's place (with no owner): a coordinator that is still alive then finds that it
+// cannot decide to commit any more, and a decision being written at the same moment is waited for.
+
+// orphanAge is how old a prepared transaction of another process must be before recovery touches it.
+const orphanAge = 5 * time.Second
+
+// preparedPart is one backend's part of a distributed transaction.
+type preparedPart struct {
+	GID   string
+	Owner string
+	Age   float64 // seconds
+}
+
+// recover runs until ctx ends.
+func (db *Database) recover(ctx context.Context) {
+	interval := db.srv.config().Transactions.RecoveryInterval.D()
+	t := time.NewTicker(max(interval, 100*time.Millisecond))
+	defer t.Stop()
+	for {
+		db.recoverOnce(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case gid := <-db.forgets:
+			db.forgetAll(ctx, gid)
+		case <-t.C:
+		}
+	}
+}
+
+// forgetAll deletes the records of gid and of every other transaction that is waiting to be forgotten.
+func (db *Database) forgetAll(ctx context.Context, gid string) {
+	gids := []string{gid}
+	for len(db.forgets) > 0 {
+		gids = append(gids, <-db.forgets)
+	}
+	err := db.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "DELETE FROM pleiad.commit_record WHERE gid = ANY ($1)", gids)
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		db.srv.log.Warn("commit_records_kept", "database", db.name, "count", len(gids), "error", err)
+	}
+}
+
+// recoverOnce looks at every backend once.
+func (db *Database) recoverOnce(ctx context.Context) {
+	complete := true
+	pending := map[string]bool{}
+	for b := range db.targets {
+		if db.targets[b].Address == "" {
+			complete = false
+			continue
+		}
+		parts, err := db.preparedOn(ctx, b)
+		if err != nil {
+			complete = false
+			continue
+		}
+		for _, p := range parts {
+			pending[p.GID] = true
+			if err := db.resolve(ctx, b, p); err != nil && ctx.Err() == nil {
+				db.srv.log.Warn("transaction_in_doubt", "database", db.name, "backend", db.targets[b].Name,
+					"gid", p.GID, "age_seconds", int(p.Age), "error", err)
+			}
+		}
+	}
+	if complete {
+		db.sweepRecords(ctx, pending)
+	}
+}
+
+func (db *Database) preparedOn(ctx context.Context, b int) (parts []preparedPart, err error) {
+	err = db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT gid, owner::text, extract(epoch FROM clock_timestamp() - prepared)::float8
+			FROM pg_catalog.pg_prepared_xacts
+			WHERE database = pg_catalog.current_database() AND pg_catalog.starts_with(gid, $1)`, db.srv.clusterPrefix)
+		if err != nil {
+			return err
+		}
+		parts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[preparedPart])
+		return err
+	})
+	return parts, err
+}
+
+// resolve ends one part, unless its coordinator may still be at work.
+func (db *Database) resolve(ctx context.Context, b int, p preparedPart) error {
+	if _, busy := db.srv.inFlight.Load(p.GID); busy {
+		return nil
+	}
+	if p.Age < orphanAge.Seconds() && !db.srv.owns(p.GID) && !db.srv.starting.Load() {
+		return nil
+	}
+	var owner string
+	err := db.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, `INSERT INTO pleiad.commit_record (gid, owner) VALUES ($1, '')
+			ON CONFLICT (gid) DO NOTHING`, p.GID); err != nil {
+			return err
+		}
+		return conn.QueryRow(ctx, "SELECT owner::text FROM pleiad.commit_record WHERE gid = $1", p.GID).Scan(&owner)
+	})
+	if err != nil {
+		return err
+	}
+	verb := "ROLLBACK"
+	if owner == p.Owner {
+		verb = "COMMIT"
+	}
+	err = db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, verb+" PREPARED "+quoteLiteral(p.GID))
+		return err
+	})
+	if err == nil {
+		db.srv.log.Info("transaction_recovered", "database", db.name, "backend", db.targets[b].Name,
+			"gid", p.GID, "outcome", verb)
+	}
+	return err
+}
+
+// sweepRecords deletes records of transactions of which no backend has a part any more. The age keeps it from those
+// whose parts are being committed.
+func (db *Database) sweepRecords(ctx context.Context, pending map[string]bool) {
+	var keep []string
+	for gid := range pending {
+		keep = append(keep, gid)
+	}
+	db.srv.inFlight.Range(func(k, _ any) bool {
+		keep = append(keep, k.(string))
+		return true
+	})
+	err := db.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `DELETE FROM pleiad.commit_record
+			WHERE decided < now() - interval '1 minute' AND gid <> ALL ($1::text[])
+			AND pg_catalog.starts_with(gid, $2)`, append([]string{""}, keep...), db.srv.clusterPrefix)
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		db.srv.log.Warn("commit_records_kept", "database", db.name, "error", err)
+	}
+}

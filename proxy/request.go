@@ -1,0 +1,288 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pleiad/pleiad/internal/backend"
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/shardmap"
+)
+
+// request is one statement to run, from either protocol.
+type request struct {
+	text []byte
+	// before is what stands ahead of text in the client's message: error positions count from there.
+	before []byte
+	tmpl   *router.Template
+	lits   []router.Span // where the literals of text are
+	kinds  literals
+
+	// Extended protocol.
+	oids    []uint32         // parameter types from Parse, home's
+	bind    []byte           // Bind's body from the parameter formats to the last value
+	params  []shardmap.Value // the same, decoded
+	formats []int16          // result formats
+	maxRows int64
+	portal  *portal
+
+	// describe is true if a RowDescription is owed (simple protocol).
+	describe bool
+}
+
+// run executes a statement, wherever it belongs, and writes its answer without ReadyForQuery. An error of the
+// statement's is written and noted (Session.failed); the returned error ends the session.
+func (s *Session) run(r *request) error {
+	t := r.tmpl
+	if s.gang.Txn.Failed && !endsFailure(t) {
+		s.fail(pgerr.New(pgerr.InFailedSQLTransaction,
+			"current transaction is aborted, commands ignored until end of transaction block"))
+		return nil
+	}
+	switch t.Kind {
+	case router.KindHome:
+		return s.forward(r, s.db.home)
+	case router.KindAny:
+		return s.forward(r, s.anyBackend())
+	case router.KindShards:
+		return s.runSharded(r)
+	case router.KindInsert:
+		return s.runInsert(r)
+	case router.KindEverywhere:
+		return s.runEverywhere(r)
+	case router.KindCopyIn:
+		return s.runCopyIn(r)
+	case router.KindCopyOut:
+		return s.runCopyOut(r)
+	case router.KindDDL:
+		return s.runDDL(r)
+	case router.KindTxn:
+		return s.runTxn(r)
+	case router.KindSet:
+		return s.runSet(r)
+	case router.KindShow:
+		return s.runShow(r)
+	case router.KindDiscard:
+		return s.runDiscard(r)
+	case router.KindPrepare, router.KindExecute, router.KindDeallocate:
+		return s.runPrepared(r)
+	case router.KindListen, router.KindUnlisten, router.KindNotify:
+		return s.runListen(r)
+	case router.KindCursor:
+		return s.runCursor(r)
+	case router.KindExplain:
+		return s.runExplain(r)
+	case router.KindSyntax:
+		return s.runSyntax(r.text)
+	case router.KindEmpty:
+		s.out.Out = append(s.out.Out, 'I', 0, 0, 0, 4)
+		return nil
+	case router.KindRefuse:
+		s.fail(t.Refusal)
+		return nil
+	default:
+		s.fail(pgerr.New(pgerr.InternalError, "statement has no plan (kind %d)", t.Kind))
+		return nil
+	}
+}
+
+// endsFailure tells the statements that an aborted transaction still accepts.
+func endsFailure(t *router.Template) bool {
+	if t.Kind == router.KindSyntax || t.Kind == router.KindEmpty {
+		return true
+	}
+	if t.Kind != router.KindTxn {
+		return false
+	}
+	switch t.Txn.Op {
+	case router.TxnCommit, router.TxnRollback, router.TxnRollbackTo, router.TxnPrepare:
+		return true
+	}
+	return false
+}
+
+// anyBackend picks a backend for a statement that every backend answers alike: one that is in the transaction
+// already, else home.
+func (s *Session) anyBackend() int {
+	if s.gang.Txn.State != executor.TxnNone {
+		for _, m := range s.gang.Members() {
+			if m.Began {
+				return m.Backend
+			}
+		}
+	}
+	return s.db.home
+}
+
+// forward runs the statement's text unchanged on one backend and passes the answer on.
+func (s *Session) forward(r *request, b int) error {
+	m, err := s.gang.Join(s.ctx, b)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	s.effect(r.tmpl, m)
+	if r.bind != nil {
+		m.Bound(r.text, r.oids, r.bind, r.formats, r.maxRows)
+	} else {
+		m.Query(r.text)
+	}
+	return s.relay(m)
+}
+
+// effect notes what the statement may do to the connection and to the transaction.
+func (s *Session) effect(t *router.Template, m *executor.Member) {
+	if t.Writes {
+		m.Wrote = true
+	}
+	switch t.Effect {
+	case router.EffectUnclean:
+		m.Unclean = true
+	case router.EffectPins:
+		m.Unclean = true
+		m.Pinned = true
+		s.planner.tempStale = true
+	}
+}
+
+// relay passes on the answers m owes, and notes an error among them.
+func (s *Session) relay(m *executor.Member) error {
+	o, err := executor.Relay(m, s.out, s)
+	if err != nil {
+		return s.lost(err)
+	}
+	switch {
+	case o.Failed:
+
+		s.failed()
+	case o.Skipped != nil:
+		// What puts the connection into the session's state failed: the connection's state is unknown.
+		m.Unclean = true
+		m.Owner = 0
+		s.failFrame(o.Skipped)
+	}
+	return nil
+}
+
+// lost turns a broken server connection into an error of the statement. A broken client ends the session.
+func (s *Session) lost(err error) error {
+	if s.out.Err() != nil || !errors.Is(err, backend.ErrLost) {
+		return err
+	}
+	s.fail(executor.ClientError(err))
+	return nil
+}
+
+// runSharded runs a statement that touches sharded tables.
+func (s *Session) runSharded(r *request) error {
+	set, err := s.route(r)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	if b, one := set.single(); one {
+		return s.forward(r, b)
+	}
+	if r.tmpl.Scatter == nil {
+		s.fail(refusal(r.tmpl))
+		return nil
+	}
+	return s.runScatter(r, set)
+}
+
+// refusal is why a statement may not run over several backends.
+func refusal(t *router.Template) *pgerr.Error {
+	if t.NoScatter != nil {
+		return t.NoScatter
+	}
+	return pgerr.New(pgerr.FeatureNotSupported, "this %s is not supported over several backends", t.Command).
+		WithHint("Restrict every sharded table to one value of its partition key.")
+}
+
+// runScatter runs the statement on several backends and merges.
+func (s *Session) runScatter(r *request, set backends) error {
+	sc := r.tmpl.Scatter
+	if sc.Modifies {
+		s.openImplicit()
+	}
+	run := &executor.Scatter{
+		Gang: &s.gang, OIDs: r.oids, Params: r.bind, Formats: r.formats, Sort: sc.Sort,
+		Limit: -1, Describe: r.describe, Command: r.tmpl.Command, Collations: s.db.collations(),
+	}
+	text, err := s.scatterText(r, run)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	run.Texts = []string{text}
+	for _, b := range set.list() {
+		m, err := s.gang.Join(s.ctx, b)
+		if err != nil {
+			s.unjoin(run.Members)
+			s.fail(executor.ClientError(err))
+			return nil
+		}
+		s.effect(r.tmpl, m)
+		run.Members = append(run.Members, m)
+	}
+	return s.finishScatter(r, run)
+}
+
+// finishScatter runs a prepared scatter to its end, or, for a portal with a row limit, to the limit.
+func (s *Session) finishScatter(r *request, run *executor.Scatter) error {
+	if r.portal != nil && r.maxRows > 0 && r.tmpl.Returns {
+		r.portal.scatter = run
+		if err := run.Open(); err != nil {
+			s.fail(executor.ClientError(err))
+			run.Close(s.ctx)
+			return nil
+		}
+		return s.fetchScatter(r.portal, r.maxRows)
+	}
+	failed, err := run.Run(s.ctx, s.out, s)
+	if err != nil {
+		return err
+	}
+	if failed {
+		s.failed()
+	}
+	return nil
+}
+
+// fetchScatter gives more rows of a suspended portal.
+func (s *Session) fetchScatter(p *portal, rows int64) error {
+	more, err := p.scatter.Fetch(s.ctx, rows, s.out, s)
+	if err != nil {
+		return err
+	}
+	if !more {
+		if p.scatter.Failed() {
+			s.failed()
+		}
+		p.scatter = nil
+		p.done = true
+	}
+	return nil
+}
+
+// unjoin settles connections that were about to be used: what was composed for them is sent, so that they are
+// in a known state.
+func (s *Session) unjoin(members []*executor.Member) {
+	for _, m := range members {
+		if err := executor.Settle(m); err != nil {
+			m.Unclean = true
+			m.Owner = 0
+		}
+	}
+}
+
+// openImplicit makes sure that a transaction is open around a statement that several backends take part in.
+func (s *Session) openImplicit() {
+	if s.gang.Txn.State == executor.TxnNone {
+		s.gang.Begin(executor.TxnImplicit, "BEGIN")
+	}
+}
+
+func itoa(n int) string { return fmt.Sprintf("%d", n) }

@@ -1,0 +1,94 @@
+package proxy
+
+import (
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/shardmap"
+)
+
+// backends is a set of backends by index.
+type backends struct{ set shardmap.ShardSet }
+
+func (b *backends) add(i int) { b.set.Add(uint32(i)) }
+
+// single returns the only member.
+func (b *backends) single() (int, bool) {
+	n, ok := b.set.Single()
+	return int(n), ok
+}
+
+func (b *backends) list() []int {
+	var out []int
+	for n := range b.set.All() {
+		out = append(out, int(n))
+	}
+	return out
+}
+
+// values are what a request brings for its template.
+func (s *Session) values(r *request) *router.Values {
+	s.vals.Text, s.vals.Lits, s.vals.Params = r.text, r.kinds, r.params
+	return &s.vals
+}
+
+// route finds the backends a statement runs on.
+func (s *Session) route(r *request) (backends, error) {
+	if e := s.sequenceState(r.tmpl); e != nil {
+		return backends{}, e
+	}
+	switch r.tmpl.Kind {
+	case router.KindHome, router.KindNotify, router.KindSyntax:
+		var b backends
+		b.add(s.db.home)
+		return b, nil
+	case router.KindAny:
+		var b backends
+		b.add(s.anyBackend())
+		return b, nil
+	}
+	schema := s.planner.env.Schema
+	set, err := r.tmpl.Backends(schema.Map, schema.Home, s.values(r))
+	return backends{set}, err
+}
+
+// sequenceState refuses currval and lastval where they would not see the session's own nextval.
+func (s *Session) sequenceState(t *router.Template) *pgerr.Error {
+	if !t.NeedsSequenceState || s.gang.Txn.State == executor.TxnExplicit || s.pinnedHome() {
+		return nil
+	}
+	return currvalRefusal
+}
+
+func (s *Session) pinnedHome() bool {
+	m := s.gang.Member(s.db.home)
+	return m != nil && m.Pinned
+}
+
+// routeBound routes a Bind.
+func (s *Session) routeBound(plan *planned, p *portal) (backends, error) {
+	r := request{text: []byte(nil), tmpl: plan.tmpl, kinds: plan.kinds, params: p.params}
+	if len(plan.kinds) > 0 {
+		r.text = []byte(p.st.text)
+	}
+	return s.route(&r)
+}
+
+// scatterText is the text that several backends get, and fills in how run merges their rows.
+func (s *Session) scatterText(r *request, run *executor.Scatter) (string, error) {
+	v := s.values(r)
+	counts, err := r.tmpl.Scatter.Counts(v)
+	if err != nil {
+		return "", err
+	}
+	run.Offset = counts.Offset
+	if counts.Limited {
+		run.Limit = counts.Limit
+	}
+	text, err := r.tmpl.AppendScatterText(nil, v)
+	return string(text), err
+}
+
+var currvalRefusal = pgerr.New(pgerr.FeatureNotSupported,
+	"currval and lastval are not supported outside of a transaction with pooled connections").
+	WithHint("Use RETURNING, or call nextval and currval in one transaction.")

@@ -1,0 +1,371 @@
+// Package proxy serves clients: it speaks PostgreSQL's protocol with them, keeps their sessions, and has their
+// statements planned by the router and run by the executor.
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pleiad/pleiad/internal/auth"
+	"github.com/pleiad/pleiad/internal/backend"
+	"github.com/pleiad/pleiad/internal/cancelkey"
+	"github.com/pleiad/pleiad/internal/config"
+	"github.com/pleiad/pleiad/internal/plancache"
+	"github.com/pleiad/pleiad/internal/startup"
+)
+
+// Server is one proxy process.
+type Server struct {
+	cfg  atomic.Pointer[config.Config]
+	log  *slog.Logger
+	auth atomic.Pointer[auth.Server]
+	tls  atomic.Pointer[startup.TLS]
+
+	control *control
+	health  *health
+	plans   *plancache.Cache
+	cancels *cancelkey.Registry
+	limiter *startup.Limiter
+	watcher *watcher
+
+	scopes   atomic.Uint64
+	sessions atomic.Uint64 // ids given out
+	clients  atomic.Int64  // sessions alive
+	timed    atomic.Bool   // timeouts.query is set
+	starting atomic.Bool   // until the first recovery is over
+	gids     atomic.Uint64
+	inFlight sync.Map // gids that a session of this process is committing
+
+	clusterPrefix string // of the gids of every proxy of this cluster
+	gidPrefix     string // of this process's
+
+	mu        sync.Mutex
+	databases map[string]*Database
+	opening   map[string]*opening
+	living    map[*Session]struct{}
+	listeners []net.Listener
+
+	run context.Context // ends with the server
+	bg  sync.WaitGroup  // what run's end stops
+}
+
+type opening struct {
+	done chan struct{}
+	db   *Database
+	err  error
+}
+
+// New checks what can be checked without a network.
+func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
+	var instance [8]byte
+	if _, err := rand.Read(instance[:]); err != nil {
+		return nil, fmt.Errorf("make instance id: %w", err)
+	}
+	srv := &Server{
+		log: log, plans: plancache.New(int64(cfg.Limits.PlanCacheBytes)), cancels: cancelkey.New(),
+		databases: map[string]*Database{}, opening: map[string]*opening{}, living: map[*Session]struct{}{},
+		clusterPrefix: "pleiad_" + cfg.Cluster + "_",
+	}
+	srv.gidPrefix = srv.clusterPrefix + hex.EncodeToString(instance[:]) + "_"
+	srv.control = &control{config: srv.config}
+	srv.limiter = startup.NewLimiter(cfg.Auth.MaxUnauthenticated, cfg.Auth.MaxUnauthenticatedPerAddress)
+	if err := srv.apply(cfg); err != nil {
+		return nil, err
+	}
+	srv.health = newHealth(srv)
+	return srv, nil
+}
+
+// apply makes cfg the configuration in force.
+func (srv *Server) apply(cfg *config.Config) error {
+	a, err := auth.NewServer(auth.Options{
+		Method: auth.Method(cfg.Auth.Method), Lookup: srv.lookupRole,
+		MockSecret: []byte("pleiad mock secret of cluster " + cfg.Cluster),
+	})
+	if err != nil {
+		return err
+	}
+	var t *startup.TLS
+	if cfg.TLS.Cert != "" {
+		if t, err = startup.LoadTLS(cfg.TLS.Cert, cfg.TLS.Key, cfg.TLS.ClientCA); err != nil {
+			return err
+		}
+	}
+	srv.auth.Store(a)
+	srv.tls.Store(t)
+	srv.limiter.SetLimits(cfg.Auth.MaxUnauthenticated, cfg.Auth.MaxUnauthenticatedPerAddress)
+	srv.timed.Store(cfg.Timeouts.Query.D() > 0)
+	srv.cfg.Store(cfg)
+	return nil
+}
+
+// Reload makes what can be changed while running of next the configuration; restart lists what could not.
+func (srv *Server) Reload(next *config.Config) (applied, restart []config.Change, err error) {
+	merged, applied, restart, err := config.Reload(srv.config(), next)
+	if err != nil {
+		return nil, nil, err
+	}
+	return applied, restart, srv.apply(merged)
+}
+
+func (srv *Server) config() *config.Config { return srv.cfg.Load() }
+
+// Run serves until ctx ends; then it lets sessions reach a boundary, for as long as timeouts.shutdown, and returns
+// once all of them are gone. ready is called with the listening addresses.
+func (srv *Server) Run(ctx context.Context, ready func(addrs []net.Addr)) error {
+	listeners, err := srv.listen()
+	if err != nil {
+		return err
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	srv.run = run
+	srv.starting.Store(true)
+	if srv.watcher, err = newWatcher(); err != nil {
+		return err
+	}
+	srv.bg.Go(func() { srv.watcher.run(run) })
+	srv.bg.Go(func() { srv.health.run(run) })
+	srv.bg.Go(func() { srv.watchTimeouts(run) })
+	var accepting sync.WaitGroup
+	addrs := make([]net.Addr, 0, len(listeners))
+	for _, l := range listeners {
+		addrs = append(addrs, l.Addr())
+		accepting.Go(func() { srv.accept(run, l) })
+	}
+	srv.warmUp(run)
+	ready(addrs)
+	<-ctx.Done()
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+	accepting.Wait()
+	srv.drain()
+	stop()
+	srv.eachDatabase(func(db *Database) { _ = db.pools.Run(run) }) // run has ended: closes what is free
+	srv.bg.Wait()
+	srv.control.close()
+	return nil
+}
+
+// warmUp opens the maintenance database, so that recovery starts with the process. With home down it is opened when
+// a client first asks for it.
+func (srv *Server) warmUp(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, controlTimeout)
+	defer stop()
+	names := []string{maintenanceDB}
+	_ = srv.control.with(ctx, srv.config().Home, maintenanceDB, func(conn *pgx.Conn) error {
+		// Prepared transactions of other databases are recovered by opening these.
+		rows, err := conn.Query(ctx, `SELECT DISTINCT database FROM pg_catalog.pg_prepared_xacts
+			WHERE pg_catalog.starts_with(gid, $1)`, srv.clusterPrefix)
+		if err != nil {
+			return err
+		}
+		more, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		names = append(names, more...)
+		return err
+	})
+	for _, name := range names {
+		if _, err := srv.database(ctx, name); err != nil {
+			srv.log.Warn("database_not_opened", "database", name, "error", err)
+		}
+	}
+}
+
+func (srv *Server) listen() ([]net.Listener, error) {
+	cfg := srv.config()
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for clients: %w", err)
+	}
+	out := []net.Listener{l}
+	if cfg.ListenUnix != "" {
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		path := filepath.Join(cfg.ListenUnix, ".s.PGSQL."+port)
+		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			_ = c.Close()
+			_ = l.Close()
+			return nil, fmt.Errorf("listen for clients: socket %s is in use", path)
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			_ = l.Close()
+			return nil, fmt.Errorf("listen for clients: %w", err)
+		}
+		u, err := net.Listen("unix", path)
+		if err != nil {
+			_ = l.Close()
+			return nil, fmt.Errorf("listen for clients: %w", err)
+		}
+		out = append(out, u)
+	}
+	return out, nil
+}
+
+// accept takes clients until the listener is closed.
+func (srv *Server) accept(ctx context.Context, l net.Listener) {
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			// Out of descriptors, most likely: wait for some to be closed rather than spin.
+			srv.log.Warn("accept_failed", "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+			continue
+		}
+		srv.bg.Go(func() { srv.serve(ctx, nc) })
+	}
+}
+
+// database returns a database that is ready, opening it for the first client that asks.
+func (srv *Server) database(ctx context.Context, name string) (*Database, error) {
+	srv.mu.Lock()
+	if db := srv.databases[name]; db != nil {
+		srv.mu.Unlock()
+		return db, nil
+	}
+	o := srv.opening[name]
+	if o == nil {
+		o = &opening{done: make(chan struct{})}
+		srv.opening[name] = o
+		srv.bg.Go(func() { srv.open(name, o) })
+	}
+	srv.mu.Unlock()
+	select {
+	case <-o.done:
+		return o.db, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (srv *Server) open(name string, o *opening) {
+	ctx, stop := srv.controlContext()
+	defer stop()
+	db, err := srv.openDatabase(ctx, name)
+	if err == nil {
+		db.life, db.stop = context.WithCancel(srv.run)
+	}
+	srv.mu.Lock()
+	delete(srv.opening, name)
+	if err == nil {
+		srv.databases[name] = db
+	}
+	srv.mu.Unlock()
+	o.db, o.err = db, err
+	close(o.done)
+	if err != nil {
+		return
+	}
+	srv.bg.Go(func() { _ = db.pools.Run(db.life) })
+	srv.bg.Go(func() { db.run(db.life) })
+	srv.bg.Go(func() { db.recover(db.life) })
+}
+
+// dropDatabase forgets a database that is about to be dropped or renamed.
+func (srv *Server) dropDatabase(name string) {
+	srv.mu.Lock()
+	db := srv.databases[name]
+	delete(srv.databases, name)
+	srv.mu.Unlock()
+	if db != nil {
+		db.stop()
+		db.pools.FlushDatabase(name)
+	}
+	srv.control.forget(name)
+}
+
+func (srv *Server) eachDatabase(f func(*Database)) {
+	srv.mu.Lock()
+	all := make([]*Database, 0, len(srv.databases))
+	for _, db := range srv.databases {
+		all = append(all, db)
+	}
+	srv.mu.Unlock()
+	for _, db := range all {
+		f(db)
+	}
+}
+
+// target is how a backend's primary is reached.
+func (srv *Server) target(name string) (backend.Target, bool) {
+	cfg := srv.config()
+	b, ok := cfg.Backend(name)
+	if !ok {
+		return backend.Target{}, false
+	}
+	t := backend.Target{Name: name, Timeout: cfg.Timeouts.Connect.D(), KeepAlive: cfg.Timeouts.TCPKeepalive.D()}
+	t.Network, t.Address = b.Primary.Address()
+	s := b.Primary.TLS
+	var err error
+	if t.TLS, err = auth.BuildTLS(auth.SSLMode(s.Mode), b.Primary.Host, s.RootCert, s.Cert, s.Key); err != nil {
+		srv.log.Error("backend_tls", "backend", name, "error", err)
+		return backend.Target{}, false
+	}
+	return t, true
+}
+
+// lookupRole finds a role on home, or, since roles are the same everywhere, on any backend that answers.
+func (srv *Server) lookupRole(ctx context.Context, user string) (auth.Role, error) {
+	cfg := srv.config()
+	names := []string{cfg.Home}
+	for _, b := range cfg.Backends {
+		if b.Name != cfg.Home {
+			names = append(names, b.Name)
+		}
+	}
+	var first error
+	for _, name := range names {
+		var role auth.Role
+		err := srv.control.with(ctx, name, maintenanceDB, func(conn *pgx.Conn) error {
+			var err error
+			role, err = auth.ScanRole(conn.QueryRow(ctx, auth.LookupSQL, user).Scan)
+			return err
+		})
+		switch {
+		case err == nil:
+			return role, nil
+		case errors.Is(err, pgx.ErrNoRows):
+			return auth.Role{}, auth.ErrNoRole
+		case first == nil:
+			first = err
+		}
+	}
+	return auth.Role{}, first
+}
+
+func (srv *Server) controlContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(srv.run, controlTimeout)
+}
+
+func (srv *Server) cancelContext() (context.Context, context.CancelFunc) {
+	limit := srv.config().Timeouts.Cancel.D()
+	if limit <= 0 {
+		limit = controlTimeout
+	}
+	return context.WithTimeout(srv.run, limit)
+}
+
+// owns tells whether gid was made by this process.
+func (srv *Server) owns(gid string) bool { return strings.HasPrefix(gid, srv.gidPrefix) }

@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pleiad/pleiad/internal/backend"
+	"github.com/pleiad/pleiad/internal/executor"
+)
+
+// roleServers gives one session's gang what it needs of its database. It implements executor.Servers.
+type roleServers struct {
+	db   *Database
+	role string
+	// acting is the role that owns what the session prepares: SET ROLE's, or the login role.
+	acting func() string
+}
+
+func (r roleServers) Get(ctx context.Context, b int) (*backend.Conn, error) {
+	return r.db.pools.Pool(backend.Key{Backend: b, Database: r.db.name, Role: r.role}).Get(ctx)
+}
+
+func (r roleServers) OIDs(b int) *executor.OIDs { return r.db.oidsOf(b) }
+
+func (r roleServers) Home() int { return r.db.home }
+
+func (r roleServers) StatementLimit() int { return r.db.srv.config().Limits.MaxPreparedPerServer }
+
+// NewGID names a distributed transaction: cluster, process and number.
+func (r roleServers) NewGID() string {
+	gid := r.db.srv.gidPrefix + strconv.FormatUint(r.db.srv.gids.Add(1), 10)
+	r.db.srv.inFlight.Store(gid, struct{}{})
+	return gid
+}
+
+// Decide records that gid commits. The record's owner is that of every prepared part.
+func (r roleServers) Decide(_ context.Context, gid string) error {
+	// Not the statement's context: a cancel must not leave the outcome unknown.
+	ctx, stop := r.db.srv.controlContext()
+	defer stop()
+	err := r.db.srv.control.with(ctx, r.db.targets[r.db.home].Name, r.db.name, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "INSERT INTO pleiad.commit_record (gid, owner) VALUES ($1, $2)", gid, r.acting())
+		return err
+	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23505" {
+		return executor.ErrAborted
+	}
+	return err
+}
+
+// Forget drops the record of a transaction that every backend has committed; recovery does it if this fails.
+func (r roleServers) Forget(gid string) { r.db.forget(gid) }
+
+// Settled says that nobody works on gid any more.
+func (r roleServers) Settled(gid string) { r.db.srv.inFlight.Delete(gid) }
+
+func (db *Database) forget(gid string) {
+	select {
+	case db.forgets <- gid:
+	default: // recovery finds it
+	}
+}
+
+// oidList is what pleiad.oids() gives of one kind of object.
+type oidList struct {
+	Schema []string `json:"nsp"`
+	Name   []string `json:"name"`
+	OID    []uint32 `json:"oid"`
+}
+
+func (l oidList) byName() map[string]uint32 {
+	out := make(map[string]uint32, len(l.OID))
+	for i, o := range l.OID {
+		out[l.Schema[i]+"\x00"+l.Name[i]] = o
+	}
+	return out
+}
+
+type oidLists struct {
+	Types     oidList `json:"types"`
+	Relations oidList `json:"rels"`
+}
+
+// loadOIDs reads the oids of user types and relations on a backend and on home and pairs them by name.
+func (db *Database) loadOIDs(ctx context.Context, b int) (*executor.OIDs, error) {
+	there, err := db.readOIDs(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	home, err := db.readOIDs(ctx, db.home)
+	if err != nil {
+		return nil, err
+	}
+	o := &executor.OIDs{Types: map[uint32]uint32{}, Relations: map[uint32]uint32{}, Home: map[uint32]uint32{}}
+	ours := home.Types.byName()
+	for name, oid := range there.Types.byName() {
+		if h, ok := ours[name]; ok {
+			o.Types[oid] = h
+			o.Home[h] = oid
+		}
+	}
+	ours = home.Relations.byName()
+	for name, oid := range there.Relations.byName() {
+		if h, ok := ours[name]; ok {
+			o.Relations[oid] = h
+		}
+	}
+	return o, nil
+}
+
+func (db *Database) readOIDs(ctx context.Context, b int) (oidLists, error) {
+	var text []byte
+	err := db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT pleiad.oids()::text").Scan(&text)
+	})
+	if err != nil {
+		return oidLists{}, err
+	}
+	var l oidLists
+	if err := json.Unmarshal(text, &l); err != nil {
+		return oidLists{}, fmt.Errorf("read oids: %w", err)
+	}
+	return l, nil
+}

@@ -1,0 +1,332 @@
+package proxy
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/backend"
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+)
+
+// settings are the pleiad.* settings of a session; the proxy keeps them, the servers do not know them.
+type settings struct {
+	current map[string]string
+	startup map[string]string // from the startup packet
+	// undo are the values before the open transaction, and local the names that SET LOCAL changed in it.
+	undo  map[string]string
+	local map[string]bool
+}
+
+// ownSetting is one pleiad.* setting.
+type ownSetting struct {
+	check func(v string) (string, *pgerr.Error)
+}
+
+var ownSettings = map[string]ownSetting{
+	"pleiad.shard_count":          {check: checkShardCount},
+	"pleiad.default_distribution": {check: oneOf("pleiad.default_distribution", "local", "primary_key", "reference")},
+	"pleiad.hash":                 {check: oneOf("pleiad.hash", "postgres", "murmur3")},
+}
+
+func checkShardCount(v string) (string, *pgerr.Error) {
+	n, err := strconv.Atoi(strings.TrimSpace(v))
+	if err != nil {
+		return "", pgerr.New(pgerr.InvalidParameterValue, "invalid value for parameter \"pleiad.shard_count\": %q", v)
+	}
+	if n < 1 || n > 4096 {
+		return "", pgerr.New(pgerr.InvalidParameterValue,
+			"%d is outside the valid range for parameter \"pleiad.shard_count\" (1 .. 4096)", n)
+	}
+	return strconv.Itoa(n), nil
+}
+
+func oneOf(name string, allowed ...string) func(string) (string, *pgerr.Error) {
+	return func(v string) (string, *pgerr.Error) {
+		for _, a := range allowed {
+			if strings.EqualFold(v, a) {
+				return a, nil
+			}
+		}
+		return "", pgerr.New(pgerr.InvalidParameterValue, "invalid value for parameter %q: %q", name, v).
+			WithHint("Available values: %s.", strings.Join(allowed, ", "))
+	}
+}
+
+// own returns the value of a pleiad.* setting in force.
+func (s *Session) own(name string) string {
+	if v, ok := s.settings.current[name]; ok {
+		return v
+	}
+	c := s.srv.config()
+	switch name {
+	case "pleiad.shard_count":
+		return strconv.Itoa(c.Sharding.ShardCount)
+	case "pleiad.default_distribution":
+		return string(c.Sharding.DefaultDistribution)
+	case "pleiad.hash":
+		return string(c.Sharding.Hash)
+	}
+	return ""
+}
+
+// setOwn changes a pleiad.* setting; value nil is its default.
+func (s *Session) setOwn(name string, value *string, local bool) *pgerr.Error {
+	o, ok := ownSettings[name]
+	if !ok {
+		return pgerr.New(pgerr.UndefinedObject, "unrecognized configuration parameter %q", name)
+	}
+	if local && s.gang.Txn.State == executor.TxnNone {
+		return nil
+	}
+	if s.gang.Txn.State != executor.TxnNone && s.settings.undo == nil {
+		s.settings.undo = copyMap(s.settings.current)
+		s.settings.local = map[string]bool{}
+	}
+	if s.settings.current == nil {
+		s.settings.current = map[string]string{}
+	}
+	if value == nil {
+		delete(s.settings.current, name)
+	} else {
+		v, bad := o.check(*value)
+		if bad != nil {
+			return bad
+		}
+		s.settings.current[name] = v
+	}
+	if s.settings.local != nil {
+		s.settings.local[name] = local
+	}
+	s.planner.stale()
+	return nil
+}
+
+// endOwn ends the transaction for the pleiad.* settings.
+func (s *Session) endOwn(committed bool) {
+	undo := s.settings.undo
+	if undo == nil {
+		return
+	}
+	if !committed {
+		s.settings.current = undo
+	} else {
+		for name, local := range s.settings.local {
+			if !local {
+				continue
+			}
+			if v, ok := undo[name]; ok {
+				s.settings.current[name] = v
+			} else {
+				delete(s.settings.current, name)
+			}
+		}
+	}
+	s.settings.undo, s.settings.local = nil, nil
+	s.planner.stale()
+}
+
+func copyMap(m map[string]string) map[string]string {
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
+}
+
+// runSet is SET, RESET and their kin. The statement itself runs on a server, which judges it; what it changes is
+// remembered and follows the client to other connections.
+func (s *Session) runSet(r *request) error {
+	set := r.tmpl.Set
+	if set.Pleiad {
+		return s.runSetOwn(set)
+	}
+	if set.Name == "client_encoding" && !set.Default && !isUTF8(set.Text) {
+		s.fail(encodingRefusal(set.Text))
+		return nil
+	}
+	if set.Name == "standard_conforming_strings" && !set.Default && !isOn(set.Text) {
+		s.fail(pgerr.New(pgerr.FeatureNotSupported, "standard_conforming_strings = off is not supported").
+			WithHint("Write escape strings as E'…'."))
+		return nil
+	}
+	if s.gang.Txn.State == executor.TxnNone {
+		return s.setAlone(r, set)
+	}
+	return s.setInTransaction(r, set)
+}
+
+func (s *Session) runSetOwn(set *router.Set) error {
+	if set.Local && s.gang.Txn.State == executor.TxnNone {
+		s.warn("25P01", "SET LOCAL can only be used in transaction blocks")
+	}
+	var value *string
+	if !set.Default {
+		value = &set.Text
+	}
+	if e := s.setOwn(set.Name, value, set.Local); e != nil {
+		s.fail(e)
+		return nil
+	}
+	s.out.Out = wire.CommandComplete(s.out.Out, setTag(set))
+	return nil
+}
+
+func setTag(set *router.Set) string {
+	if set.ResetAll || set.Default && strings.HasPrefix(strings.ToUpper(strings.TrimSpace(set.Statement)), "RESET") {
+		return "RESET"
+	}
+	return "SET"
+}
+
+func (s *Session) setAlone(r *request, set *router.Set) error {
+	m, err := s.gang.Join(s.ctx, s.anyBackend())
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	s.compose(m, r)
+	before := s.batch.failed
+	s.batch.failed = false
+	if err := s.relay(m); err != nil {
+		return err
+	}
+	if s.batch.failed {
+		return nil
+	}
+	s.batch.failed = before
+	s.noteSet(set)
+	if sql := s.restore(set); sql != "" {
+		m.Internal(sql)
+		if err := s.relay(m); err != nil {
+			return err
+		}
+	}
+	if !set.Local {
+		m.Conn.Settings = s.gang.Settings.ID
+	}
+	return nil
+}
+
+// restore is the SQL that puts the client's startup settings back after a RESET, which on a pooled connection
+// returns to the server's defaults instead.
+func (s *Session) restore(set *router.Set) string {
+	switch {
+	case set.ResetAll:
+		return s.startup.Apply
+	case set.Default && !set.Local:
+		if v, ok := s.startup.Get(set.Name); ok {
+			return backend.SetSQL(set.Name, v)
+		}
+	}
+	return ""
+}
+
+// setInTransaction runs SET on every backend that has joined; the ones that join later are sent it then.
+func (s *Session) setInTransaction(r *request, set *router.Set) error {
+	first, err := s.gang.Join(s.ctx, s.anyBackend())
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	s.compose(first, r)
+	if err := s.relay(first); err != nil || s.gang.Txn.Failed {
+		return err
+	}
+	sql, again := string(r.text), s.restore(set)
+	for _, m := range s.gang.Members() {
+		switch {
+		case !m.Began:
+			continue
+		case m != first:
+			m.Internal(sql + "\n;" + again)
+		case again != "":
+			m.Internal(again)
+		default:
+			continue
+		}
+		if err := s.relay(m); err != nil || s.gang.Txn.Failed {
+			return err
+		}
+	}
+	s.gang.Txn.NoteSetting(sql + "\n;" + again)
+	if !set.Local {
+		s.noteSet(set)
+	} else {
+		s.planner.stale()
+	}
+	return nil
+}
+
+// noteSet records a setting that has been accepted.
+func (s *Session) noteSet(set *router.Set) {
+	cur := s.gang.Settings
+	switch {
+	case set.Local || set.Name == "transaction":
+	case set.ResetAll:
+		keep := cur.Only(func(n string) bool { return n == "role" || n == "session_authorization" })
+		s.gang.Settings = keep.Merge(s.startup)
+		s.settings.current = copyMap(s.settings.startup)
+	case set.SetSession:
+		s.gang.Settings = noteCharacteristics(cur, set)
+	case set.Default && set.Name == "session_authorization":
+		s.gang.Settings = cur.Without(set.Name).Without("role")
+	case set.Default:
+		s.gang.Settings = s.startupDefault(cur.Without(set.Name), set.Name)
+	case set.Name == "session_authorization":
+		s.gang.Settings = cur.Without("role").With(set.Name, set.Value)
+	default:
+		s.gang.Settings = cur.With(set.Name, set.Value)
+	}
+	s.planner.stale()
+}
+
+// noteCharacteristics turns SET SESSION CHARACTERISTICS into the settings that it changes.
+func noteCharacteristics(cur *backend.Settings, set *router.Set) *backend.Settings {
+	if set.Isolation != "" {
+		cur = cur.With("default_transaction_isolation", "'"+set.Isolation+"'")
+	}
+	switch set.ReadOnly {
+	case 1:
+		cur = cur.With("default_transaction_read_only", "on")
+	case -1:
+		cur = cur.With("default_transaction_read_only", "off")
+	}
+	return cur
+}
+
+// startupDefault puts back what the client's startup packet asked for: that is what RESET returns to.
+func (s *Session) startupDefault(cur *backend.Settings, name string) *backend.Settings {
+	if v, ok := s.startup.Get(name); ok {
+		return cur.With(name, v)
+	}
+	return cur
+}
+
+func isOn(v string) bool {
+	switch strings.ToLower(v) {
+	case "on", "true", "yes", "1", "t", "y":
+		return true
+	}
+	return false
+}
+
+func isUTF8(v string) bool {
+	switch strings.ToLower(strings.NewReplacer("-", "", "_", "", "'", "", " ", "").Replace(v)) {
+	case "utf8", "unicode", "default":
+		return true
+	}
+	return false
+}
+
+func encodingRefusal(v string) *pgerr.Error {
+	return pgerr.New(pgerr.FeatureNotSupported, "client encoding %q is not supported", v).
+		WithHint("Use client_encoding UTF8.")
+}
+
+// warn sends a WARNING.
+func (s *Session) warn(code, message string) {
+	s.out.Out = wire.Notice(s.out.Out, &pgerr.Error{Severity: "WARNING", Code: code, Message: message})
+}

@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"bytes"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// onQuery runs a simple query message: its statements one after the other, each routed by itself. Several of them
+// form one implicit transaction, which an explicit BEGIN among them makes explicit, as in PostgreSQL.
+func (s *Session) onQuery(frame []byte) error {
+	body := frame[wire.HeaderLen:]
+	if len(body) == 0 || bytes.IndexByte(body, 0) != len(body)-1 {
+		return s.bye(pgerr.ProtocolViolation, "invalid message format")
+	}
+	if err := s.closeBatch(); err != nil {
+		return err
+	}
+	s.beginWork()
+	text := body[:len(body)-1]
+	if err := sqlparse.CheckEncoding(text); err != nil {
+		s.fail(executor.ClientError(err))
+		return s.ready()
+	}
+	s.spans = sqlparse.Split(s.spans[:0], text)
+	switch len(s.spans) {
+	case 0:
+		s.out.Out = wire.Empty(s.out.Out, 'I')
+	case 1:
+		if err := s.runSimple(text, s.spans[0]); err != nil {
+			return err
+		}
+	default:
+		if err := s.runSeveral(text); err != nil {
+			return err
+		}
+	}
+	if s.gang.Txn.State == executor.TxnImplicit {
+		s.endImplicit()
+	}
+	s.batch.failed = false
+	return s.ready()
+}
+
+// runSeveral runs the statements of a message until one fails.
+func (s *Session) runSeveral(text []byte) error {
+	spans := append([]sqlparse.Span(nil), s.spans...)
+	// PostgreSQL parses the whole message before it runs any of it.
+	for _, sp := range spans {
+		if p := s.planText(text[sp.Start:sp.End]); p.tmpl.Kind == router.KindSyntax {
+			return s.runSyntax(text[:sp.End])
+		}
+	}
+	for _, sp := range spans {
+		if s.gang.Txn.State == executor.TxnNone {
+			s.gang.Begin(executor.TxnImplicit, "BEGIN")
+		}
+		s.batch.failed = false
+		if err := s.runSimple(text, sp); err != nil {
+			return err
+		}
+		if s.batch.failed {
+			return nil
+		}
+	}
+	return nil
+}
+
+// runSimple runs one statement of a simple query.
+func (s *Session) runSimple(message []byte, sp sqlparse.Span) error {
+	text := message[sp.Start:sp.End]
+	p := s.planText(text)
+	r := request{text: text, before: message[:sp.Start], tmpl: p.tmpl, lits: p.lits, describe: true}
+	return s.run(&r)
+}
+
+// runSyntax shows a text that the parser rejects to home, with Parse alone: PostgreSQL's own error goes back.
+// Should PostgreSQL accept it, it is syntax newer than the parser knows.
+func (s *Session) runSyntax(text []byte) error {
+	m, err := s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	m.Out = wire.Parse(m.Out, "", string(text), nil)
+	m.Unnamed = 0
+	m.Queue.Push(executor.Owed{Msg: 'P', Reply: executor.Quiet})
+	m.SyncNow()
+	o, err := executor.Relay(m, s.out, s)
+	if err != nil {
+		return s.lost(err)
+	}
+	if o.Failed {
+		s.failed()
+		return nil
+	}
+	s.fail(pgerr.New(pgerr.FeatureNotSupported, "statement uses syntax that pleiad does not know yet"))
+	return nil
+}
+
+// endImplicit commits or rolls back the transaction that pleiad opened by itself.
+func (s *Session) endImplicit() {
+	if s.gang.Txn.Failed {
+		s.gang.Rollback(s.out, s)
+		s.afterRollback()
+		return
+	}
+	if e := s.gang.Commit(s.ctx, s.out, s); e != nil {
+		s.out.Out = append(s.out.Out, e...)
+		s.batch.failed = true
+		s.afterRollback()
+		return
+	}
+	s.afterCommit()
+}

@@ -1,0 +1,136 @@
+package proxy
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pleiad/pleiad/internal/backend"
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+)
+
+// statement is a prepared statement of a client. Server connections get it when they first need it, under a name
+// that is the same for all clients with the same text and types.
+type statement struct {
+	name string
+	id   uint64
+	text string
+	oids []uint32 // as in Parse, home's
+	// types is the type list of a SQL-level PREPARE: then text is prepared with PREPARE, not Parse.
+	sql   bool
+	types string
+
+	plan planned
+	// described is the ParameterDescription and RowDescription or NoData of the statement, once asked for,
+	// valid for scope.
+	described      []byte
+	describedScope uint64
+}
+
+// planned is a statement's plan and where its literals stand.
+type planned struct {
+	tmpl  *router.Template
+	lits  []router.Span
+	kinds literals
+	scope uint64
+}
+
+var statementIDs = struct {
+	sync.Mutex
+	byText map[string]*internedStatement
+	next   atomic.Uint64
+}{byText: map[string]*internedStatement{}}
+
+type internedStatement struct {
+	id    uint64
+	users int
+}
+
+// internStatement returns the id shared by all named statements of this text and these types.
+func internStatement(st *statement) {
+	key := st.internKey()
+	statementIDs.Lock()
+	defer statementIDs.Unlock()
+	e := statementIDs.byText[key]
+	if e == nil {
+		e = &internedStatement{id: statementIDs.next.Add(1)}
+		statementIDs.byText[key] = e
+	}
+	e.users++
+	st.id = e.id
+}
+
+// forgetStatement is the end of one named statement.
+func forgetStatement(st *statement) {
+	key := st.internKey()
+	statementIDs.Lock()
+	defer statementIDs.Unlock()
+	if e := statementIDs.byText[key]; e != nil {
+		if e.users--; e.users == 0 {
+			delete(statementIDs.byText, key)
+		}
+	}
+}
+
+func (st *statement) internKey() string {
+	var b strings.Builder
+	if st.sql {
+		b.WriteString("sql ")
+		b.WriteString(st.types)
+	}
+	for _, o := range st.oids {
+		b.WriteString(strconv.FormatUint(uint64(o), 10))
+		b.WriteByte(',')
+	}
+	b.WriteByte(0)
+	b.WriteString(st.text)
+	return b.String()
+}
+
+// ensureParsed composes whatever makes the statement known to m's server session. sent is true when a Parse
+// was composed, whose answer has the given fate.
+func (s *Session) ensureParsed(m *executor.Member, st *statement, reply executor.Reply) (name string, sent bool) {
+	if st.name == "" && !st.sql {
+		if m.Unnamed == st.id {
+			return "", false
+		}
+		m.Out = wire.Parse(m.Out, "", st.text, m.OIDs(st.oids))
+		m.Unnamed = st.id
+		m.Extended = true
+		m.Queue.Push(executor.Owed{Msg: 'P', Reply: reply, Unnamed: true})
+		return "", true
+	}
+	name = backend.StatementName(st.id)
+	if m.Statements.Has(st.id) {
+		return name, false
+	}
+	if st.sql {
+		m.Out = wire.Parse(m.Out, "", "PREPARE "+name+" "+st.types+" AS "+st.text, nil)
+		m.Unnamed = 0
+		m.Queue.Push(executor.Owed{Msg: 'P', Reply: executor.Quiet})
+		m.Out = wire.Bind(m.Out, "", "", wire.NoParams)
+		m.Queue.Push(executor.Owed{Msg: 'B', Reply: executor.Quiet})
+		m.Out = wire.Execute(m.Out, "", 0)
+		m.Queue.Push(executor.Owed{Msg: 'E', Reply: executor.Quiet, Statement: st.id})
+	} else {
+		m.Out = wire.Parse(m.Out, name, st.text, m.OIDs(st.oids))
+		m.Queue.Push(executor.Owed{Msg: 'P', Reply: reply, Statement: st.id})
+	}
+	m.Extended = true
+	if old, full := m.Statements.Add(st.id, s.srv.config().Limits.MaxPreparedPerServer); full {
+		m.Out = wire.CloseMessage(m.Out, 'S', backend.StatementName(old))
+		m.Queue.Push(executor.Owed{Msg: 'C', Reply: executor.Skip})
+	}
+	return name, !st.sql
+}
+
+// statementNamed finds a client's prepared statement.
+func (s *Session) statementNamed(name []byte) *statement {
+	if len(name) == 0 {
+		return s.unnamed
+	}
+	return s.stmts[string(name)]
+}

@@ -1,0 +1,168 @@
+package proxy
+
+import (
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+)
+
+// runTxn is BEGIN, COMMIT and their kin. BEGIN reaches a server only when a statement needs that server.
+func (s *Session) runTxn(r *request) error {
+	t := r.tmpl.Txn
+	switch t.Op {
+	case router.TxnBegin:
+		s.txnBegin(r)
+	case router.TxnCommit:
+		s.txnCommit(r)
+	case router.TxnRollback:
+		s.txnRollback(r)
+	case router.TxnSavepoint, router.TxnRelease, router.TxnRollbackTo:
+		return s.txnSavepoint(r)
+	default:
+		s.fail(pgerr.New(pgerr.FeatureNotSupported, "%s by a client is not supported", r.tmpl.Command).
+			WithHint("pleiad commits over several backends by itself; COMMIT is enough."))
+	}
+	return nil
+}
+
+func (s *Session) tag(tag string) { s.out.Out = wire.CommandComplete(s.out.Out, tag) }
+
+func (s *Session) txnBegin(r *request) {
+	switch s.gang.Txn.State {
+	case executor.TxnExplicit:
+		s.warn(pgerr.ActiveSQLTransaction, "there is already a transaction in progress")
+	case executor.TxnImplicit:
+		s.gang.Explicit()
+		if r.tmpl.Txn.Isolation != "" || r.tmpl.Txn.ReadOnly != 0 {
+			s.gang.Txn.Rebegin(string(r.text))
+		}
+	default:
+		s.gang.Begin(executor.TxnExplicit, string(r.text))
+		s.gang.Txn.Isolation = r.tmpl.Txn.Isolation
+	}
+	s.tag(r.tmpl.Command)
+}
+
+func (s *Session) txnCommit(r *request) {
+	switch s.gang.Txn.State {
+	case executor.TxnNone:
+		if r.tmpl.Txn.Chain {
+			s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "COMMIT AND CHAIN can only be used in transaction blocks"))
+			return
+		}
+		s.warn(pgerr.NoActiveSQLTransaction, "there is no transaction in progress")
+		s.tag("COMMIT")
+		return
+	case executor.TxnImplicit:
+		s.warn(pgerr.NoActiveSQLTransaction, "there is no transaction in progress")
+	}
+	chain := s.chain(r)
+	if s.gang.Txn.Failed {
+		s.gang.Rollback(s.out, s)
+		s.afterRollback()
+		s.tag("ROLLBACK")
+		chain()
+		return
+	}
+	if e := s.gang.Commit(s.ctx, s.out, s); e != nil {
+		s.out.Out = append(s.out.Out, e...)
+		s.batch.failed = true
+		s.afterRollback()
+		return
+	}
+	s.afterCommit()
+	s.tag("COMMIT")
+	chain()
+}
+
+func (s *Session) txnRollback(r *request) {
+	switch s.gang.Txn.State {
+	case executor.TxnNone:
+		if r.tmpl.Txn.Chain {
+			s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "ROLLBACK AND CHAIN can only be used in transaction blocks"))
+			return
+		}
+		s.warn(pgerr.NoActiveSQLTransaction, "there is no transaction in progress")
+		s.tag("ROLLBACK")
+		return
+	case executor.TxnImplicit:
+		s.warn(pgerr.NoActiveSQLTransaction, "there is no transaction in progress")
+	}
+	chain := s.chain(r)
+	s.gang.Rollback(s.out, s)
+	s.afterRollback()
+	s.tag("ROLLBACK")
+	chain()
+}
+
+// chain prepares AND CHAIN: the next transaction opens with the characteristics of this one.
+func (s *Session) chain(r *request) func() {
+	if !r.tmpl.Txn.Chain {
+		return func() {}
+	}
+	sql, isolation := s.gang.Txn.BeginSQL(), s.gang.Txn.Isolation
+	return func() {
+		s.release()
+		s.gang.Begin(executor.TxnExplicit, sql)
+		s.gang.Txn.Isolation = isolation
+	}
+}
+
+// afterCommit does what a committed transaction leaves to do in the session.
+func (s *Session) afterCommit() {
+	s.endOwn(true)
+	s.planner.endTransaction(s, true)
+	s.settleListening(true)
+}
+
+// afterRollback is its counterpart.
+func (s *Session) afterRollback() {
+	s.endOwn(false)
+	s.planner.endTransaction(s, false)
+	s.settleListening(false)
+}
+
+func (s *Session) txnSavepoint(r *request) error {
+	t := r.tmpl.Txn
+	if s.gang.Txn.State != executor.TxnExplicit {
+		word := map[router.TxnOp]string{
+			router.TxnSavepoint: "SAVEPOINT", router.TxnRelease: "RELEASE SAVEPOINT",
+			router.TxnRollbackTo: "ROLLBACK TO SAVEPOINT",
+		}[t.Op]
+		s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "%s can only be used in transaction blocks", word))
+		return nil
+	}
+	if t.Op != router.TxnSavepoint && !s.gang.Txn.HasSavepoint(t.Name) {
+		s.fail(pgerr.New(pgerr.InvalidSavepoint, "savepoint %q does not exist", t.Name))
+		return nil
+	}
+	for _, m := range s.gang.Members() {
+		if !m.Began {
+			continue
+		}
+		m.Finishing(string(r.text))
+		if err := m.Send(); err != nil {
+			return s.lost(err)
+		}
+	}
+	for _, m := range s.gang.Members() {
+		if m.Began && m.Queue.Len() > 0 {
+			if err := s.relay(m); err != nil || s.batch.failed {
+				return err
+			}
+		}
+	}
+	switch t.Op {
+	case router.TxnSavepoint:
+		s.gang.NoteSavepoint(t.Name, string(r.text))
+	case router.TxnRelease:
+		s.gang.Txn.NoteRelease(t.Name)
+	case router.TxnRollbackTo:
+		s.gang.NoteRollbackTo(t.Name)
+		s.planner.stale()
+		s.planner.rolledBack(s)
+	}
+	s.tag(r.tmpl.Command)
+	return nil
+}
