@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router"
 )
 
 // runCopyOut is COPY … TO STDOUT of rows that lie on several backends.
@@ -13,6 +15,9 @@ func (s *Session) runCopyOut(r *request) error {
 	if err != nil {
 		s.fail(executor.ClientError(err))
 		return nil
+	}
+	if !r.tmpl.Copy.Query {
+		r.text = []byte(copyTableText(r.tmpl.Copy))
 	}
 	if b, one := set.single(); one {
 		return s.forward(r, b)
@@ -48,4 +53,14 @@ func (s *Session) runCopyOut(r *request) error {
 	}
 	s.tag("COPY " + strconv.FormatInt(rows, 10))
 	return nil
+}
+
+// copyTableText is COPY of a table as COPY of a query: PostgreSQL copies no partitioned table by its name.
+func copyTableText(c *router.Copy) string {
+	names := make([]string, len(c.Columns))
+	for i, col := range c.Columns {
+		names[i] = quoteIdent(c.Table.Columns[col].Name)
+	}
+	return "COPY (SELECT " + strings.Join(names, ", ") + " FROM " + quoteIdent(c.Table.Schema) + "." +
+		quoteIdent(c.Table.Name) + ") " + c.Tail
 }

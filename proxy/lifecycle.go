@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"runtime/debug"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -211,7 +213,7 @@ func (srv *Server) converse(s *Session) {
 	srv.living[s] = struct{}{}
 	srv.mu.Unlock()
 	unwatch := srv.watcher.watch(s)
-	err := s.serve()
+	err := s.serveSafely()
 	unwatch()
 	srv.mu.Lock()
 	delete(srv.living, s)
@@ -222,6 +224,25 @@ func (srv *Server) converse(s *Session) {
 		srv.log.Debug("session_lost", "session", s.id, "user", s.user, "database", s.db.name, "error", err)
 	}
 }
+
+// serveSafely is serve, but a bug ends one session and not the process: its client is told, its connections are
+// closed, and the log has the stack.
+func (s *Session) serveSafely() (err error) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		s.srv.log.Error("session_bug", "session", s.id, "bug", fmt.Sprint(p), "stack", string(debug.Stack()))
+		for _, m := range s.gang.Members() {
+			_ = m.Lost(errBug)
+		}
+		err = s.bye(pgerr.InternalError, "internal error: the session ends")
+	}()
+	return s.serve()
+}
+
+var errBug = errors.New("internal error")
 
 // end gives back what the session holds. An open transaction is rolled back by closing its connections.
 func (s *Session) end() {

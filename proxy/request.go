@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/executor"
@@ -124,12 +125,11 @@ func (s *Session) forward(r *request, b int) error {
 		return nil
 	}
 	s.effect(r.tmpl, m)
-	if r.bind != nil {
-		m.Bound(r.text, r.oids, r.bind, r.formats, r.maxRows)
-	} else {
-		m.Query(r.text)
-	}
-	return s.relay(m)
+	s.compose(m, r)
+	m.Shift = utf8.RuneCount(r.before)
+	err = s.relay(m)
+	m.Shift = 0
+	return err
 }
 
 // effect notes what the statement may do to the connection and to the transaction.

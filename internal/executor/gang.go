@@ -41,6 +41,8 @@ type Member struct {
 	Wrote bool
 	// Pinned members stay with the session after the transaction.
 	Pinned bool
+	// Shift is how many characters of the client's message stand ahead of the statement that runs.
+	Shift int
 	// Extended is true when messages of the extended protocol were sent and no Sync behind them.
 	Extended bool
 }

@@ -75,6 +75,13 @@ func relayBuffered(m *Member, out *wire.Writer, obs Observer, o *Outcome) error 
 		if err != nil {
 			return err
 		}
+		if t := b[0]; forward && (t == 'E' || t == 'N') {
+			if err := passFixed(m, out, o, run, size); err != nil {
+				return err
+			}
+			run = 0
+			continue
+		}
 		if forward {
 			run += size
 			if !hold {
@@ -107,6 +114,18 @@ func relayBuffered(m *Member, out *wire.Writer, obs Observer, o *Outcome) error 
 		}
 	}
 	return nil
+}
+
+// passFixed passes on the run of bytes and the error or notice behind it.
+func passFixed(m *Member, out *wire.Writer, o *Outcome, run, size int) error {
+	o.passed = true
+	if run > 0 {
+		if _, err := out.Write(m.R.Take(run)); err != nil {
+			return err
+		}
+	}
+	_, err := out.Write(fixError(m.R.Take(size), m.Shift))
+	return err
 }
 
 // relayPartial waits for the next frame. Rows longer than the buffer stream through.

@@ -272,11 +272,11 @@ func (s *Scatter) control(e event, out *wire.Writer, obs Observer) (ok bool) {
 	switch e.frame[0] {
 	case 'E':
 		if s.failure == nil {
-			s.failure = e.frame
+			s.failure = fixError(e.frame, 0)
 		}
 		return false
 	case 'N':
-		out.Out = append(out.Out, e.frame...)
+		out.Out = append(out.Out, fixError(e.frame, 0)...)
 	case 'C':
 		s.noteTag(e.frame)
 	case 'T':

@@ -1,0 +1,38 @@
+package executor
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/wire"
+)
+
+// fixError makes an ErrorResponse or NoticeResponse speak of what the client knows: positions count from the start of
+// its whole message, shift characters ahead of the statement, and a shard's table is the table itself. A frame that
+// needs no change is returned as it is.
+func fixError(frame []byte, shift int) []byte {
+	if shift > 0 {
+		if p, err := strconv.Atoi(wire.ErrorField(frame, 'P')); err == nil {
+			frame = replaceField(frame, 'P', strconv.Itoa(p+shift))
+		}
+	}
+	if !isShardSchema(wire.ErrorField(frame, 's')) {
+		return frame
+	}
+	schema, table := "public", wire.ErrorField(frame, 't')
+	if s, t, ok := strings.Cut(table, "."); ok {
+		schema, table = s, t
+		frame = replaceField(frame, 't', table)
+	}
+	return replaceField(frame, 's', schema)
+}
+
+// isShardSchema tells the schemas that partitions are in: pleiad_0 and so on.
+func isShardSchema(name string) bool {
+	n, ok := strings.CutPrefix(name, "pleiad_")
+	if !ok || n == "" {
+		return false
+	}
+	_, err := strconv.ParseUint(n, 10, 16)
+	return err == nil
+}
