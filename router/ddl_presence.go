@@ -185,6 +185,9 @@ func (d *ddl) functionPresence(f *sqlparse.ObjectWithArgs) (presence, *pgerr.Err
 	}
 	types := make([]string, 0, len(f.Objargs))
 	for _, a := range f.Objargs {
+		if d.homeType(a.GetTypeName()) {
+			return presence{where: onHome}, nil // to_regprocedure fails on a type that is missing
+		}
 		sql, err := sqlparse.TypeSQL(a.GetTypeName())
 		if err != nil {
 			return presence{}, refCompose

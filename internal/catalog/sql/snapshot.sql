@@ -42,27 +42,34 @@ WITH nsp AS MATERIALIZED (
   LEFT JOIN pleiad.reference f ON f.relid = r.oid
   LEFT JOIN pleiad.everywhere_view e ON e.relid = r.oid
   LEFT JOIN pg_partitioned_table p ON p.partrelid = s.relid
+), def AS MATERIALIZED (
+  SELECT d.adrelid, d.adnum, pg_get_expr(d.adbin, d.adrelid) AS def, d.adbin::text AS tree
+  FROM rel r CROSS JOIN LATERAL (SELECT * FROM pg_attrdef d WHERE d.adrelid = r.oid OFFSET 0) d
+), vol AS (  -- equal texts call the same functions: most tables' defaults are alike
+  SELECT def, CASE WHEN starts_with(def, 'nextval(') THEN 'v' ELSE pleiad.tree_volatility(min(tree)) END AS vol
+  FROM def GROUP BY def
 ), col AS (
-  SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod) AS typname,
-         CASE WHEN a.attcollation = 0 THEN ''
-              WHEN l.collnamespace = 11 AND l.collname IN ('C', 'POSIX', 'default') THEN l.collname
+  SELECT r.oid AS attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
+         format_type(a.atttypid, a.atttypmod) AS typname,
+         CASE WHEN a.attcollation = 0 THEN '' WHEN a.attcollation = 100 THEN 'default'
+              WHEN a.attcollation = 950 THEN 'C' WHEN a.attcollation = 951 THEN 'POSIX'
               ELSE a.attcollation::regcollation::text END AS coll,
          a.attnotnull, a.attidentity, a.attgenerated,
          CASE WHEN a.attidentity <> ''
-              THEN format('nextval(%L::regclass)', pg_get_serial_sequence(a.attrelid::regclass::text, a.attname))
-              WHEN a.atthasdef AND a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) ELSE '' END AS def,
-         CASE WHEN a.attidentity <> '' THEN 'v'::"char"
-              WHEN a.atthasdef AND a.attgenerated = '' THEN pleiad.tree_volatility(d.adbin::text) ELSE 'i' END AS vol
+              THEN format('nextval(%L::regclass)', pg_get_serial_sequence(r.oid::regclass::text, a.attname))
+              WHEN a.attgenerated = '' THEN d.def ELSE '' END AS def,
+         CASE WHEN a.attidentity <> '' THEN 'v'::"char" WHEN a.attgenerated = '' THEN v.vol ELSE 'i' END AS vol
   FROM rel r
-  JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
-  LEFT JOIN pg_attrdef d ON a.atthasdef AND d.adrelid = a.attrelid AND d.adnum = a.attnum
-  LEFT JOIN pg_collation l ON l.oid = a.attcollation
+  CROSS JOIN LATERAL (SELECT * FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+                      ORDER BY a.attnum OFFSET 0) a
+  LEFT JOIN def d ON a.atthasdef AND d.adrelid = r.oid AND d.adnum = a.attnum
+  LEFT JOIN vol v ON v.def = d.def
   WHERE r.relkind <> 'S'
 ), cols AS (
   SELECT json_build_object(
     'rel', array_agg(attrelid::int8), 'num', array_agg(attnum), 'name', array_agg(attname), 'type', array_agg(atttypid::int8),
     'typmod', array_agg(atttypmod), 'typname', array_agg(typname), 'coll', array_agg(coll),
-    'notnull', array_agg(attnotnull), 'def', array_agg(coalesce(def, '')), 'vol', array_agg(vol),
+    'notnull', array_agg(attnotnull), 'def', array_agg(coalesce(def, '')), 'vol', array_agg(coalesce(vol, 'i')),
     'identity', array_agg(attidentity), 'generated', array_agg(attgenerated <> '')) AS j
   FROM (SELECT * FROM col ORDER BY attrelid, attnum) c
 ), idx AS (
