@@ -150,6 +150,7 @@ func init() {
 
 const (
 	beginDDL   = "SELECT pleiad.begin_ddl()"
+	lockDDL    = "SELECT pleiad.lock_ddl()"
 	syncShards = "SELECT pleiad.sync_shards()"
 )
 
@@ -169,6 +170,18 @@ func (d *ddl) answer(where Where) Step { return Step{Where: where, SQL: d.sql(),
 
 func (d *ddl) home() *Template       { return d.change(d.answer(WhereHome)) }
 func (d *ddl) everywhere() *Template { return d.change(d.answer(WhereAll)) }
+
+// nothing is a statement for which PostgreSQL on home has a notice or an error and that changes nothing: under the
+// DDL lock, for that may have changed since.
+func (d *ddl) nothing() *Template {
+	lock := Step{Where: WhereHome, SQL: lockDDL, Lock: true}
+	return d.template(&DDL{Steps: []Step{lock, {Where: WhereHome, SQL: d.text, Answer: true}}, InTxn: true})
+}
+
+// sameShape checks that all backends made of a relation the same.
+func sameShape(schema, name string) Step {
+	return Step{Where: WhereAll, SQL: "SELECT pleiad.shape(" + regclass(schema, name) + ")", Same: true}
+}
 
 // plainHome sends the text to home unchanged: what changes nothing that the snapshot shows, or is only about the
 // session's own temporary relations.

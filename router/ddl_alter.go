@@ -41,12 +41,28 @@ func (d *ddl) alterTable() *Template {
 	if p.where == onAll {
 		d.takeOutOnly(s.Relation)
 	}
+	if p.where == onAll && p.table.Kind != TableView && namesThings(s) {
+		after = append([]Step{sameShape(p.table.Schema, p.table.Name)}, after...)
+	}
 	for _, n := range s.Cmds {
 		if buildsIndex(n.GetAlterTableCmd()) {
 			return d.withIndexes(p, after...)
 		}
 	}
 	return d.follow(p, after...)
+}
+
+// namesThings is true of commands by which PostgreSQL may choose a name, other than those of withIndexes.
+func namesThings(s *sqlparse.AlterTableStmt) bool {
+	index, named := false, false
+	for _, n := range s.Cmds {
+		index = index || buildsIndex(n.GetAlterTableCmd())
+		switch n.GetAlterTableCmd().GetSubtype() {
+		case sqlparse.AlterAddConstraint, sqlparse.AlterAddColumn, sqlparse.AlterAddIdentity:
+			named = true
+		}
+	}
+	return named && !index
 }
 
 // buildsIndex is true of ADD PRIMARY KEY, UNIQUE and EXCLUDE, as constraints of the table or of a new column.

@@ -46,7 +46,7 @@ func (d *ddl) createTable() *Template {
 		c.s, c.splices = d.stmt.GetCreateStmt(), nil
 	}
 	if s.IfNotExists && d.exists(c.shape.schema, c.shape.name) || c.shape.schema == "" {
-		return d.plainHome(EffectNone) // PostgreSQL's notice or error
+		return d.nothing() // PostgreSQL's notice or error
 	}
 	if s.Tablespacename != "" && d.hashed(c.s) {
 		return d.refuse(refTablespace)
@@ -186,7 +186,7 @@ func (c *newTable) reference() *Template {
 	if err != nil {
 		return c.refuse(err)
 	}
-	return c.change(c.answer(WhereAll),
+	return c.change(c.answer(WhereAll), sameShape(c.shape.schema, c.shape.name),
 		Step{Where: WhereHome, SQL: "SELECT pleiad.register_reference(" + regclass(c.shape.schema, c.shape.name) + ")"})
 }
 
@@ -199,7 +199,7 @@ func (c *newTable) sharded() *Template {
 	case err != nil:
 		return c.refuse(err)
 	case !known:
-		return c.plainHome(EffectNone) // PostgreSQL's error: the key column does not exist
+		return c.nothing() // PostgreSQL's error: the key column does not exist
 	}
 	c.shape.primKey = c.primaryKey()
 	if err := c.foreignKeys(); err != nil {
@@ -209,7 +209,7 @@ func (c *newTable) sharded() *Template {
 	if err != nil {
 		return c.refuse(err)
 	}
-	return c.change(append([]Step{c.answer(WhereAll)}, steps...)...)
+	return c.change(append([]Step{c.answer(WhereAll), sameShape(c.shape.schema, c.shape.name)}, steps...)...)
 }
 
 // spread checks that every backend can run the text.

@@ -83,7 +83,7 @@ func (d *ddl) createSequence() *Template {
 	}
 	schema := d.creationSchema(s.Sequence.Schemaname)
 	if s.IfNotExists && d.exists(schema, s.Sequence.Relname) {
-		return d.plainHome(EffectNone) // PostgreSQL's notice
+		return d.nothing() // PostgreSQL's notice
 	}
 	if t, named := d.ownerTable(s.Options); named && (t == nil || !t.Everywhere) {
 		return d.home()

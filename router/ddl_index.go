@@ -22,7 +22,11 @@ func openShards(t *Table) string {
 
 // withIndexes is follow for a statement that builds indexes.
 func (d *ddl) withIndexes(p presence, after ...Step) *Template {
-	if p.where != onAll || p.table.Kind != TableSharded {
+	if p.where != onAll {
+		return d.follow(p, after...)
+	}
+	after = append([]Step{sameShape(p.table.Schema, p.table.Name)}, after...)
+	if p.table.Kind != TableSharded {
 		return d.follow(p, after...)
 	}
 	steps := []Step{{Where: WhereAll, SQL: openShards(p.table)}, d.answer(WhereAll), {Where: WhereAll, SQL: closeShards}}
@@ -53,7 +57,7 @@ func (d *ddl) createIndex() *Template {
 		return d.refuse(refIndexName)
 	}
 	if _, exists := d.env.Schema.Indexes[p.table.Schema][s.Idxname]; exists {
-		return d.plainHome(EffectNone) // PostgreSQL's notice or error
+		return d.nothing() // PostgreSQL's notice or error
 	}
 	if p.table.Kind == TableReference {
 		undo := "DROP INDEX CONCURRENTLY IF EXISTS " + quoteName(p.table.Schema, s.Idxname)

@@ -188,7 +188,7 @@ func (d *ddl) createStatistics() *Template {
 	d.tag = "CREATE STATISTICS"
 	rels := d.stmt.GetCreateStatsStmt().Relations
 	if len(rels) != 1 || rels[0].GetRangeVar() == nil {
-		return d.plainHome(EffectNone) // PostgreSQL's error
+		return d.nothing() // PostgreSQL's error
 	}
 	return d.onRelation(rels[0].GetRangeVar())
 }

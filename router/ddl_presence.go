@@ -66,6 +66,9 @@ func (d *ddl) indexPresence(schema, name string) (presence, string) {
 // presence finds where the object of a COMMENT, RENAME, GRANT … is, or why the statement is refused.
 func (d *ddl) presence(kind sqlparse.ObjectType, object sqlparse.Node) (presence, *pgerr.Error) {
 	list := object.GetList().GetItems()
+	if shardSchema(schemaOf(object)) {
+		return presence{}, refShardSchema
+	}
 	switch kind {
 	case sqlparse.ObjectTable, sqlparse.ObjectView, sqlparse.ObjectMatview, sqlparse.ObjectForeignTable, sqlparse.ObjectSequence:
 		if rv := object.GetRangeVar(); rv != nil {
@@ -109,6 +112,23 @@ func (d *ddl) presence(kind sqlparse.ObjectType, object sqlparse.Node) (presence
 		return presence{}, refSubscription
 	}
 	return presence{where: onAll}, nil
+}
+
+// schemaOf is the schema that an object's name begins with, "" if it is not qualified.
+func schemaOf(object sqlparse.Node) string {
+	list := object.GetList().GetItems()
+	switch {
+	case object.GetRangeVar() != nil:
+		return object.GetRangeVar().Schemaname
+	case object.GetObjectWithArgs() != nil:
+		list = object.GetObjectWithArgs().Objname
+	case object.GetTypeName() != nil:
+		list = object.GetTypeName().Names
+	}
+	if parts := sqlparse.Strings(list); len(parts) > 1 {
+		return parts[0]
+	}
+	return ""
 }
 
 // columnOwner finds the relation, or composite type, that a column's or trigger's name begins with.

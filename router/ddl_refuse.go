@@ -35,3 +35,7 @@ var (
 	refIndexName       = refusal("CREATE INDEX CONCURRENTLY on a sharded or reference table needs a name for the index", "Name the index.")
 	refTruncateTrigger = refusal("TRUNCATE would fire the table's trigger on every backend", "Drop the TRUNCATE trigger.")
 )
+
+// DiffersError is the answer when a Same step's replies differ.
+var DiffersError = refusal("the backends would name a new index, constraint or sequence differently",
+	"Give a name to each index and constraint in the statement.")

@@ -83,7 +83,7 @@ func (d *ddl) createView() *Template {
 	}
 	schema := d.creationSchema(s.View.Schemaname)
 	if schema == "" {
-		return d.plainHome(EffectNone) // PostgreSQL's error
+		return d.nothing() // PostgreSQL's error
 	}
 	spread := r.everywhere && !r.somewhere
 	old := d.env.Schema.Relations[schema][s.View.Relname]
@@ -94,7 +94,7 @@ func (d *ddl) createView() *Template {
 	}
 	switch {
 	case old != nil && (!s.Replace || old.Kind != TableView):
-		return d.plainHome(EffectNone) // PostgreSQL's error
+		return d.nothing() // PostgreSQL's error
 	case spread:
 		return d.change(d.answer(WhereAll), register("true"))
 	case was:

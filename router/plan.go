@@ -210,10 +210,13 @@ type Step struct {
 	Answer bool
 	// Undo repairs a step that cannot run in a transaction when a later one fails; "" when nothing can.
 	Undo string
-	// Lock marks pleiad.begin_ddl(), the first step of a schema change: it gives one bigint, the epoch that
+	// Lock marks pleiad.begin_ddl() or lock_ddl(), the first step of a schema change: it gives one bigint, the epoch that
 	// the database has under the DDL lock. If that is not Schema.Epoch (and Schema.Epoch is not 0) the plan is
 	// stale: read the schema in this same transaction, plan anew and run the new steps behind this one.
 	Lock bool
+	// Same marks a step whose reply, one text value, must be the same on every backend: if it is not, backends
+	// chose different names for a new index, constraint or sequence; abort with DiffersError.
+	Same bool
 	// Password, when not nil, is a cleartext password in SQL that becomes one verifier for all backends
 	// before the step is sent (catalog.NewScramVerifier); where password_encryption is md5, too.
 	Password *Password
@@ -271,7 +274,9 @@ type Txn struct {
 // Set is SET, RESET, SET LOCAL, SET TRANSACTION and their kin.
 type Set struct {
 	Name       string // canonical parameter name, lower case; "role" and "session_authorization" for those; "transaction", "session characteristics"
-	Value      string // the value list as SQL text ready behind "SET name TO"; "" with Default
+	// Value is the value list as SQL text ready behind "SET name TO"; "" with Default. For timezone it may be an
+	// INTERVAL, which is only legal behind "SET TIME ZONE".
+	Value      string
 	Text       string // single value as PostgreSQL stores it, when it is one constant (quotes removed)
 	Default    bool   // TO DEFAULT or RESET
 	ResetAll   bool

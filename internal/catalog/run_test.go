@@ -119,7 +119,11 @@ func (c *client) transaction(d *router.DDL) error {
 			}
 			sql = sql[:s.Password.Start] + "'" + v + "'" + sql[s.Password.End:]
 		}
-		if err := c.exec(c.backends(s), sql); err != nil {
+		err := c.exec(c.backends(s), sql)
+		if err == nil && s.Same && text(c.t, c.conns[0], sql) != text(c.t, c.conns[1], sql) {
+			err = router.DiffersError
+		}
+		if err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", sql, err), c.exec(both, "ROLLBACK"))
 		}
 	}

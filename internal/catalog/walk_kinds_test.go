@@ -20,6 +20,11 @@ func TestReferenceAndLocalTablesTogether(t *testing.T) {
 	c.refused("0A000", "CREATE TABLE bad (id int REFERENCES m)")
 	c.refused("0A000", "ALTER TABLE m ADD COLUMN at timestamptz DEFAULT now()")
 	c.refused("0A000", "ALTER TABLE m ADD UNIQUE (up)")
+	c.must("CREATE TABLE m_up_idx (a int)")
+	c.refused("0A000", "CREATE INDEX ON m (up)")
+	c.must("CREATE INDEX m_by_up ON m (up)")
+	c.must("DROP TABLE m_up_idx")
+	c.must("CREATE INDEX ON m (up)")
 	c.must("COMMENT ON TABLE notes IS 'local'")
 	c.must("GRANT SELECT ON notes, m, countries, notes_id_seq TO bob")
 	if got := c.same("SELECT has_table_privilege('bob', 'm', 'SELECT')::text || has_table_privilege('bob', 'countries', 'SELECT')"); got != "truetrue" {

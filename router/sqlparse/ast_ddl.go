@@ -94,6 +94,7 @@ const LikeIndexes = 1 << 6
 // Commands of ALTER TABLE that placement decides about.
 const (
 	AlterAddColumn       = pg_query.AlterTableType_AT_AddColumn
+	AlterAddIdentity     = pg_query.AlterTableType_AT_AddIdentity
 	AlterColumnType      = pg_query.AlterTableType_AT_AlterColumnType
 	AlterColumnDefault   = pg_query.AlterTableType_AT_ColumnDefault
 	AlterAddConstraint   = pg_query.AlterTableType_AT_AddConstraint

@@ -42,6 +42,29 @@ BEGIN
   RETURN before;
 END $$;
 
+-- First step of a statement that is known to change nothing (IF NOT EXISTS of what exists): that must still be so.
+CREATE OR REPLACE FUNCTION pleiad.lock_ddl() RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(1886151017, 1);
+  RETURN (SELECT epoch FROM pleiad.epoch);
+END $$;
+
+-- What must be alike on every backend that has the relation: PostgreSQL chooses names by itself, and on home
+-- there are more names to keep clear of.
+CREATE OR REPLACE FUNCTION pleiad.shape(rel regclass) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres' AS $$
+  SELECT md5(concat_ws(E'\n',
+    (SELECT string_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+                       pg_get_expr(d.adbin, d.adrelid), pg_get_serial_sequence(rel::text, a.attname)), ',' ORDER BY a.attnum)
+     FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped),
+    (SELECT string_agg(conname || ' ' || pg_get_constraintdef(oid), ',' ORDER BY conname)
+     FROM pg_constraint WHERE conrelid = rel AND conparentid = 0),
+    (SELECT string_agg(pg_get_indexdef(indexrelid), ',' ORDER BY indexrelid::regclass::text)
+     FROM pg_index WHERE indrelid = rel)))
+$$;
+
 -- The name of a table's partitions in the shard schemas: its own in schema public, "schema.name" elsewhere;
 -- with a hash where that could be ambiguous or is over 63 bytes. Go's ShardRelation is its equal.
 CREATE OR REPLACE FUNCTION pleiad.shard_relation(nsp text, rel text) RETURNS text
@@ -111,7 +134,8 @@ BEGIN
   END IF;
   -- Building an index evaluates its expressions as the partition's owner, who is not the caller yet.
   IF EXISTS (SELECT FROM pg_index WHERE indrelid = rel AND (indexprs IS NOT NULL OR indpred IS NOT NULL)) THEN
-    RAISE feature_not_supported USING MESSAGE = format('%s has an index on an expression already', rel);
+    RAISE feature_not_supported USING MESSAGE = format('%s has an index on an expression already', rel),
+      HINT = 'Create the table first and the index by a statement of its own.';
   END IF;
   part := parent.part;
   FOREACH shard IN ARRAY shards LOOP
