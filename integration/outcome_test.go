@@ -229,9 +229,17 @@ func (o outcome) String() string {
 	return b.String()
 }
 
-// refusal tells pleiad's own "not supported" from answers: 0A000 with advice.
+// refusal tells what pleiad does not do from answers: "not supported" with advice, "not allowed" with
+// advice, and PostgreSQL's own word where a table is sharded that is not partitioned on the plain side.
 func (o outcome) refusal() bool {
-	return o.err != nil && o.err.Code == "0A000" && o.err.Hint != ""
+	switch {
+	case o.err == nil:
+		return false
+	case o.err.Code == "0A000":
+		return o.err.Hint != "" || strings.HasPrefix(o.err.Message, "unique constraint on partitioned table")
+	default:
+		return o.err.Code == "42501" && o.err.Hint != ""
+	}
 }
 
 // differs returns what a client could tell apart, "" when nothing.
@@ -278,6 +286,13 @@ func sorted(rows []string) []string {
 // how many partitions a server has.
 var clonedKey = regexp.MustCompile(`(_fkey)\d+`)
 
+// partitionLine is a line of a DETAIL that lists dependent objects, about a partition.
+var partitionLine = regexp.MustCompile(`(?m)^.*\bpleiad_\d+\..*\n?`)
+
+func withoutPlacement(s string) string {
+	return strings.TrimSuffix(partitionLine.ReplaceAllString(clonedKey.ReplaceAllString(s, "$1"), ""), "\n")
+}
+
 // differentErrors compares all that a program can read from an error; not the place in the server's source.
 func differentErrors(a, b *pgconn.PgError) string {
 	for _, f := range []struct{ name, a, b string }{
@@ -287,7 +302,7 @@ func differentErrors(a, b *pgconn.PgError) string {
 		{"type", a.DataTypeName, b.DataTypeName}, {"constraint", a.ConstraintName, b.ConstraintName},
 		{"position", fmt.Sprint(a.Position), fmt.Sprint(b.Position)},
 	} {
-		if clonedKey.ReplaceAllString(f.a, "$1") != clonedKey.ReplaceAllString(f.b, "$1") {
+		if withoutPlacement(f.a) != withoutPlacement(f.b) {
 			return f.name
 		}
 	}

@@ -101,13 +101,22 @@ func (r *sqlRun) judge(st *statement, turn int) verdict {
 		tries = tries[1:]
 	}
 	verdicts := map[verdict]int{}
+	var wrong, refusedIn []string
 	for i, m := range tries {
 		undo := st.modifies() && i < len(tries)-1
-		verdicts[r.once(ctx, st, m, undo)]++
+		v, what := r.once(ctx, st, m, undo)
+		verdicts[v]++
+		if v == verdictRefused {
+			refusedIn = append(refusedIn, string(m))
+		}
+		if what != "" {
+			wrong = append(wrong, what)
+		}
 	}
 	switch {
 	case verdicts[verdictWrong] > 0:
 		r.wrong++
+		r.t.Errorf("line %d, wrong in %d of %d modes, %s", st.line, len(wrong), len(tries), wrong[0])
 		return verdictWrong
 	case verdicts[verdictRefused] == len(tries):
 		r.refused++
@@ -117,7 +126,7 @@ func (r *sqlRun) judge(st *statement, turn int) verdict {
 		return verdictRefused
 	case verdicts[verdictRefused] > 0:
 		r.wrong++
-		r.t.Errorf("line %d: refused in some modes only:\n  %s", st.line, brief(st.sql))
+		r.t.Errorf("line %d: refused in %s only:\n  %s", st.line, strings.Join(refusedIn, ", "), brief(st.sql))
 		return verdictWrong
 	default:
 		r.identical++
@@ -148,7 +157,7 @@ func (r *sqlRun) inBlock() bool { return r.actors[0].conn.TxStatus() != 'I' }
 
 // once runs the statement in one mode on both sides, the judged one first: what it refuses must not
 // change the plain one either.
-func (r *sqlRun) once(ctx context.Context, st *statement, m mode, undo bool) verdict {
+func (r *sqlRun) once(ctx context.Context, st *statement, m mode, undo bool) (v verdict, wrong string) {
 	plain, target := r.actors[0], r.actors[1]
 	if undo {
 		r.command(ctx, plain, "begin")
@@ -158,18 +167,17 @@ func (r *sqlRun) once(ctx context.Context, st *statement, m mode, undo bool) ver
 	}
 	got := target.run(ctx, st, m)
 	if got.refusal() {
-		return r.refusedOrSame(ctx, st, m, got, undo)
+		return r.refusedOrSame(ctx, st, m, got, undo), ""
 	}
 	want := plain.run(ctx, st, m)
 	if what := want.differs(got, st.ordered(), st.compare); what != "" {
-		r.t.Errorf("line %d, %s: %s differs:\n  %s\nPostgreSQL: %s\n%s: %s",
-			st.line, m, what, brief(st.sql), want, target.side.name, got)
-		return verdictWrong
+		return verdictWrong, fmt.Sprintf("%s: %s differs:\n  %s\nPostgreSQL: %s\n%s: %s",
+			m, what, brief(st.sql), want, target.side.name, got)
 	}
 	if want.err != nil {
 		r.t.Logf("line %d, %s: both say %s: %s", st.line, m, want.err.Code, want.err.Message)
 	}
-	return verdictIdentical
+	return verdictIdentical, ""
 }
 
 // refusedOrSame tells pleiad's refusal from PostgreSQL's own 0A000, for which the plain side must try,

@@ -1,5 +1,4 @@
 -- What a CREATE TABLE without PARTITION BY becomes; an application sees no difference.
-show pleiad.default_distribution;
 set pleiad.default_distribution = 'primary_key';
 show pleiad.default_distribution;
 create table students (id int primary key, name text, age int);
@@ -43,7 +42,6 @@ create table plain (id int primary key);
 insert into plain values (1), (2);
 select count(*), sum(id) from plain;
 reset pleiad.default_distribution;
-show pleiad.default_distribution;
 set pleiad.shard_count = 4;
 create table four (id int primary key) partition by hash (id);
 --! load
