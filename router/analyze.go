@@ -1,7 +1,10 @@
 package router
 
 import (
+	"slices"
+
 	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router/shardmap"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
@@ -24,6 +27,11 @@ type analysis struct {
 	links []colLink
 	// constTypes are the types of subquery columns that hold nothing but constants.
 	constTypes map[colID]uint32
+
+	params          paramUses
+	timeAssigned    bool // UPDATE gives a value to a column that may hold a time
+	timeCast        bool // a cast reads text as a time, or as a type that may hold one
+	lockedReference bool // FOR UPDATE of a reference table's rows
 
 	fn         fnFacts // of all functions
 	unknown    []string
@@ -199,16 +207,28 @@ func (a *analysis) where(q *query, w sqlparse.Node, sc *scope) {
 	}
 	a.expr(q, w, sc, &q.whereFacts)
 	a.conjunct(q, w, sc, q.rels)
+	a.reduceJoins(q, w, sc)
 }
 
 func (a *analysis) limits(q *query, s *sqlparse.SelectStmt, sc *scope) {
 	for _, n := range []sqlparse.Node{s.LimitCount, s.LimitOffset} {
 		if n != nil {
 			var f fnFacts
+			a.params.place(n, shardmap.Int8OID)
 			a.expr(q, n, sc, &f)
 		}
 	}
-	if len(s.LockingClause) > 0 {
+	for _, n := range s.LockingClause {
 		a.locking = true
+		l := n.GetLockingClause()
+		if l.GetStrength() < sqlparse.LockNoKeyUpdate {
+			continue
+		}
+		for _, it := range sc.ns.items {
+			named := len(l.LockedRels) == 0 || slices.ContainsFunc(l.LockedRels, func(rv sqlparse.Node) bool { return rv.GetRangeVar().GetRelname() == it.name })
+			if named && it.rel != nil && it.rel.table != nil && it.rel.table.Kind == TableReference {
+				a.lockedReference = true
+			}
+		}
 	}
 }

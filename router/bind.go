@@ -169,6 +169,9 @@ func (v *Values) value(k *KeyValue) (shardmap.Value, error) {
 			return shardmap.Value{}, shardmap.ErrNotProvable
 		}
 		p := v.Params[k.Index]
+		if k.Declared && p.TypeOID == 0 && !p.Null {
+			return p, shardmap.ErrNotProvable
+		}
 		switch {
 		case k.TypeOID == 0 || p.TypeOID == k.TypeOID:
 		case p.TypeOID == 0:

@@ -104,7 +104,7 @@ func (a *analysis) alternatives(n sqlparse.Node, sc *scope) []box {
 		return a.inList(e, sc)
 	case sqlparse.ExprOpAny:
 		if c := a.column(e.Lexpr, sc); c.r != nil {
-			if vals := a.arrayValues(e.Rexpr); vals != nil {
+			if vals := a.arrayValues(e.Rexpr); vals != nil && oneType(vals, a.baseType(c, 0)) {
 				return []box{{c: vals}}
 			}
 		}
@@ -203,25 +203,19 @@ func (a *analysis) inList(e *sqlparse.AExpr, sc *scope) []box {
 		}
 		vals = append(vals, v)
 	}
-	if !oneType(vals) {
+	if !oneType(vals, a.baseType(c, 0)) {
 		return nil
 	}
 	return []box{{c: vals}}
 }
 
-// oneType is false for lists whose elements PostgreSQL would first bring to a common type that is not each
-// element's own: text next to numbers, for one. Integers among themselves compare alike in any type.
-func oneType(vals []KeyValue) bool {
-	var seen uint32
+// oneType is false for lists whose common type is not the column's: PostgreSQL would read the untyped elements as that
+// type too. Integers among themselves compare alike in any type.
+func oneType(vals []KeyValue, column uint32) bool {
 	for _, v := range vals {
-		if v.Source == SourceNull || v.TypeOID == 0 {
-			continue
-		}
-		t := typeClass(v.TypeOID)
-		if seen != 0 && t != seen {
+		if v.Source != SourceNull && v.TypeOID != 0 && typeClass(v.TypeOID) != typeClass(column) {
 			return false
 		}
-		seen = t
 	}
 	return true
 }

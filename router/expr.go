@@ -17,6 +17,13 @@ func (a *analysis) expr(q *query, n sqlparse.Node, sc *scope, facts *fnFacts) {
 			return false
 		case n.GetFuncCall() != nil:
 			*facts |= a.call(q, n.GetFuncCall(), sc)
+		case n.GetParamRef() != nil:
+			a.params.see(n.GetParamRef())
+		case n.GetTypeCast() != nil:
+			a.placeCast(n)
+			a.timeCast = a.timeCast || !steadyCast(n.GetTypeCast().TypeName)
+		case n.GetAExpr() != nil:
+			a.placeComparison(n.GetAExpr(), sc)
 		case n.GetSqlvalueFunction() != nil:
 			*facts |= a.valueFunction(n)
 		case n.GetColumnRef() != nil:
@@ -106,6 +113,7 @@ func (a *analysis) call(q *query, f *sqlparse.FuncCall, sc *scope) fnFacts {
 		schema = name[0]
 	}
 	facts := a.env.functionFacts(schema, fn)
+	a.timeCast = a.timeCast || timeFunctions[fn]
 	switch {
 	case fn == "age" && len(f.Args) == 2:
 		facts &^= fnClock

@@ -73,9 +73,9 @@ func fixture() Env {
 	add(&Table{Name: "notes", Kind: TableLocal, Relkind: 'r', Columns: []Column{col("id", i4, "default nextval('notes_id_seq'::regclass)"), col("body", txt)}})
 	add(&Table{Name: "hidden", Schema: "app", Kind: TableLocal, Relkind: 'r', Columns: []Column{col("x", i4)}})
 	add(&Table{Name: "notes_id_seq", Kind: TableSequence, Relkind: 'S'})
-	add(&Table{Name: "rooms", Kind: TableView, Relkind: 'v', Touches: true, Columns: []Column{col("room", txt), col("n", i4)},
+	add(&Table{Name: "rooms", Kind: TableView, Relkind: 'v', Everywhere: true, Touches: true, Columns: []Column{col("room", txt), col("n", i4)},
 		Definition: " SELECT meetings.room,\n    meetings.id AS n\n   FROM public.meetings;"})
-	add(&Table{Name: "labels", Kind: TableView, Relkind: 'v', Columns: []Column{col("label", txt)}, Definition: " SELECT codes.label\n   FROM public.codes;"})
+	add(&Table{Name: "labels", Kind: TableView, Relkind: 'v', Everywhere: true, Columns: []Column{col("label", txt)}, Definition: " SELECT codes.label\n   FROM public.codes;"})
 	add(&Table{Name: "bodies", Kind: TableView, Relkind: 'v', Columns: []Column{col("body", txt)}, Definition: " SELECT notes.body\n   FROM public.notes;"})
 	touching := &Function{Schema: "public", Name: "log_change", Kind: 'f', Volatility: 'v', Language: "plpgsql", TouchesTables: true}
 	add(&Table{Name: "logged", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("x", i4)},

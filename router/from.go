@@ -73,6 +73,9 @@ func (a *analysis) tableFunction(q *query, n sqlparse.Node, sc *scope) (*jnode, 
 	return a.leaf(r), expose(r, alias, "", "")
 }
 
+// pairSets are set-returning functions of columns key and value.
+var pairSets = map[string]bool{"jsonb_each": true, "json_each": true, "jsonb_each_text": true, "json_each_text": true}
+
 // scalarSets are set-returning functions of one column, whose output is named after the alias.
 var scalarSets = map[string]bool{
 	"generate_series": true, "unnest": true, "jsonb_array_elements": true, "json_array_elements": true,
@@ -95,6 +98,17 @@ func (a *analysis) functionColumns(r *rel, n sqlparse.Node, alias *sqlparse.Alia
 		return
 	}
 	name := sqlparse.Strings(call.Funcname)
+	if len(name) == 1 && a.env.Schema.Functions[name[0]] != nil {
+		return // perhaps the user's
+	}
+	if len(f.Coldeflist) > 0 {
+		r.cols, r.open = columnNames(f.Coldeflist), false
+		return
+	}
+	if len(name) == 1 && pairSets[name[0]] {
+		r.cols, r.open = []string{"key", "value"}, false
+		return
+	}
 	if len(name) != 1 || !scalarSets[name[0]] || len(call.Args) == 0 || name[0] == "unnest" && len(call.Args) != 1 {
 		return
 	}
@@ -102,6 +116,15 @@ func (a *analysis) functionColumns(r *rel, n sqlparse.Node, alias *sqlparse.Alia
 	if alias != nil {
 		r.cols[0] = alias.Aliasname
 	}
+}
+
+// columnNames reads a column definition list: AS t(a int, b text).
+func columnNames(list []sqlparse.Node) []string {
+	var out []string
+	for _, n := range list {
+		out = append(out, n.GetColumnDef().GetColname())
+	}
+	return out
 }
 
 // leaf is the tree node of one relation.
@@ -256,6 +279,9 @@ func (a *analysis) view(q *query, t *Table) *rel {
 		q.rels = append(q.rels, r)
 		return r
 	}
+	if !t.Everywhere {
+		a.local = true
+	}
 	a.foreign++
 	defer func() { a.foreign-- }()
 	r := a.subRel(q, a.query(stmts[0].Node.GetSelectStmt(), nil))
@@ -279,20 +305,22 @@ func (e *Env) resolve(rv *sqlparse.RangeVar) (t *Table, known bool) {
 	switch schema := rv.Schemaname; {
 	case schema == "pg_temp" || strings.HasPrefix(schema, "pg_temp_"):
 		return nil, true
+	case schema == "pg_catalog" || schema == "information_schema" || strings.HasPrefix(schema, "pg_toast"):
+		return e.catalog(schema, name), true
 	case schema != "":
 		t = e.Schema.Resolve(schema, name, nil)
-		return t, t != nil || schema == "pg_catalog" || schema == "information_schema" || strings.HasPrefix(schema, "pg_toast")
+		return t, t != nil
 	}
 	if e.Temp[name] && !slices.Contains(e.Path, "pg_temp") {
 		return nil, true
 	}
 	if systemRelations[name] && !slices.Contains(e.Path, "pg_catalog") {
-		return e.Schema.Resolve("pg_catalog", name, nil), true
+		return e.catalog("pg_catalog", name), true
 	}
 	for _, p := range e.Path {
 		switch {
 		case p == "pg_catalog" && systemRelations[name]:
-			return e.Schema.Resolve("pg_catalog", name, nil), true
+			return e.catalog(p, name), true
 		case (p == "pg_temp" || strings.HasPrefix(p, "pg_temp_")) && e.Temp[name]:
 			return nil, true
 		}
@@ -301,6 +329,14 @@ func (e *Env) resolve(rv *sqlparse.RangeVar) (t *Table, known bool) {
 		}
 	}
 	return nil, false
+}
+
+// catalog is a system relation, with columns where the snapshot lists them.
+func (e *Env) catalog(schema, name string) *Table {
+	if t := e.Schema.Resolve(schema, name, nil); t != nil {
+		return t
+	}
+	return &Table{Schema: schema, Name: name, Kind: TableSystem}
 }
 
 // join analyses a JOIN.
@@ -314,7 +350,7 @@ func (a *analysis) join(q *query, j *sqlparse.JoinExpr, sc *scope) (*jnode, *nam
 	if left == nil || right == nil {
 		return nil, &namespace{open: true}
 	}
-	node := &jnode{typ: j.Jointype, left: left, right: right}
+	node := &jnode{typ: j.Jointype, left: left, right: right, quals: j.Quals}
 	node.leaves = append(append(node.leaves, left.leaves...), right.leaves...)
 	var dom []*rel
 	switch j.Jointype {
@@ -344,11 +380,13 @@ func (a *analysis) join(q *query, j *sqlparse.JoinExpr, sc *scope) (*jnode, *nam
 		l, lok, _ := lns.unqualified(u)
 		r, rok, _ := rns.unqualified(u)
 		if lok && rok {
+			node.using = append(node.using, [2]colID{l, r})
 			a.equal(node, l, r, dom)
 		}
 	}
+	on := &scope{ns: ns, parent: sc.parent, ctes: sc.ctes, level: sc.level}
+	node.on = on
 	if j.Quals != nil {
-		on := &scope{ns: ns, parent: sc.parent, ctes: sc.ctes, level: sc.level}
 		a.expr(q, j.Quals, on, &q.whereFacts)
 		a.conjunct(q, j.Quals, on, dom)
 		if j.Jointype == sqlparse.JoinFull {

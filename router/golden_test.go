@@ -154,6 +154,9 @@ func valueText(v KeyValue) string {
 	if v.Array {
 		s = "any(" + s + ")"
 	}
+	if v.Declared {
+		s += " if declared"
+	}
 	return s
 }
 

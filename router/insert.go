@@ -20,6 +20,7 @@ func (a *analysis) insertLevel(s *sqlparse.InsertStmt, outer *scope) (*query, *r
 	if src := s.SelectStmt.GetSelectStmt(); src != nil {
 		sub := a.query(src, below)
 		q.source = sub
+		a.placeSource(r, s, sub)
 		a.sourceKey(r, s, sub)
 	} else if r.table != nil && r.table.Kind == TableSharded {
 		for _, k := range r.table.Key {
@@ -31,6 +32,29 @@ func (a *analysis) insertLevel(s *sqlparse.InsertStmt, outer *scope) (*query, *r
 	}
 	a.returning(q, s.ReturningList, sc)
 	return q, r
+}
+
+// placeSource notes the types of parameters that are inserted as they are.
+func (a *analysis) placeSource(r *rel, s *sqlparse.InsertStmt, sub *query) {
+	if r.table == nil || len(sub.arms) > 0 {
+		return
+	}
+	columns := columnPositions(r.table, s.Cols)
+	place := func(i int, n sqlparse.Node) {
+		if i < len(columns) && columns[i] >= 0 {
+			a.params.place(n, typeClass(r.table.Columns[columns[i]].TypeOID))
+		}
+	}
+	for _, row := range sub.sel.GetValuesLists() {
+		for i, n := range row.GetList().GetItems() {
+			place(i, n)
+		}
+	}
+	for i, o := range sub.out {
+		if o.expr != nil {
+			place(i, o.expr)
+		}
+	}
 }
 
 // sourceKey ties the target's key columns to what the source gives them; a column that is left out is NULL.
@@ -146,6 +170,24 @@ func (a *analysis) defaultsEffect(t *Table) Effect {
 	return EffectNone
 }
 
+// evaluationEffect is what evaluating an INSERT's defaults on home leaves there: currval and lastval.
+func (a *analysis) evaluationEffect(in *Insert) Effect {
+	columns := in.Missing
+	for _, r := range in.Rows {
+		for j, c := range r.Cells {
+			if c.Eval && c.Default {
+				columns = append(columns[:len(columns):len(columns)], in.Columns[j])
+			}
+		}
+	}
+	for _, i := range columns {
+		if a.defaultFacts(in.Table.Columns[i])&(fnNextval|fnUnknown|fnVolatile|fnPins) != 0 {
+			return EffectUnclean
+		}
+	}
+	return EffectNone
+}
+
 // defaultFacts says what evaluating a column's default means.
 func (a *analysis) defaultFacts(c Column) fnFacts {
 	if c.Identity != 0 {
@@ -170,6 +212,7 @@ func (a *analysis) defaultFacts(c Column) fnFacts {
 func (p *planner) insertSharded(a *analysis, q *query, r *rel, in *Insert) {
 	if !p.decide(a, r.table) {
 		if p.t.Kind == KindShards && p.t.NeedsHome && p.evaluable(a, q, in) {
+			a.declareRows(in)
 			// Sequences and the like are evaluated on home, cell by cell.
 			p.t.NeedsHome, p.t.NoScatter = false, nil
 			p.t.Kind, p.t.Insert = KindInsert, in
@@ -177,6 +220,7 @@ func (p *planner) insertSharded(a *analysis, q *query, r *rel, in *Insert) {
 		}
 		return
 	}
+	a.declareRows(in)
 	if p.t.Insert = in; !in.evaluates() && len(in.Rows) == 1 {
 		p.t.NoScatter = refNoKey
 		return
@@ -189,6 +233,7 @@ func (p *planner) insertSharded(a *analysis, q *query, r *rel, in *Insert) {
 		return
 	}
 	p.t.Kind, p.t.Prune = KindInsert, nil
+	p.t.Effect = max(p.t.Effect, a.evaluationEffect(in))
 	if a.statementTrigger {
 		p.t.NoScatter = refTriggerMulti
 	}
@@ -220,7 +265,7 @@ func (in *Insert) evaluates() bool {
 func (p *planner) insertReference(a *analysis, q *query, r *rel, in *Insert) {
 	p.t.Effect = max(p.t.Effect, a.effect())
 	p.t.Unknown = len(a.unknown) > 0
-	p.t.ClockWords = hasTimes(r.table)
+	p.t.ClockWords = a.readsTimes()
 	if in != nil && in.evaluates() {
 		if a.fn&(fnSharded|fnDynamic) != 0 {
 			p.refuse(refFuncSharded)
@@ -231,6 +276,7 @@ func (p *planner) insertReference(a *analysis, q *query, r *rel, in *Insert) {
 			return
 		}
 		p.t.Kind, p.t.Insert = KindInsert, in
+		p.t.Effect = max(p.t.Effect, a.evaluationEffect(in))
 		return
 	}
 	if err := a.everywhere(q, r); err != nil {
@@ -258,7 +304,7 @@ func (p *planner) insertSelect(a *analysis, q *query, r *rel, s *sqlparse.Insert
 	if !p.decide(a, r.table) {
 		return
 	}
-	p.t.ClockWords = hasTimes(r.table)
+	p.t.ClockWords = a.readsTimes()
 	if len(a.missing(r.table, positions, 2)) > 0 {
 		p.t.NoScatter = refInsertSelect
 		return

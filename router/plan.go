@@ -65,6 +65,9 @@ type KeyValue struct {
 	TypeOID uint32 // type the statement gives it (cast, or a number's own type); 0 unknown literal or parameter
 	Array   bool   // the value is an array whose elements are the alternatives (= ANY($1))
 	Const   []byte // SourceConst: text format
+	// Declared is true for a parameter that stands elsewhere in the statement too, where it may get another type:
+	// its shard is only certain when the client, or PostgreSQL's ParameterDescription, tells the type.
+	Declared bool
 }
 
 // KeyTuple gives one value to each key column, in key order.
@@ -273,7 +276,7 @@ type Txn struct {
 
 // Set is SET, RESET, SET LOCAL, SET TRANSACTION and their kin.
 type Set struct {
-	Name       string // canonical parameter name, lower case; "role" and "session_authorization" for those; "transaction", "session characteristics"
+	Name string // canonical parameter name, lower case; "role" and "session_authorization" for those; "transaction", "session characteristics"
 	// Value is the value list as SQL text ready behind "SET name TO"; "" with Default. For timezone it may be an
 	// INTERVAL, which is only legal behind "SET TIME ZONE".
 	Value      string

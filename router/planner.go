@@ -158,11 +158,12 @@ func (p *planner) decide(a *analysis, target *Table) bool {
 	for _, r := range a.rels {
 		if r.sharded() {
 			sharded = true
+			a.declareAll(&r.prune)
 			t.Prune = append(t.Prune, r.prune)
 		}
 		reference = reference || r.table.Kind == TableReference
 	}
-	t.Unknown = len(a.unknown) > 0
+	t.Unknown = len(a.unknown) > 0 || a.fn&fnUnknown != 0
 	t.NeedsSequenceState = a.fn&fnCurrval != 0
 	switch {
 	case a.err != nil:
@@ -175,8 +176,10 @@ func (p *planner) decide(a *analysis, target *Table) bool {
 		t.Kind = KindHome
 	case !sharded:
 		t.Kind = a.unshardedKind()
-	case t.Unknown:
+	case len(a.unknown) > 0:
 		t.Kind, t.Refusal = KindRefuse, pgerr.New(pgerr.UndefinedTable, "relation %q does not exist", a.unknown[0])
+	case a.lockedReference:
+		p.refuse(refLockRef)
 	case a.fn&fnPins != 0 && !a.triggerPins:
 		p.refuse(refHomeFunc)
 	default:

@@ -60,6 +60,10 @@ type jnode struct {
 	// equal are the column equalities of ON and USING, for FULL JOIN, where they restrict neither side.
 	equal  [][2]colID
 	leaves []*rel
+	// quals, using and on are ON, USING and the scope of ON.
+	quals sqlparse.Node
+	using [][2]colID
+	on    *scope
 }
 
 // plain is true if the level's rows are those of FROM and WHERE one by one: no grouping, no limit.

@@ -17,7 +17,7 @@ func (p *planner) writeEverywhere(a *analysis, q *query, r *rel) {
 		return
 	}
 	p.t.Kind = KindEverywhere
-	p.t.ClockWords = hasTimes(r.table)
+	p.t.ClockWords = a.readsTimes()
 }
 
 // everywhere proves that a write gives every copy of a reference table the same rows.
@@ -114,6 +114,41 @@ func hasTimes(t *Table) bool {
 		}
 	}
 	return false
+}
+
+// readsTimes reports whether text in the statement may be read as a time.
+func (a *analysis) readsTimes() bool {
+	if a.timeCast {
+		return true
+	}
+	for _, r := range a.rels {
+		if hasTimes(r.table) {
+			return true
+		}
+	}
+	return false
+}
+
+// timeFunctions read text as times.
+var timeFunctions = map[string]bool{
+	"date": true, "time": true, "timetz": true, "timestamp": true, "timestamptz": true, "date_in": true,
+	"time_in": true, "timetz_in": true, "timestamp_in": true, "timestamptz_in": true,
+}
+
+// steadyCast reports whether a cast's type reads its text the same at any time.
+func steadyCast(t *sqlparse.TypeName) bool {
+	names := sqlparse.Strings(t.GetNames())
+	if len(names) == 0 || len(names) > 2 || len(names) == 2 && names[0] != "pg_catalog" {
+		return false
+	}
+	switch last := names[len(names)-1]; last {
+	case "date", "time", "timetz", "timestamp", "timestamptz":
+		return false
+	case "regclass", "regtype", "regproc", "regprocedure", "regrole", "regnamespace", "xml", "inet", "cidr", "macaddr", "tsvector", "tsquery", "oid":
+		return true
+	default:
+		return typeOIDs[last] != 0
+	}
 }
 
 // steadyInput are built-in types whose text means the same at any time.

@@ -39,6 +39,7 @@ type nsItem struct {
 	schema string // "" behind an alias
 	cols   []nsCol
 	open   bool
+	rel    *rel // nil for a join's alias
 }
 
 // namespace is what a FROM clause or a part of it makes visible: PostgreSQL's ParseNamespaceItem list. cols are
@@ -182,7 +183,7 @@ func expose(r *rel, alias *sqlparse.Alias, name, schema string) *namespace {
 		cols[i] = nsCol{c, colID{r, i}}
 	}
 	return &namespace{
-		items: []nsItem{{name: name, schema: schema, cols: cols, open: r.open}},
+		items: []nsItem{{name: name, schema: schema, cols: cols, open: r.open, rel: r}},
 		cols:  cols,
 		open:  r.open,
 	}

@@ -29,7 +29,11 @@ func (p *planner) set(s *sqlparse.VariableSetStmt) {
 		p.refuse(refStatement) // only legal in CREATE FUNCTION
 		return
 	case sqlparse.SetValue:
-		out.Value, out.Text = settingValue(out.Name, s.Args)
+		out.Value, out.Text = settingValue(s.Args)
+		if len(s.Args) == 1 && s.Args[0].GetTypeCast() != nil {
+			// SET TIME ZONE INTERVAL '…': only that spelling takes an interval.
+			out.Value, out.Text = p.timeZone(), ""
+		}
 		if out.Value == "" {
 			p.refuse(refStatement)
 			return
@@ -61,7 +65,7 @@ func (p *planner) setTransaction(s *sqlparse.VariableSetStmt, out *Set) {
 
 // settingValue writes a value list so that it can stand behind SET name TO, and gives the value as PostgreSQL stores
 // it when it is one constant (flatten_set_variable_args in guc_funcs.c).
-func settingValue(name string, args []sqlparse.Node) (value, text string) {
+func settingValue(args []sqlparse.Node) (value, text string) {
 	var parts []string
 	for _, n := range args {
 		v, ok := settingPart(n)
@@ -80,9 +84,6 @@ func settingValue(name string, args []sqlparse.Node) (value, text string) {
 type settingWord struct{ sql, text string }
 
 func settingPart(n sqlparse.Node) (settingWord, bool) {
-	if tc := n.GetTypeCast(); tc != nil {
-		return intervalPart(n)
-	}
 	c := n.GetAConst()
 	switch {
 	case c == nil || c.Isnull:
@@ -104,10 +105,16 @@ func settingPart(n sqlparse.Node) (settingWord, bool) {
 	return settingWord{}, false
 }
 
-// intervalPart is SET TIME ZONE INTERVAL '…': kept as SQL.
-func intervalPart(n sqlparse.Node) (settingWord, bool) {
-	sql, err := sqlparse.DeparseExpr(n)
-	return settingWord{sql: sql}, err == nil
+// timeZone is what stands behind SET TIME ZONE.
+func (p *planner) timeZone() string {
+	text := p.whole()
+	toks := sqlparse.Tokens(text)
+	for i, t := range toks {
+		if t.Word == "zone" && i+1 < len(toks) {
+			return text[toks[i+1].Start:]
+		}
+	}
+	return ""
 }
 
 // settingLiteral quotes a value whatever standard_conforming_strings says.

@@ -300,7 +300,8 @@ func (p *planner) code(n sqlparse.Node) {
 	for _, s := range q.subs {
 		sharded = sharded || s.q.hasSharded()
 	}
-	if sharded || a.fn&(fnSharded|fnDynamic|fnUnknown) != 0 {
+	p.t.Unknown = a.fn&fnUnknown != 0
+	if sharded || a.fn&(fnSharded|fnDynamic) != 0 {
 		p.refuse(refDo)
 	}
 }

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"sort"
 	"strconv"
 	"strings"
 
@@ -164,10 +165,9 @@ func (a *analysis) lifted(loc int) (index int, negated, ok bool) {
 		return 0, false, false
 	}
 	p := loc
-	for i, l := range a.lits {
-		if l.End <= loc {
-			continue
-		}
+	first := sort.Search(len(a.lits), func(i int) bool { return a.lits[i].End > loc })
+	for i := first; i < len(a.lits); i++ {
+		l := a.lits[i]
 		for ; p < l.Start; p++ {
 			switch a.text[p] {
 			case '-':
@@ -195,9 +195,6 @@ func (a *analysis) arrayValues(n sqlparse.Node) []KeyValue {
 				return nil
 			}
 			vals = append(vals, v)
-		}
-		if !oneType(vals) {
-			return nil
 		}
 		return vals
 	}

@@ -146,6 +146,8 @@ func (a *analysis) assignments(q *query, r *rel, list []sqlparse.Node, sc *scope
 		if rt.Val.GetSetToDefault() != nil && t.Kind == TableReference && !sameDefault(t.Columns[i]) {
 			a.refuse(refRefWrite)
 		}
+		a.params.place(rt.Val, typeClass(t.Columns[i].TypeOID))
+		a.timeAssigned = a.timeAssigned || !steadyInput[t.Columns[i].TypeOID]
 		if !slices.Contains(t.Key, i) {
 			continue
 		}
@@ -184,7 +186,9 @@ func (a *analysis) newKey(r *rel) (*Pruner, *pgerr.Error) {
 			return nil, refKeyUpdate
 		}
 	}
-	return &Pruner{Table: r.table, Tuples: []KeyTuple{key}}, nil
+	to := &Pruner{Table: r.table, Tuples: []KeyTuple{key}}
+	a.declareAll(to)
+	return to, nil
 }
 
 // modifying analyses a data-modifying WITH query where it stands.
@@ -243,7 +247,7 @@ func (p *planner) changes(a *analysis, q *query, r *rel) {
 		return
 	}
 	t := p.t
-	t.ClockWords = hasTimes(r.table)
+	t.ClockWords = p.t.Command == "UPDATE" && (a.timeAssigned || a.timeCast)
 	if r.table == nil || r.table.Kind != TableSharded {
 		t.NoScatter = refMixed
 		return
@@ -285,11 +289,18 @@ func (p *planner) scatterWrite(a *analysis, q *query) (*Scatter, *pgerr.Error) {
 func (a *analysis) mergeLevel(s *sqlparse.MergeStmt, outer *scope) (*query, *rel) {
 	q, sc, r := a.writeLevel(s.Relation, s.WithClause, outer, opInsert|opUpdate|opDelete)
 	a.from(q, []sqlparse.Node{s.SourceRelation}, sc)
-	dom := []*rel{r}
+	// Rows of the target that ON does not match matter to WHEN NOT MATCHED BY SOURCE alone, those of the source to
+	// WHEN NOT MATCHED [BY TARGET].
+	var dom []*rel
+	kinds := map[any]bool{}
 	for _, n := range s.MergeWhenClauses {
-		if n.GetMergeWhenClause().GetMatchKind() == sqlparse.MergeNotMatchedBySource {
-			dom = nil
-		}
+		kinds[n.GetMergeWhenClause().GetMatchKind()] = true
+	}
+	if !kinds[sqlparse.MergeNotMatchedBySource] {
+		dom = append(dom, r)
+	}
+	if !kinds[sqlparse.MergeNotMatched] {
+		dom = append(dom, q.rels[1:]...)
 	}
 	a.expr(q, s.JoinCondition, sc, &q.whereFacts)
 	a.conjunct(q, s.JoinCondition, sc, dom)

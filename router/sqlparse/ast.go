@@ -29,6 +29,7 @@ type (
 	AConst          = pg_query.A_Const
 	AExpr           = pg_query.A_Expr
 	ColumnRef       = pg_query.ColumnRef
+	ParamRef        = pg_query.ParamRef
 	TypeName        = pg_query.TypeName
 	SortBy          = pg_query.SortBy
 	ResTarget       = pg_query.ResTarget
@@ -98,6 +99,9 @@ const (
 	NullsLast    = pg_query.SortByNulls_SORTBY_NULLS_LAST
 )
 
+// LockNoKeyUpdate is FOR NO KEY UPDATE; stronger locks have greater numbers.
+const LockNoKeyUpdate = pg_query.LockClauseStrength_LCS_FORNOKEYUPDATE
+
 // LimitWithTies is FETCH FIRST … WITH TIES.
 const LimitWithTies = pg_query.LimitOption_LIMIT_OPTION_WITH_TIES
 
@@ -146,8 +150,11 @@ const (
 	CmdNothing = pg_query.CmdType_CMD_NOTHING
 )
 
-// MergeNotMatchedBySource is WHEN NOT MATCHED BY SOURCE (PostgreSQL 17).
-const MergeNotMatchedBySource = pg_query.MergeMatchKind_MERGE_WHEN_NOT_MATCHED_BY_SOURCE
+// Kinds of MERGE arms but the matched one; BY SOURCE is PostgreSQL 17's.
+const (
+	MergeNotMatched         = pg_query.MergeMatchKind_MERGE_WHEN_NOT_MATCHED_BY_TARGET
+	MergeNotMatchedBySource = pg_query.MergeMatchKind_MERGE_WHEN_NOT_MATCHED_BY_SOURCE
+)
 
 // Words of DISCARD.
 const (
