@@ -149,7 +149,7 @@ func init() {
 }
 
 const (
-	beginDDL   = "SELECT pleiad.begin_ddl()"
+	moveEpoch  = "SELECT pleiad.begin_ddl()"
 	lockDDL    = "SELECT pleiad.lock_ddl()"
 	syncShards = "SELECT pleiad.sync_shards()"
 )
@@ -161,7 +161,7 @@ func (d *ddl) template(p *DDL) *Template {
 
 // change is a schema change: the DDL lock, then the steps, in one distributed transaction.
 func (d *ddl) change(steps ...Step) *Template {
-	lock := Step{Where: WhereHome, SQL: beginDDL, Lock: true}
+	lock := Step{Where: WhereHome, SQL: "SELECT pleiad.begin_ddl(" + quoteLiteral(d.tag) + ")", Lock: true}
 	return d.template(&DDL{Steps: append([]Step{lock}, steps...), InTxn: true, ChangesSchema: true})
 }
 

@@ -21,6 +21,9 @@ func (d *ddl) drop() *Template {
 			return d.refuse(refShardSchema)
 		}
 	}
+	if s.MissingOk && d.allMissing(s.RemoveType, s.Objects) {
+		return d.nothing()
+	}
 	return d.perObject(s.Objects, func(o sqlparse.Node) (presence, *pgerr.Error) {
 		return d.presence(s.RemoveType, o)
 	}, func(tree sqlparse.Node, objects []sqlparse.Node, sure bool) {
@@ -29,6 +32,21 @@ func (d *ddl) drop() *Template {
 			tree.GetDropStmt().MissingOk = true
 		}
 	})
+}
+
+// allMissing is true of relations none of which exists.
+func (d *ddl) allMissing(kind sqlparse.ObjectType, objects []sqlparse.Node) bool {
+	switch kind {
+	case sqlparse.ObjectTable, sqlparse.ObjectView, sqlparse.ObjectMatview, sqlparse.ObjectForeignTable, sqlparse.ObjectSequence:
+	default:
+		return false
+	}
+	for _, o := range objects {
+		if p := d.relationPresence(listRangeVar(o.GetList().GetItems())); p.table != nil || p.where == onTemp {
+			return false
+		}
+	}
+	return true
 }
 
 // perObject plans a statement over a list of objects. locate says where each is; with rewrites a copy of the
@@ -145,6 +163,6 @@ func (d *ddl) withoutConcurrently() {
 
 // outside is a change of indexes that cannot run in a transaction. The epoch moves after it.
 func (d *ddl) outside(steps ...Step) *Template {
-	steps = append(steps, Step{Where: WhereHome, SQL: beginDDL})
+	steps = append(steps, Step{Where: WhereHome, SQL: moveEpoch})
 	return d.template(&DDL{Steps: steps, ChangesSchema: true})
 }

@@ -17,13 +17,14 @@ func (d *ddl) alterRole() *Template {
 }
 
 // withPassword plans a statement about a role. Servers would each salt a cleartext password by themselves, so the
-// executor puts one verifier in its place. What is a verifier already stays.
+// executor puts one verifier in its place. What is a verifier already stays, and so does the
+// empty password, which PostgreSQL takes for none.
 func (d *ddl) withPassword(options []sqlparse.Node) *Template {
 	step := d.answer(WhereAll)
 	for _, n := range options {
 		def := n.GetDefElem()
 		plain := def.GetArg().GetString_()
-		if def.GetDefname() != "password" || plain == nil || isVerifier(plain.Sval) {
+		if def.GetDefname() != "password" || plain.GetSval() == "" || isVerifier(plain.Sval) {
 			continue
 		}
 		for i, t := range sqlparse.Tokens(d.text) {

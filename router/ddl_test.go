@@ -199,8 +199,8 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 		if s.Password != nil {
 			fmt.Fprintf(b, "        verifier of %q for %s\n", s.Password.Plain, s.SQL[s.Password.Start:s.Password.End])
 		}
-		if strings.HasPrefix(text, beginDDL) != (s.Lock || !p.DDL.InTxn) && strings.HasPrefix(text, beginDDL) {
-			t.Errorf("%s: lock step is not marked", sql)
+		if locks := strings.Contains(text, "pleiad.begin_ddl(") || strings.Contains(text, "pleiad.lock_ddl("); locks != s.Lock && p.DDL.InTxn {
+			t.Errorf("%s: lock step is marked %t", sql, s.Lock)
 		}
 		if _, err := sqlparse.Parse(s.SQL); err != nil {
 			t.Errorf("%s: step %s does not parse: %v", sql, s.SQL, err)

@@ -26,12 +26,15 @@ BEGIN
 END $$;
 
 -- First step of every schema change: one at a time in the whole cluster. Returns the epoch that the
--- change starts from; a plan made from another one is stale.
-CREATE OR REPLACE FUNCTION pleiad.begin_ddl() RETURNS bigint
+-- change starts from; a plan made from another one is stale. command is for PostgreSQL's own error.
+CREATE OR REPLACE FUNCTION pleiad.begin_ddl(command text DEFAULT 'DDL') RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   before bigint;
 BEGIN
+  IF current_setting('transaction_read_only')::boolean THEN
+    RAISE read_only_sql_transaction USING MESSAGE = format('cannot execute %s in a read-only transaction', command);
+  END IF;
   PERFORM pg_advisory_xact_lock(1886151017, 1);
   UPDATE pleiad.epoch e SET epoch = e.epoch + 1 RETURNING e.epoch - 1 INTO STRICT before;
   -- An OID may be given out again once its relation is gone.

@@ -56,7 +56,9 @@ WITH nsp AS MATERIALIZED (
               ELSE a.attcollation::regcollation::text END AS coll,
          a.attnotnull, a.attidentity, a.attgenerated,
          CASE WHEN a.attidentity <> ''
-              THEN format('nextval(%L::regclass)', pg_get_serial_sequence(r.oid::regclass::text, a.attname))
+              THEN (SELECT format('nextval(%L::regclass)', q.objid::regclass) FROM pg_depend q
+                    WHERE q.classid = 1259 AND q.refclassid = 1259 AND q.refobjid = r.oid AND q.refobjsubid = a.attnum
+                      AND q.deptype = 'i')
               WHEN a.attgenerated = '' THEN d.def ELSE '' END AS def,
          CASE WHEN a.attidentity <> '' THEN 'v'::"char" WHEN a.attgenerated = '' THEN v.vol ELSE 'i' END AS vol
   FROM rel r
@@ -121,7 +123,7 @@ WITH nsp AS MATERIALIZED (
         FROM rel r JOIN pg_rewrite w ON w.ev_class = r.oid
         JOIN (SELECT DISTINCT objid, refclassid, refobjid FROM pg_depend
               WHERE classid = 2618 AND refclassid IN (1259, 1255)) d ON d.objid = w.oid AND d.refobjid <> r.oid
-        WHERE r.relkind IN ('v', 'm') GROUP BY w.ev_class) v
+        WHERE r.relkind = 'v' GROUP BY w.ev_class) v
 ), sys AS (
   SELECT json_build_object('oid', array_agg(c.oid::int8), 'nsp', array_agg(n.nspname), 'name', array_agg(c.relname),
     'kind', array_agg(c.relkind)) AS j
