@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -264,4 +265,26 @@ func sortedLines(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	sort.Strings(lines)
 	return strings.Join(lines, "\n")
+}
+
+// firstDifference shows where two logs part, with what led there.
+func firstDifference(want, got, name string) string {
+	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	at := 0
+	for at < len(a) && at < len(b) && a[at] == b[at] {
+		at++
+	}
+	var out strings.Builder
+	fmt.Fprintf(&out, "differs from PostgreSQL at line %d of the log\n", at+1)
+	for _, l := range a[max(0, at-8):at] {
+		fmt.Fprintf(&out, "      %s\n", l)
+	}
+	show := func(mark string, lines []string) {
+		for i := at; i < min(len(lines), at+10); i++ {
+			fmt.Fprintf(&out, "%s %s\n", mark, lines[i])
+		}
+	}
+	show("  PG:", a)
+	show("  "+name+":", b)
+	return out.String()
 }

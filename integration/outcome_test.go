@@ -251,6 +251,8 @@ func (o outcome) differs(other outcome, ordered bool, how comparison) string {
 		return "success"
 	case how == compareOK:
 		return ""
+	case o.err != nil && how == compareCode && o.err.Code == other.err.Code:
+		return ""
 	case o.err != nil:
 		return differentErrors(o.err, other.err)
 	case o.tag != other.tag:

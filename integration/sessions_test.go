@@ -27,14 +27,14 @@ func TestSessions(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
 			for _, oneByOne := range []bool{false, true} {
-				var logs [2]string
+				var logs [2][]string
 				for i, s := range both() {
 					logs[i] = playScript(t, s, steps, oneByOne)
 				}
-				t.Log(logs[0])
-				if logs[0] != logs[1] {
-					t.Errorf("%s (messages one by one: %t): %s", file, oneByOne,
-						firstDifference(logs[0], logs[1], both()[1].name))
+				if differences := differentSteps(steps, logs[0], logs[1]); differences != "" {
+					t.Errorf("%s (messages one by one: %t): %s answers some steps otherwise than PostgreSQL:\n%s",
+						file, oneByOne, suite.target.name, differences)
+					break // the other rhythm would say the same
 				}
 			}
 		})
@@ -50,16 +50,20 @@ type player struct {
 	conns    map[string]*rawConn
 	now      *rawConn
 	setup    *pgconn.PgConn
-	log      bytes.Buffer
+	log      bytes.Buffer // of the step that runs
 }
 
-func playScript(t *testing.T, s *side, steps []step, oneByOne bool) string {
+// playScript returns what each step printed.
+func playScript(t *testing.T, s *side, steps []step, oneByOne bool) []string {
 	t.Helper()
 	p := &player{t: t, side: s, database: s.newDatabase(t), oneByOne: oneByOne, conns: map[string]*rawConn{}}
 	p.setup = s.low(t, p.database, nil)
-	for _, st := range steps {
-		fmt.Fprintf(&p.log, "> %s %s\n", st.verb, strings.ReplaceAll(st.rest, "\n", "\n>   "))
-		if err := p.play(st); err != nil {
+	printed := make([]string, len(steps))
+	for i, st := range steps {
+		err := p.play(st)
+		printed[i] = strings.ReplaceAll(p.log.String(), p.database, "DATABASE")
+		p.log.Reset()
+		if err != nil {
 			t.Errorf("%s, line %d: %s: %v", s.name, st.line, st.verb, err)
 			break
 		}
@@ -67,7 +71,18 @@ func playScript(t *testing.T, s *side, steps []step, oneByOne bool) string {
 	for _, c := range p.conns {
 		c.Close()
 	}
-	return strings.ReplaceAll(p.log.String(), p.database, "DATABASE")
+	return printed
+}
+
+// differentSteps shows each step whose replies differ.
+func differentSteps(steps []step, want, got []string) string {
+	var out strings.Builder
+	for i, st := range steps {
+		if want[i] != got[i] {
+			fmt.Fprintf(&out, "line %d: %s %s\nPostgreSQL:\n%s%s:\n%s", st.line, st.verb, st.rest, want[i], suite.target.name, got[i])
+		}
+	}
+	return out.String()
 }
 
 func (p *player) play(st step) error {
@@ -202,26 +217,4 @@ func (p *player) cancelUntilAnswered() error {
 			return fmt.Errorf("cancel is not answered: %w", err)
 		}
 	}
-}
-
-// firstDifference shows where two logs part, with what led there.
-func firstDifference(want, got, name string) string {
-	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
-	at := 0
-	for at < len(a) && at < len(b) && a[at] == b[at] {
-		at++
-	}
-	var out strings.Builder
-	fmt.Fprintf(&out, "differs from PostgreSQL at line %d of the log\n", at+1)
-	for _, l := range a[max(0, at-8):at] {
-		fmt.Fprintf(&out, "      %s\n", l)
-	}
-	show := func(mark string, lines []string) {
-		for i := at; i < min(len(lines), at+10); i++ {
-			fmt.Fprintf(&out, "%s %s\n", mark, lines[i])
-		}
-	}
-	show("  PG:", a)
-	show("  "+name+":", b)
-	return out.String()
 }

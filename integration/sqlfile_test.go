@@ -26,6 +26,7 @@ const (
 	compareAll   comparison = iota
 	compareShape            // columns, number of rows, tag
 	compareOK               // that it succeeds
+	compareCode             // all of an answer, of an error the SQLSTATE: which of several rows at fault it names is chance
 )
 
 // readStatements reads a file of SQL.
