@@ -35,6 +35,7 @@ type Database struct {
 	oids   []atomic.Pointer[executor.OIDs] // by backend
 
 	refreshing sync.Mutex
+	commits    sync.RWMutex // read: a distributed commit is half done; write: snapshots are being taken
 	collate    collations
 	hub        hub
 	life       context.Context // ends when the database is dropped or the server stops

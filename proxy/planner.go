@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -84,10 +85,23 @@ func (s *Session) planText(text []byte) planned {
 		key.Scope = scope
 		t = router.Plan(string(text), s.planner.env)
 	}
+	if t.Kind == router.KindHome && bytes.Contains(bytes.ToLower(text), []byte("pleiad.shards")) {
+		s.refreshStats()
+		return planned{tmpl: t, kinds: sc.Lits, scope: scope}
+	}
 	if sc.Cacheable && t.Cacheable && s.planner.private == nil {
 		s.srv.plans.Put(key, t, planBytes(t))
 	}
 	return planned{tmpl: t, kinds: sc.Lits, scope: scope}
+}
+
+// refreshStats brings the sizes up to date that view pleiad.shards shows. Old ones do where a backend is down.
+func (s *Session) refreshStats() {
+	ctx, stop := s.srv.controlContext()
+	defer stop()
+	if err := s.db.refreshStats(ctx); err != nil {
+		s.srv.log.Warn("shard_sizes_not_refreshed", "database", s.db.name, "error", err)
+	}
 }
 
 // planBytes estimates a plan's size in memory.

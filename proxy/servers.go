@@ -30,6 +30,27 @@ func (r roleServers) OIDs(b int) *executor.OIDs { return r.db.oidsOf(b) }
 
 func (r roleServers) Home() int { return r.db.home }
 
+func (r roleServers) Name(b int) string { return r.db.targets[b].Name }
+
+func (r roleServers) All() (out []int) {
+	for b, t := range r.db.targets {
+		if t.Address != "" {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func (r roleServers) HoldCommits() (release func()) {
+	r.db.commits.Lock()
+	return r.db.commits.Unlock
+}
+
+func (r roleServers) ShareCommit() (release func()) {
+	r.db.commits.RLock()
+	return r.db.commits.RUnlock
+}
+
 func (r roleServers) StatementLimit() int { return r.db.srv.config().Limits.MaxPreparedPerServer }
 
 // NewGID names a distributed transaction: cluster, process and number.

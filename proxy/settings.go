@@ -210,6 +210,16 @@ func (s *Session) setAlone(r *request, set *router.Set) error {
 	return nil
 }
 
+// firstInTransaction tells whether no backend has joined the transaction yet.
+func (s *Session) firstInTransaction() bool {
+	for _, m := range s.gang.Members() {
+		if m.Began {
+			return false
+		}
+	}
+	return true
+}
+
 // restore is the SQL that puts the client's startup settings back after a RESET, which on a pooled connection
 // returns to the server's defaults instead.
 func (s *Session) restore(set *router.Set) string {
@@ -226,6 +236,13 @@ func (s *Session) restore(set *router.Set) string {
 
 // setInTransaction runs SET on every backend that has joined; the ones that join later are sent it then.
 func (s *Session) setInTransaction(r *request, set *router.Set) error {
+	if set.Name == "transaction" && set.Isolation != "" && s.firstInTransaction() {
+		// Heeded by the backends when they join; until then nothing has run that it could come too late for.
+		s.gang.Txn.NoteSetting(string(r.text))
+		s.gang.Txn.Isolation = set.Isolation
+		s.tag("SET")
+		return nil
+	}
 	first, err := s.gang.Join(s.ctx, s.anyBackend())
 	if err != nil {
 		s.fail(executor.ClientError(err))
@@ -252,6 +269,9 @@ func (s *Session) setInTransaction(r *request, set *router.Set) error {
 		}
 	}
 	s.gang.Txn.NoteSetting(sql + "\n;" + again)
+	if set.Name == "transaction" && set.Isolation != "" {
+		s.gang.Txn.Isolation = set.Isolation
+	}
 	if !set.Local {
 		s.noteSet(set)
 	} else {

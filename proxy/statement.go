@@ -90,6 +90,15 @@ func (st *statement) internKey() string {
 	return b.String()
 }
 
+// typeList is PREPARE's list of parameter types, in parentheses.
+func (st *statement) typeList() string {
+	types := strings.TrimSpace(st.types)
+	if types == "" || strings.HasPrefix(types, "(") {
+		return types
+	}
+	return " (" + types + ")"
+}
+
 // ensureParsed composes whatever makes the statement known to m's server session. sent is true when a Parse
 // was composed, whose answer has the given fate.
 func (s *Session) ensureParsed(m *executor.Member, st *statement, reply executor.Reply) (name string, sent bool) {
@@ -108,7 +117,7 @@ func (s *Session) ensureParsed(m *executor.Member, st *statement, reply executor
 		return name, false
 	}
 	if st.sql {
-		m.Out = wire.Parse(m.Out, "", "PREPARE "+name+" "+st.types+" AS "+st.text, nil)
+		m.Out = wire.Parse(m.Out, "", "PREPARE "+name+st.typeList()+" AS "+st.text, nil)
 		m.Unnamed = 0
 		m.Queue.Push(executor.Owed{Msg: 'P', Reply: executor.Quiet})
 		m.Out = wire.Bind(m.Out, "", "", wire.NoParams)

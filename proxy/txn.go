@@ -36,12 +36,24 @@ func (s *Session) txnBegin(r *request) {
 		s.gang.Explicit()
 		if r.tmpl.Txn.Isolation != "" || r.tmpl.Txn.ReadOnly != 0 {
 			s.gang.Txn.Rebegin(string(r.text))
+			s.gang.Txn.Isolation = s.isolation(r.tmpl.Txn.Isolation)
 		}
 	default:
 		s.gang.Begin(executor.TxnExplicit, string(r.text))
-		s.gang.Txn.Isolation = r.tmpl.Txn.Isolation
+		s.gang.Txn.Isolation = s.isolation(r.tmpl.Txn.Isolation)
 	}
 	s.tag(r.tmpl.Command)
+}
+
+// isolation is the level of a transaction whose BEGIN says said: that, or the session's default.
+func (s *Session) isolation(said string) string {
+	if said != "" {
+		return said
+	}
+	if v, ok := s.gang.Settings.Get("default_transaction_isolation"); ok {
+		return lower(unquoteSetting(v))
+	}
+	return ""
 }
 
 func (s *Session) txnCommit(r *request) {

@@ -124,6 +124,9 @@ func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.
 	errs := g.endAll(others, "PREPARE TRANSACTION "+quoted, out, obs)
 	failpoint.Hit("after-prepare")
 	failure := firstError(errs)
+	// From here to the last COMMIT PREPARED no snapshot over several backends is taken.
+	release := g.Servers.ShareCommit()
+	defer release()
 	if failure == nil {
 		failure = g.decide(ctx, gid, home, out, obs)
 	} else if home != nil {

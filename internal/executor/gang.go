@@ -17,6 +17,13 @@ type Servers interface {
 	OIDs(backend int) *OIDs
 	// Home is the index of the backend that records decisions.
 	Home() int
+	// All lists the backends of the database, and Name is a backend's name.
+	All() []int
+	Name(backend int) string
+	// HoldCommits waits until no distributed commit is between its first and last COMMIT PREPARED, and keeps
+	// new ones from getting there until the result is called. ShareCommit is the committers' side of it.
+	HoldCommits() (release func())
+	ShareCommit() (release func())
 	// Decide makes the decision to commit gid durable on home, or returns ErrAborted when recovery was
 	// faster; any other error leaves the outcome unknown.
 	Decide(ctx context.Context, gid string) error
@@ -78,6 +85,16 @@ func (g *Gang) Member(backend int) *Member {
 // ahead of the caller's first message what brings it into the session's state and transaction.
 func (g *Gang) Join(ctx context.Context, b int) (*Member, error) {
 	m := g.Member(b)
+	if g.Txn.State != TxnNone && (m == nil || !m.Began) {
+		if err := g.admit(ctx, b); err != nil {
+			return nil, err
+		}
+		m = g.Member(b)
+	}
+	return g.join(ctx, m, b)
+}
+
+func (g *Gang) join(ctx context.Context, m *Member, b int) (*Member, error) {
 	if m == nil {
 		c, err := g.Servers.Get(ctx, b)
 		if err != nil {

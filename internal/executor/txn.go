@@ -26,8 +26,10 @@ type Txn struct {
 	State TxnState
 	// Failed is true after an error: only ROLLBACK and its kin are accepted until the end.
 	Failed bool
-	// ReadOnly and Isolation are what BEGIN or SET TRANSACTION said.
+	// Isolation is the level in force, lower case; "" is read committed.
 	Isolation string
+	// frozen is true once a REPEATABLE READ transaction has its snapshots: no backend can join it any more.
+	frozen bool
 
 	beginSQL string
 	base     *backend.Settings // in force before the transaction
