@@ -5,6 +5,7 @@
 // Environment:
 //
 //	PLEIAD_TEST_RACE=1           build the program with the race detector
+//	PLEIAD_TEST_BINARY=FILE      judge this build, not one of the tree
 //	PLEIAD_TEST_TARGET=postgres  put a second plain PostgreSQL in pleiad's place: proves the comparing
 //	                             tests themselves (TestSessions, TestSQL, TestClients…); the others fail
 //	PLEIAD_TEST_DIR=DIR          where servers keep their data; default: the system's temporary directory

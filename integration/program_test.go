@@ -116,7 +116,7 @@ func (p *program) stop() error {
 		return fmt.Errorf("%s ended by itself: %v\n%s", p.name, p.err, p.stderr.tail(60))
 	default:
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop %s: %w", p.name, err)
 	}
 	select {
