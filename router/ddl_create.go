@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -22,8 +23,9 @@ type newTable struct {
 }
 
 // createTable plans CREATE TABLE. What a table without PARTITION BY and pleiad's options is depends on
-// Env.DefaultDistribution; under primary_key a table without primary key, or with a column in it that no key can
-// have, is local, and so is one made by LIKE … without its indexes, INHERITS, OF or PARTITION OF.
+// Env.DefaultDistribution. Under primary_key these are local: tables without primary key or with a column in it
+// that no key can have, with a unique constraint that does not contain it, with a foreign key that a sharded table
+// could not have, and those made by INHERITS, OF or PARTITION OF.
 func (d *ddl) createTable() *Template {
 	d.tag = "CREATE TABLE"
 	s := d.stmt.GetCreateStmt()
@@ -121,7 +123,7 @@ func (c *newTable) byPrimaryKey() TableKind {
 		parts[i] = quoteIdent(col)
 	}
 	at := c.elementsEnd()
-	if at < 0 {
+	if at < 0 || !c.canShard(key) {
 		return TableLocal
 	}
 	text := c.text
@@ -132,6 +134,36 @@ func (c *newTable) byPrimaryKey() TableKind {
 	}
 	c.s = c.stmt.GetCreateStmt()
 	return TableSharded
+}
+
+// canShard is true if the table's other constraints allow this key.
+func (c *newTable) canShard(key []string) bool {
+	ok := true
+	check := func(k *sqlparse.Constraint, cols []string) {
+		if k.GetContype() == sqlparse.ConstraintExclude {
+			ok = false
+		}
+		for _, col := range key {
+			ok = ok && (k.GetContype() != sqlparse.ConstraintUnique || slices.Contains(cols, col))
+		}
+	}
+	for _, n := range c.s.TableElts {
+		if k := n.GetConstraint(); k != nil {
+			check(k, nameList(k.Keys))
+		}
+		for _, k := range n.GetColumnDef().GetConstraints() {
+			check(k.GetConstraint(), []string{n.GetColumnDef().Colname})
+		}
+	}
+	old := c.shape
+	c.shape.kind, c.shape.key, c.shape.primKey, c.shape.modulus = TableSharded, key, key, c.env.ShardCount
+	for _, col := range key {
+		k, _ := c.keyColumn(col, c.env.Family)
+		c.shape.cols = append(c.shape.cols, k)
+	}
+	ok = ok && c.foreignKeys() == nil
+	c.shape = old
+	return ok
 }
 
 // withoutStorage is the text from at on without WITH (…): PostgreSQL refuses storage parameters of a partitioned

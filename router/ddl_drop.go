@@ -102,10 +102,12 @@ func (d *ddl) perObject(objects []sqlparse.Node, locate func(sqlparse.Node) (pre
 }
 
 // dropIndex plans DROP INDEX. PostgreSQL does not drop the index of a partitioned table CONCURRENTLY; a sharded
-// table's is dropped in a transaction then, under the stronger lock.
+// table's is dropped in a transaction then, under the stronger lock. On the others it may be missing, if a CREATE INDEX
+// CONCURRENTLY died half-way: DROP INDEX is how that is cleaned up.
 func (d *ddl) dropIndex() *Template {
 	s := d.stmt.GetDropStmt()
-	var sharded, spread []string
+	var sharded []string
+	var spread []sqlparse.Node
 	for _, o := range s.Objects {
 		schema, name := listName(o.GetList().GetItems())
 		if shardSchema(schema) {
@@ -113,42 +115,34 @@ func (d *ddl) dropIndex() *Template {
 		}
 		p, schema := d.indexPresence(schema, name)
 		if p.where == onAll {
-			spread = append(spread, name)
+			spread = append(spread, o)
 			if p.table.Kind == TableSharded {
 				sharded = append(sharded, shardIndex(schema, name))
 			}
 		}
 	}
-	if !s.Concurrent {
-		t := d.perObject(s.Objects, d.locateIndex, func(tree sqlparse.Node, objects []sqlparse.Node, _ bool) {
-			tree.GetDropStmt().Objects = objects
-		})
-		for _, part := range sharded {
-			t.DDL.Steps = append(t.DDL.Steps, Step{Where: WhereAll, SQL: dropStrays(part)})
-		}
-		return t
-	}
-	switch {
-	case len(sharded) > 0:
+	outside := s.Concurrent && len(sharded) == 0
+	if s.Concurrent && !outside {
 		d.withoutConcurrently()
-		t := d.everywhere()
-		t.DDL.Steps = append(t.DDL.Steps, Step{Where: WhereAll, SQL: dropStrays(sharded[0])})
-		return t
-	case len(spread) > 0:
+	}
+	steps := []Step{d.answer(WhereHome)}
+	if len(spread) > 0 {
 		tree := sqlparse.Clone(d.stmt)
-		tree.GetDropStmt().MissingOk = true
+		x := tree.GetDropStmt()
+		x.Objects, x.MissingOk, x.Concurrent = spread, true, outside
 		others, err := d.others(tree)
 		if err != nil {
 			return d.refuse(err)
 		}
-		return d.outside(d.answer(WhereHome), others)
+		steps = append(steps, others)
 	}
-	return d.outside(d.answer(WhereHome))
-}
-
-func (d *ddl) locateIndex(o sqlparse.Node) (presence, *pgerr.Error) {
-	p, _ := d.indexPresence(listName(o.GetList().GetItems()))
-	return p, nil
+	for _, part := range sharded {
+		steps = append(steps, Step{Where: WhereAll, SQL: dropStrays(part)})
+	}
+	if outside {
+		return d.outside(steps...)
+	}
+	return d.change(steps...)
 }
 
 // withoutConcurrently takes the word out of the text.

@@ -94,8 +94,8 @@ func (d *ddl) createIndexOnShards(s *sqlparse.IndexStmt, t *Table) *Template {
 			return d.refuse(refCompose)
 		}
 		drop := "DROP INDEX CONCURRENTLY IF EXISTS " + quoteName(schema, part)
-		steps = append(steps, Step{Where: WhereOne, Backend: int(b), SQL: drop, Undo: drop},
-			Step{Where: WhereOne, Backend: int(b), SQL: create})
+		steps = append(steps, Step{Where: WhereOne, Backend: int(b), Parallel: true, SQL: drop, Undo: drop},
+			Step{Where: WhereOne, Backend: int(b), Parallel: true, SQL: create})
 	}
 	steps = append(steps, Step{Where: WhereAll, SQL: closeShards}, Step{Where: WhereAll, SQL: "SELECT pleiad.attach_indexes(" + regclass(t.Schema, s.Idxname) + ", " + quoteLiteral(part) + ")"})
 	return d.outside(steps...)

@@ -110,7 +110,7 @@ func (d *ddl) shardSteps(s *tableShape, storage []*sqlparse.DefElem) ([]Step, *p
 	modulus := strconv.FormatUint(uint64(s.modulus), 10)
 	for b, list := range shards {
 		if len(list) > 0 {
-			steps = append(steps, Step{Where: WhereOne, Backend: b, SQL: "SELECT pleiad.create_shards(" + rel + ", " +
+			steps = append(steps, Step{Where: WhereOne, Backend: b, Parallel: true, SQL: "SELECT pleiad.create_shards(" + rel + ", " +
 				modulus + ", '{" + strings.Join(list, ",") + "}'" + storageArgs(storage) + ")"})
 		}
 	}

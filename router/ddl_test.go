@@ -185,6 +185,9 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 	for _, s := range p.DDL.Steps {
 		where := []string{"home", "all", "others", fmt.Sprintf("b%d", s.Backend+1)}[s.Where]
 		text := strings.ReplaceAll(s.SQL, "\n", " ")
+		if s.Parallel {
+			where += " ||"
+		}
 		if s.Answer {
 			answers++
 			where += " *"

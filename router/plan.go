@@ -217,6 +217,9 @@ type Step struct {
 	// the database has under the DDL lock. If that is not Schema.Epoch (and Schema.Epoch is not 0) the plan is
 	// stale: read the schema in this same transaction, plan anew and run the new steps behind this one.
 	Lock bool
+	// Parallel marks a WhereOne step that need not wait for the Parallel steps next to it on other backends. A
+	// backend's own steps keep their order.
+	Parallel bool
 	// Same marks a step whose reply, one text value, must be the same on every backend: if it is not, backends
 	// chose different names for a new index, constraint or sequence; abort with DiffersError.
 	Same bool

@@ -114,6 +114,31 @@ func TestOwnersAndRightsFollow(t *testing.T) {
 	}
 }
 
+func TestOddNamesOfRolesSchemasAndTables(t *testing.T) {
+	db, _ := newClient(t)
+	admin := db.client("postgres")
+	role := "Odd \"role\"." + db.name
+	quoted := text(t, db.conns[0], "SELECT quote_ident($1)", role)
+	admin.must("CREATE ROLE " + quoted + " LOGIN")
+	admin.must("GRANT ALL ON DATABASE " + db.name + " TO " + quoted)
+	c := db.client(role)
+	c.must(`CREATE SCHEMA "S.x"`)
+	c.must(`CREATE TABLE "S.x"."T ""q""" ("K k" int PRIMARY KEY, v int) PARTITION BY HASH ("K k")`)
+	c.must(`CREATE INDEX ON "S.x"."T ""q""" (v)`)
+	c.must(`CREATE INDEX CONCURRENTLY "I i" ON "S.x"."T ""q""" (v) WHERE "K k" > 0`)
+	c.must(`ALTER TABLE "S.x"."T ""q""" RENAME TO "U'u"`)
+	c.must(`DROP INDEX "S.x"."I i"`)
+	if got := c.same("SELECT count(*)::text FROM pg_namespace n, aclexplode(nspacl) a WHERE nspname ~ '^pleiad_' AND privilege_type = 'CREATE' AND grantee <> nspowner"); got != "0" {
+		t.Errorf("%s rights to create in shard schemas are left", got)
+	}
+	c.must(`DROP SCHEMA "S.x" CASCADE`)
+	admin.must("REVOKE ALL ON DATABASE " + db.name + " FROM " + quoted)
+	for _, conn := range c.conns {
+		conn.Close(t.Context())
+	}
+	admin.must("DROP ROLE " + quoted)
+}
+
 func TestFailedChangeLeavesNothingAnywhere(t *testing.T) {
 	db, c := newClient(t)
 	mustExec(t, db.conns[1], "CREATE TABLE public.clash (a int)")

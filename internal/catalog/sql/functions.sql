@@ -373,7 +373,7 @@ DECLARE
   s record;
 BEGIN
   FOR s IN SELECT n.nspname FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
-           WHERE n.nspname ~ '^pleiad_[0-9]+$' AND a.privilege_type = 'CREATE' AND a.grantee = acting::regrole
+           WHERE n.nspname ~ '^pleiad_[0-9]+$' AND a.privilege_type = 'CREATE' AND a.grantee = (SELECT oid FROM pg_roles WHERE rolname = acting)
            AND n.nspowner <> a.grantee ORDER BY n.nspname LOOP
     EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM %I', s.nspname, acting);
   END LOOP;
