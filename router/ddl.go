@@ -183,6 +183,21 @@ func sameShape(schema, name string) Step {
 	return Step{Where: WhereAll, SQL: "SELECT pleiad.shape(" + regclass(schema, name) + ")", Same: true}
 }
 
+// undoable is sql on each backend that where means, one after the other, with undo for those on which it came to
+// pass: on a step behind it, for a step that failed may have found the object there before it.
+func (d *ddl) undoable(where Where, sql, undo string, answer bool) []Step {
+	if where == WhereHome {
+		return []Step{{Where: WhereHome, SQL: sql, Answer: answer}, {Where: WhereHome, SQL: "SELECT", Undo: undo}}
+	}
+	var steps []Step
+	for b := range d.env.Schema.Map.NumBackends() {
+		if b != d.env.Schema.Home {
+			steps = append(steps, Step{Where: WhereOne, Backend: b, SQL: sql}, Step{Where: WhereOne, Backend: b, SQL: "SELECT", Undo: undo})
+		}
+	}
+	return steps
+}
+
 // plainHome sends the text to home unchanged: what changes nothing that the snapshot shows, or is only about the
 // session's own temporary relations.
 func (d *ddl) plainHome(effect Effect) *Template {

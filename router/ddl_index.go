@@ -57,12 +57,14 @@ func (d *ddl) createIndex() *Template {
 		return d.refuse(refIndexName)
 	}
 	if _, exists := d.env.Schema.Indexes[p.table.Schema][s.Idxname]; exists {
-		return d.nothing() // PostgreSQL's notice or error
+		d.withoutConcurrently() // the lock takes a transaction
+		return d.nothing()      // PostgreSQL's notice or error
 	}
 	if p.table.Kind == TableReference {
 		undo := "DROP INDEX CONCURRENTLY IF EXISTS " + quoteName(p.table.Schema, s.Idxname)
-		return d.outside(Step{Where: WhereHome, SQL: d.sql(), Answer: true, Undo: undo},
-			Step{Where: WhereOthers, SQL: undo, Undo: undo}, Step{Where: WhereOthers, SQL: d.sql()})
+		// What fails leaves an invalid index, on home too, as it would on one server.
+		return d.outside(append(d.undoable(WhereHome, d.sql(), undo, true),
+			Step{Where: WhereOthers, SQL: undo, Undo: undo}, Step{Where: WhereOthers, SQL: d.sql()})...)
 	}
 	return d.createIndexOnShards(s, p.table)
 }
@@ -81,7 +83,7 @@ func (d *ddl) createIndexOnShards(s *sqlparse.IndexStmt, t *Table) *Template {
 	}
 	name := quoteName(t.Schema, s.Idxname)
 	undo := "DROP INDEX IF EXISTS " + name
-	steps := []Step{{Where: WhereHome, SQL: parent, Answer: true, Undo: undo}, {Where: WhereOthers, SQL: parent, Undo: undo}}
+	steps := append(d.undoable(WhereHome, parent, undo, true), d.undoable(WhereOthers, parent, undo, false)...)
 	steps = append(steps, Step{Where: WhereAll, SQL: openShards(t), Undo: closeShards})
 	part := shardIndex(t.Schema, s.Idxname)
 	owners, _ := d.env.Schema.Map.Owners(shardmap.GroupID(t.Group))

@@ -77,8 +77,7 @@ func (d *ddl) createDatabase() *Template {
 		return d.refuse(refTablespace)
 	}
 	undo := "DROP DATABASE IF EXISTS " + quoteIdent(s.Dbname)
-	t := d.template(&DDL{Steps: []Step{{Where: WhereHome, SQL: d.text, Answer: true, Undo: undo},
-		{Where: WhereOthers, SQL: d.text, Undo: undo}}})
+	t := d.template(&DDL{Steps: append(d.undoable(WhereHome, d.text, undo, true), d.undoable(WhereOthers, d.text, undo, false)...)})
 	t.DDL.Database = templateOf(s.Options)
 	return t
 }

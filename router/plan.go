@@ -116,9 +116,19 @@ type Scatter struct {
 	Sort    []SortKey // k-way merge; empty: concatenate
 	Limit   CountValue
 	Offset  CountValue
+	// Combine, when set, names for each output column the aggregate that makes one value of the backends' partial
+	// values: every backend gives one row, and PostgreSQL computes the answer from them.
+	Combine []Combine
 	// Modifies is true for UPDATE and DELETE (also with RETURNING): tags add up, and the backends commit
 	// together.
 	Modifies bool
+}
+
+// Combine is how the partial values of one output column become one.
+type Combine struct {
+	Func string // an aggregate of pg_catalog
+	// Collation is that of text values, as in SortKey.
+	Collation string
 }
 
 // Row is one VALUES row of an INSERT: the byte range of its parentheses, and where its cells are.
@@ -237,8 +247,8 @@ type Password struct {
 
 // DDL is a plan for a schema change: the steps run in order, each on its backends in parallel. InTxn ones run
 // in one distributed transaction; the others (CREATE DATABASE, CREATE INDEX CONCURRENTLY, VACUUM …) outside of any,
-// and inside a transaction block they are 25001. When one of those fails, the Undo of each earlier step runs, last
-// step first, on the backends where that step had succeeded.
+// and inside a transaction block they are 25001. When one of those fails, the Undo of it and of each step
+// before it runs on that step's backends, last step first: an Undo is right whether its step succeeded or not.
 type DDL struct {
 	Steps []Step
 	InTxn bool

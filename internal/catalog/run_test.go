@@ -93,7 +93,7 @@ func (c *client) run(sql string) error {
 	}
 	for i, s := range p.DDL.Steps {
 		if err := c.exec(c.backends(s), s.SQL); err != nil {
-			for j := i - 1; j >= 0; j-- {
+			for j := i; j >= 0; j-- {
 				if u := p.DDL.Steps[j]; u.Undo != "" {
 					err = errors.Join(err, c.exec(c.backends(u), u.Undo))
 				}

@@ -31,6 +31,14 @@ func TestReferenceAndLocalTablesTogether(t *testing.T) {
 		t.Errorf("bob's rights: %s", got)
 	}
 	c.must("CREATE INDEX CONCURRENTLY by_code ON countries (upper(code))")
+	c.refused("42P07", "CREATE INDEX CONCURRENTLY countries ON countries (code)")
+	c.refused("42P07", "CREATE INDEX CONCURRENTLY by_code ON countries (code)")
+	c.must("CREATE INDEX m_stale ON m (up)")
+	delete(c.env.Schema.Indexes["public"], "m_stale") // as a plan from before it would have it
+	c.refused("42P07", "CREATE INDEX CONCURRENTLY m_stale ON m (up)")
+	if got := c.same("SELECT to_regclass('m_stale')::text || to_regclass('by_code')"); got != "m_staleby_code" {
+		t.Errorf("indexes after a name that was taken: %s", got)
+	}
 	c.must("DROP INDEX CONCURRENTLY by_code")
 	c.must("TRUNCATE m, notes, countries, sub")
 	c.must("VACUUM ANALYZE m, notes")
@@ -131,6 +139,11 @@ func TestDatabasesAndSchemas(t *testing.T) {
 	c.refused("42P04", "CREATE DATABASE third_"+db.name)
 	if got := c.same("SELECT count(*)::text FROM pg_database WHERE datname = 'third_" + db.name + "'"); got != "1" {
 		t.Errorf("%s databases after CREATE DATABASE failed", got)
+	}
+	mustExec(t, db.conns[1], "CREATE DATABASE only_there_"+db.name)
+	c.refused("42P04", "CREATE DATABASE only_there_"+db.name)
+	if got := c.both("SELECT count(*)::text FROM pg_database WHERE datname = 'only_there_" + db.name + "'"); got != [2]string{"0", "1"} {
+		t.Errorf("a database that one backend had: %q", got)
 	}
 	c.must("DROP DATABASE third_" + db.name)
 	c.refused("3D000", "DROP DATABASE third_"+db.name)
