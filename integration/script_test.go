@@ -15,6 +15,8 @@ type step struct {
 	line int
 	verb string
 	rest string
+	// refused says that pleiad answers 0A000 with a HINT here, whatever PostgreSQL does.
+	refused bool
 }
 
 // readScript splits a file into steps. A line that starts with white space continues the one before.
@@ -36,8 +38,9 @@ func readScript(path string) ([]step, error) {
 			}
 			steps[len(steps)-1].rest += "\n" + strings.TrimSpace(line)
 		default:
+			line, refused := strings.CutPrefix(line, "refused ")
 			verb, rest, _ := strings.Cut(line, " ")
-			steps = append(steps, step{number, verb, rest})
+			steps = append(steps, step{line: number, verb: verb, rest: rest, refused: refused})
 		}
 	}
 	return steps, nil

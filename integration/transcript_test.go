@@ -2,7 +2,9 @@ package integration
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -24,9 +26,6 @@ func typeName(oid uint32) string {
 	}
 	return fmt.Sprint(oid)
 }
-
-// untold are server settings that a proxy over other servers cannot share with the plain one.
-var untold = map[string]bool{}
 
 // message prints one server message such that two servers with the same behaviour print the same.
 func message(kind byte, body []byte) (string, error) {
@@ -100,6 +99,9 @@ var (
 	userOID       = regexp.MustCompile(`\b(pg_temp_|pg_toast_)\d+`)
 )
 
+// placedSchema is where a partition of a table of public lies; to a client it is the table.
+var placedSchema = regexp.MustCompile(`^pleiad_\d+$`)
+
 // reportFields leaves out where in PostgreSQL's source an error arose.
 func reportFields(e *pgproto3.ErrorResponse) string {
 	text := []string{e.Severity, e.Code, fmt.Sprintf("%q", e.Message)}
@@ -108,7 +110,7 @@ func reportFields(e *pgproto3.ErrorResponse) string {
 	}
 	for _, f := range []struct{ name, value string }{
 		{"detail", e.Detail}, {"hint", e.Hint}, {"where", e.Where}, {"internal-query", e.InternalQuery},
-		{"schema", e.SchemaName}, {"table", e.TableName}, {"column", e.ColumnName},
+		{"schema", placedSchema.ReplaceAllString(e.SchemaName, "public")}, {"table", e.TableName}, {"column", e.ColumnName},
 		{"type", e.DataTypeName}, {"constraint", e.ConstraintName},
 	} {
 		if f.value != "" {
@@ -188,6 +190,29 @@ func decodeMessage(kind byte, body []byte) (pgproto3.BackendMessage, error) {
 		return nil, fmt.Errorf("decode %T: %w", m, err)
 	}
 	return m, nil
+}
+
+// settle moves the settings told within one answer to its end, the last value of each: at which message the
+// server tells of a change says nothing.
+func settle(lines []string) []string {
+	var out []string
+	told := map[string]string{}
+	for _, l := range lines {
+		rest, ok := strings.CutPrefix(l, "ParameterStatus ")
+		if ok {
+			name, _, _ := strings.Cut(rest, "=")
+			told[name] = l
+			continue
+		}
+		if strings.HasPrefix(l, "ReadyForQuery") {
+			for _, name := range slices.Sorted(maps.Keys(told)) {
+				out = append(out, told[name])
+			}
+			clear(told)
+		}
+		out = append(out, l)
+	}
+	return out
 }
 
 // greeting prints what a connection begins with; the order of settings says nothing.
