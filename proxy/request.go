@@ -204,6 +204,9 @@ func refusal(t *router.Template) *pgerr.Error {
 // runScatter runs the statement on several backends and merges.
 func (s *Session) runScatter(r *request, set backends) error {
 	sc := r.tmpl.Scatter
+	if len(sc.Combine) > 0 {
+		return s.runCombine(r, set)
+	}
 	if sc.Modifies {
 		s.openImplicit()
 	}

@@ -160,7 +160,7 @@ func (p *planner) copyQuery(s *sqlparse.CopyStmt) {
 		p.refuse(refCopyWrite)
 		return
 	}
-	if in.Scatter != nil && (len(in.Scatter.Splices) > 0 || in.Scatter.Modifies) {
+	if in.Scatter != nil && (len(in.Scatter.Splices) > 0 || in.Scatter.Modifies || len(in.Scatter.Combine) > 0) {
 		in.Scatter, in.NoScatter = nil, refCopySort
 	}
 	p.t.Kind = KindCopyOut

@@ -32,8 +32,10 @@ type shardKey struct {
 
 // distributor proves that a query's rows are the rows of its parts on each backend put together.
 type distributor struct {
-	a    *analysis
-	next map[colID][]colID
+	// combines is the level whose aggregates over all rows are computed from the backends' parts, if any.
+	combines *query
+	a        *analysis
+	next     map[colID][]colID
 	// outer are the keys of enclosing levels, to which subqueries may be correlated.
 	outer []shardKey
 }

@@ -234,7 +234,7 @@ type Step struct {
 	// chose different names for a new index, constraint or sequence; abort with DiffersError.
 	Same bool
 	// Password, when not nil, is a cleartext password in SQL that becomes one verifier for all backends
-	// before the step is sent (catalog.NewScramVerifier); where password_encryption is md5, too.
+	// before the step is sent (auth.NewScramVerifier); where password_encryption is md5, too.
 	Password *Password
 }
 

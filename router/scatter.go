@@ -14,6 +14,10 @@ func (p *planner) scatterSelect(a *analysis, q *query) (*Scatter, *pgerr.Error) 
 		return nil, err
 	}
 	d := a.distributor()
+	combine := a.combinable(q)
+	if combine != nil {
+		d.combines = q
+	}
 	s, err := d.level(q, true)
 	if err != nil {
 		return nil, err
@@ -23,6 +27,9 @@ func (p *planner) scatterSelect(a *analysis, q *query) (*Scatter, *pgerr.Error) 
 	}
 	if q.targetClock() {
 		return nil, refClock
+	}
+	if combine != nil {
+		return &Scatter{Combine: combine}, nil
 	}
 	return p.merge(a, q)
 }
@@ -135,7 +142,7 @@ func (p *planner) hidden(a *analysis, q *query, c *clauses, out *Scatter) *pgerr
 			return err
 		}
 		key.Expr = expr
-		key.Collation = sortCollation(sb.Node, id)
+		key.Collation = a.collationOf(sb.Node, id)
 		out.Sort = append(out.Sort, key)
 		cols = append(cols, "("+expr+") AS pleiad_sort_"+itoa(i+1))
 	}
