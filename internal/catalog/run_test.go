@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pleiad/pleiad/internal/auth"
 	"github.com/pleiad/pleiad/router"
 )
 
@@ -113,7 +114,7 @@ func (c *client) transaction(d *router.DDL) error {
 	for _, s := range d.Steps {
 		sql := s.SQL
 		if s.Password != nil {
-			v, err := NewScramVerifier(s.Password.Plain)
+			v, err := auth.NewScramVerifier(s.Password.Plain)
 			if err != nil {
 				return err
 			}
