@@ -103,6 +103,10 @@ func (db *Database) resolve(ctx context.Context, b int, p preparedPart) error {
 	if p.Age < orphanAge.Seconds() && !db.srv.owns(p.GID) && !db.srv.starting.Load() {
 		return nil
 	}
+	// It may have ended since it was listed; a coordinator of this process had ended before that was looked up.
+	if still, err := db.stillPrepared(ctx, b, p.GID); err != nil || !still {
+		return err
+	}
 	var owner string
 	err := db.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, `INSERT INTO pleiad.commit_record (gid, owner) VALUES ($1, '')
@@ -127,6 +131,13 @@ func (db *Database) resolve(ctx context.Context, b int, p preparedPart) error {
 			"gid", p.GID, "outcome", verb)
 	}
 	return err
+}
+
+func (db *Database) stillPrepared(ctx context.Context, b int, gid string) (still bool, err error) {
+	err = db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts WHERE gid = $1)", gid).Scan(&still)
+	})
+	return still, err
 }
 
 // sweepRecords deletes records of transactions of which no backend has a part any more. The age keeps it from those
