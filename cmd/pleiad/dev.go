@@ -73,7 +73,7 @@ func devConfig(cluster *devcluster.Cluster, o devOptions) (*config.Config, error
 	cfg.Listen = o.listen
 	cfg.Auth.Method = config.AuthTrust
 	cfg.Log.Level = config.LogLevel(o.logLevel)
-	cfg.Metrics.Listen, cfg.Metrics.Pprof = o.metrics, true
+	cfg.Metrics.Listen, cfg.Metrics.Pprof = o.metrics, o.metrics != ""
 	cfg.Credentials.User = cluster.SuperUser()
 	for _, p := range cluster.Primaries() {
 		b := config.Backend{Name: p.Name, Weight: 1, Primary: config.Server{Name: p.Name, Host: p.SocketDir, Port: p.Port}}
