@@ -17,6 +17,15 @@ func TestReferenceAndLocalTablesTogether(t *testing.T) {
 	if got := c.both("SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'S')"); got != [2]string{"countries m notes notes_id_seq sub", "countries m sub"} {
 		t.Errorf("relations on home and the other: %q", got)
 	}
+	for b := range 2 {
+		const here = " FROM generate_series(1, 50) k JOIN pleiad.local_shard s ON parent = 'm'::regclass AND satisfies_hash_partition('m'::regclass, 4, shard, k)"
+		mustExec(t, c.conns[b], "INSERT INTO m (k) SELECT k"+here+"; INSERT INTO sub SELECT k, 1"+here)
+		mustExec(t, c.conns[b], "DELETE FROM m WHERE k % 2 = 0")
+	}
+	total := c.both("SELECT count(*)::text FROM sub WHERE k % 2 = 1")
+	if left := c.both("SELECT count(*)::text FROM sub"); left != total || total[0] == "0" || total[1] == "0" {
+		t.Errorf("rows that cascaded: %v of odd keys, %v left", total, left)
+	}
 	c.refused("0A000", "CREATE TABLE bad (id int REFERENCES m)")
 	c.refused("0A000", "ALTER TABLE m ADD COLUMN at timestamptz DEFAULT now()")
 	c.refused("0A000", "ALTER TABLE m ADD UNIQUE (up)")
