@@ -94,7 +94,9 @@ func (d *decoder) relationNames() map[string]bool {
 			case router.TableSharded, router.TableReference, router.TableView:
 				names[name] = true
 			default:
-				names[name] = names[name]
+				if _, known := names[name]; !known {
+					names[name] = false
+				}
 			}
 		}
 	}
