@@ -74,25 +74,17 @@ func (r *Reader) fill(need int) error {
 	if r.r == r.w {
 		r.r, r.w = 0, 0
 	}
-	if r.r+need > len(r.buf) {
-		if need <= len(r.buf) {
-			copy(r.buf, r.buf[r.r:r.w])
-		} else {
-			// Grow with what has come, never with what a length word promises.
-			size := 2 * len(r.buf)
-			if size > need {
-				size = need
-			}
-			if size < r.w-r.r+1 {
-				size = need
-			}
-			grown := make([]byte, size)
-			copy(grown, r.buf[r.r:r.w])
-			putBuffer(r.buf)
-			r.buf = grown
-		}
+	if r.r+need > len(r.buf) && r.r > 0 {
+		copy(r.buf, r.buf[r.r:r.w])
 		r.w -= r.r
 		r.r = 0
+	}
+	if r.w == len(r.buf) {
+		// Grow with what has come, never with what a length word promises.
+		grown := make([]byte, min(2*len(r.buf), need))
+		copy(grown, r.buf)
+		putBuffer(r.buf)
+		r.buf = grown
 	}
 	n, err := r.src.Read(r.buf[r.w:])
 	r.w += n

@@ -66,5 +66,12 @@ func (w *Writer) Release() {
 	}
 }
 
+// Break makes every further write fail with err: the peer has been sent a part of a frame whose rest is lost.
+func (w *Writer) Break(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+}
+
 // Err is the first write error.
 func (w *Writer) Err() error { return w.err }
