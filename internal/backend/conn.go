@@ -46,7 +46,7 @@ type Conn struct {
 
 	// Statements are the prepared statements this server session has.
 	Statements Statements
-	// Unnamed is the id of the statement the unnamed one holds, 0 for none.
+	// Unnamed is the id of the statement the unnamed one holds, 0 for none. A simple query drops it.
 	Unnamed uint64
 
 	params  map[string]string
@@ -148,10 +148,26 @@ func (c *Conn) Next() (typ byte, frame []byte, err error) {
 	return typ, frame, nil
 }
 
+// Ready accounts for a ReadyForQuery frame.
+func (c *Conn) Ready(frame []byte) error {
+	if len(frame) != wire.HeaderLen+1 || c.Owed <= 0 {
+		return c.Lost(errors.New("unexpected ReadyForQuery"))
+	}
+	switch status := frame[wire.HeaderLen]; status {
+	case 'I', 'T', 'E':
+		c.Status = status
+		c.Owed--
+		return nil
+	default:
+		return c.Lost(fmt.Errorf("unknown transaction status %q", status))
+	}
+}
+
 // Roundtrip runs sql as a simple query whose rows nobody wants, and returns the first ErrorResponse frame, if any.
 func (c *Conn) Roundtrip(sql string) (errFrame []byte, err error) {
 	c.Out = wire.Query(c.Out, sql)
 	c.Owed++
+	c.Unnamed = 0
 	if err := c.Send(); err != nil {
 		return nil, err
 	}
@@ -168,8 +184,9 @@ func (c *Conn) Drain(row func(frame []byte)) (errFrame []byte, err error) {
 		}
 		switch typ {
 		case 'Z':
-			c.Status = frame[wire.HeaderLen]
-			c.Owed--
+			if err := c.Ready(frame); err != nil {
+				return errFrame, err
+			}
 		case 'E':
 			if errFrame == nil {
 				errFrame = append([]byte(nil), frame...)

@@ -50,6 +50,11 @@ func CancelRequest(ctx context.Context, t Target, c *Conn) error {
 	if len(c.secret) == 0 {
 		return fmt.Errorf("cancel on backend %q: the server gave no cancel key", t.Name)
 	}
+	if t.Timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, t.Timeout)
+		defer stop()
+	}
 	d := net.Dialer{}
 	nc, err := d.DialContext(ctx, t.Network, t.Address)
 	if err != nil {
