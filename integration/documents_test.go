@@ -55,10 +55,10 @@ var documentQueries = []string{
 	`select id from docs where doc @> '{"tags": ["alpha", "beta"]}' order by id limit 50 offset 10`,
 	`select id from docs where doc @> '{"nested": {"a": {"b": [3]}}}' order by id desc limit 20`,
 	`select id, doc ->> 'big' from docs where doc ->> 'kind' = '日本' and doc ? 'big' order by id limit 30`,
-	`select id, doc -> 'score' from docs order by doc -> 'score' desc, id limit 25`,
+	`select id, doc -> 'score' from docs order by (doc -> 'score')::text collate "C" desc, id limit 25`,
 	`select id, doc ->> 'score' from docs where jsonb_typeof(doc -> 'score') = 'number' order by (doc ->> 'score')::numeric desc, id limit 40`,
 	`select id, doc ->> 'score' from docs where jsonb_typeof(doc -> 'score') = 'number' order by (doc ->> 'score')::float8, id limit 40`,
-	`select id from docs order by doc ->> 'kind' collate "C", doc ->> 'score' nulls first, id limit 40`,
+	`select id from docs order by doc ->> 'kind' collate "C", (doc ->> 'score') collate "C" nulls first, id limit 40`,
 	`select id, jsonb_path_query_array(doc, '$.items[*] ? (@.qty > 3).sku') from docs where doc @? '$.items[*] ? (@.qty > 3)' order by id limit 30`,
 	`select id, jsonb_path_query(doc, '$.nested.a.b[*] ? (@ == true)') from docs where id between 'doc-000100' and 'doc-000160' order by id`,
 	`select id, jsonb_path_query_first(doc, '$.nested.a.b[1]') from docs where doc @@ '$.nested.a.b[0] == 4' order by id limit 20`,
@@ -126,6 +126,6 @@ func TestDocuments(t *testing.T) {
 	for i, q := range documentQueries {
 		same(q, modes[(i+1)%len(modes)])
 	}
-	same("copy (select id, doc from docs where id < 'doc-000300' order by id) to stdout", viaSimple)
+	same("copy (select id, doc from docs where id < 'doc-000300') to stdout", viaSimple)
 	same("copy docs to stdout", viaSimple)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,8 +41,10 @@ func faultTable(t *testing.T, s *served) (db string, keyOn map[string]int) {
 // TestFaultClientKilled kills clients inside transactions; within a second nothing of them is left.
 func TestFaultClientKilled(t *testing.T) {
 	s := serve(t, "")
-	db, _ := faultTable(t, s)
+	db, keyOn := faultTable(t, s)
 	c := s.conn(t, db)
+	left := s.onEach(t, db, `select count(*) from pg_stat_activity a where datname = current_database() and pid <> pg_backend_pid()
+		and backend_type = 'client backend' and (state <> 'idle' or exists (select from pg_locks l where l.pid = a.pid and locktype = 'advisory'))`)
 	for name, script := range map[string]string{
 		"idle in a block":    "begin;\nupdate f set v = 'killed';\n\\! echo open; sleep 300\n",
 		"running in a block": "begin;\nupdate f set v = 'killed';\n\\! echo open\nselect pg_sleep(300) from f where k < 30;",
@@ -65,20 +68,15 @@ func TestFaultClientKilled(t *testing.T) {
 			}
 			killed := time.Now()
 			eventually(t, 5*time.Second, "the locks of the client are gone", func() bool {
-				rows, err := c.Query(ctxFor(t), "select k from f order by k for update nowait")
-				if err != nil {
-					return false
-				}
-				rows.Close()
-				return rows.Err() == nil
-			})
-			eventually(t, 5*time.Second, "no server has a session in a transaction or a query of it", func() bool {
-				for _, server := range s.servers() {
-					if server.one(t, server.conn(t, db), "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend' and (state <> 'idle' or exists (select from pg_locks l where l.pid = pg_stat_activity.pid and locktype = 'advisory'))") != "0" {
+				for _, k := range keyOn {
+					if _, err := c.Exec(ctxFor(t), "select k from f where k = $1 for update nowait", k); err != nil {
 						return false
 					}
 				}
 				return true
+			})
+			eventually(t, 5*time.Second, "no server has a session in a transaction or a query of it", func() bool {
+				return !slices.ContainsFunc(left(), func(n string) bool { return n != "0" })
 			})
 			if took := time.Since(killed); took > patience(time.Second) {
 				t.Errorf("it took %s, want a second at most", took)
@@ -94,9 +92,10 @@ func TestFaultClientKilled(t *testing.T) {
 func TestFaultCancel(t *testing.T) {
 	s := serve(t, "")
 	db, keyOn := faultTable(t, s)
+	asleep := s.onEach(t, db, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'")
 	sleeping := func() (n int) {
-		for _, server := range s.servers() {
-			if server.one(t, server.conn(t, db), "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") != "0" {
+		for _, count := range asleep() {
+			if count != "0" {
 				n++
 			}
 		}
@@ -218,14 +217,26 @@ func TestFaultBackendDown(t *testing.T) {
 // noPrepared waits until no prepared transaction is left on any server.
 func noPrepared(t *testing.T, s *served, db string) {
 	t.Helper()
+	counts := s.onEach(t, db, "select count(*) from pg_prepared_xacts")
 	eventually(t, 15*time.Second, "all prepared transactions are finished", func() bool {
-		for _, server := range s.servers() {
-			if server.one(t, server.conn(t, db), "select count(*) from pg_prepared_xacts") != "0" {
-				return false
-			}
-		}
-		return true
+		return !slices.ContainsFunc(counts(), func(n string) bool { return n != "0" })
 	})
+}
+
+// onEach connects to every server directly and returns the way to ask each for one value.
+func (s *served) onEach(t *testing.T, db, sql string) func() []string {
+	t.Helper()
+	servers := s.servers()
+	var conns []*pgx.Conn
+	for _, server := range servers {
+		conns = append(conns, server.conn(t, db))
+	}
+	return func() (all []string) {
+		for i, c := range conns {
+			all = append(all, servers[i].one(t, c, sql))
+		}
+		return all
+	}
 }
 
 // TestFaultBackendPaused freezes one server: the others serve on, and what it says late reaches nobody.
@@ -305,6 +316,7 @@ func TestFaultServerProcess(t *testing.T) {
 func TestFaultPoolExhausted(t *testing.T) {
 	s := serve(t, "pool:\n  size: 2\n  queue_timeout: 500ms\n")
 	db, keyOn := faultTable(t, s)
+	c := s.conn(t, db)
 	var holders []*pgx.Conn
 	for range 2 {
 		h := s.conn(t, db)
@@ -312,7 +324,6 @@ func TestFaultPoolExhausted(t *testing.T) {
 		s.exec(t, h, fmt.Sprintf("select v from f where k = %d", keyOn["b1"]))
 		holders = append(holders, h)
 	}
-	c := s.conn(t, db)
 	began := time.Now()
 	e := s.failure(t, c.PgConn(), fmt.Sprintf("select v from f where k = %d", keyOn["b1"]))
 	if e.Code != "53300" {

