@@ -77,8 +77,9 @@ func (t *Template) checkBackends(m *shardmap.Map, home int, set *shardmap.ShardS
 	return nil
 }
 
-// stores is true where a value is stored, not compared: then its shard must be certain.
-func (t *Template) stores(p *Pruner) bool { return t.Insert != nil || p == t.KeyTo }
+// certain is true where a shard that cannot be told must be evaluated by PostgreSQL first: no other backend may get the
+// row.
+func (t *Template) certain(p *Pruner) bool { return t.Insert != nil && p.Stores || p == t.KeyTo }
 
 // prunerBackends is the backends of one sharded relation.
 func (t *Template) prunerBackends(m *shardmap.Map, p *Pruner, v *Values) (shardmap.ShardSet, error) {
@@ -89,11 +90,11 @@ func (t *Template) prunerBackends(m *shardmap.Map, p *Pruner, v *Values) (shardm
 		if all {
 			break
 		}
-		err := v.addShards(p.Table, p.Tuples[i], t.stores(p), &shards)
+		err := v.addShards(p.Table, p.Tuples[i], p.Stores, &shards)
 		switch {
 		case err == nil:
 		case errors.Is(err, shardmap.ErrNotProvable):
-			if t.stores(p) {
+			if t.certain(p) {
 				return shards, err
 			}
 			all = true

@@ -198,6 +198,12 @@ func scatterText(p *Template, text string) string {
 			b.WriteString(" collate " + k.Collation)
 		}
 	}
+	for _, c := range p.Scatter.Combine {
+		fmt.Fprintf(&b, "; combine %s", c.Func)
+		if c.Collation != "" {
+			b.WriteString(" collate " + c.Collation)
+		}
+	}
 	if len(p.Scatter.Splices) > 0 {
 		s, err := p.AppendScatterText(nil, scanValues(text))
 		if err != nil {

@@ -15,6 +15,7 @@ func (a *analysis) insertLevel(s *sqlparse.InsertStmt, outer *scope) (*query, *r
 		op |= opUpdate
 	}
 	q, sc, r := a.writeLevel(s.Relation, s.WithClause, outer, op)
+	r.stores = true
 	// The source does not see the target.
 	below := &scope{parent: outer, ctes: sc.ctes, level: q}
 	if src := s.SelectStmt.GetSelectStmt(); src != nil {
@@ -78,7 +79,7 @@ func (a *analysis) sourceKey(r *rel, s *sqlparse.InsertStmt, sub *query) {
 				}
 			}
 		case len(sub.arms) > 0 || sub.open || i >= len(sub.out):
-		case sub.out[i].id.r != nil:
+		case neverExtended(sub.out[i].id):
 			a.edges = append(a.edges, edge{sub.out[i].id, to})
 		case sub.out[i].expr != nil:
 			if v, ok := a.constant(sub.out[i].expr); ok {
@@ -86,6 +87,25 @@ func (a *analysis) sourceKey(r *rel, s *sqlparse.InsertStmt, sub *query) {
 			}
 		}
 	}
+}
+
+// neverExtended reports whether a column is never NULL for an outer join's sake. Only then are the values that its
+// table is restricted to all that it can hold.
+func neverExtended(c colID) bool {
+	for c.r != nil && !c.r.nullable {
+		if c.r.sub == nil {
+			return true
+		}
+		q := c.r.sub
+		if len(q.arms) > 0 || q.dml || q.groupingSets || c.i >= len(q.out) {
+			return false
+		}
+		if q.out[c.i].id.r == nil {
+			return q.out[c.i].expr != nil // a constant, or not restricted at all
+		}
+		c = q.out[c.i].id
+	}
+	return false
 }
 
 // onConflict analyses ON CONFLICT, which sees the target and the row called excluded.

@@ -79,6 +79,9 @@ type Pruner struct {
 	Table  *Table
 	Tuples []KeyTuple
 	All    bool
+	// Stores is true where rows with these keys are inserted: a NULL is a key like others, where one that is
+	// compared selects nothing.
+	Stores bool
 }
 
 // SortKey is one ORDER BY item; its value travels as a hidden column at the end of each row.

@@ -69,7 +69,7 @@ var (
 	refSnapshot     = refusal("SET TRANSACTION SNAPSHOT is not supported", "Use one session, or REPEATABLE READ.")
 	refCopyOption   = refusal("this COPY option is not supported", "Leave the option out.")
 	refCopyWrite    = refusal("COPY of a data-modifying query over sharded or reference tables is not supported", "Run the statement with RETURNING instead.")
-	refCopySort     = refusal("COPY of a query with ORDER BY or LIMIT over several shards is not supported yet", "Run the SELECT itself, or restrict it to one shard with = on the partition key.")
+	refCopySort     = refusal("COPY of a query with ORDER BY, LIMIT or aggregates over several shards is not supported yet", "Run the SELECT itself, or restrict it to one shard with = on the partition key.")
 	refCopyView     = refusal("COPY FROM into a view over sharded or reference tables is not supported", "COPY into the table itself.")
 	refExplain      = refusal("EXPLAIN of this statement is not supported", "EXPLAIN a statement that pleiad can run.")
 	refClockWords   = refusal("words such as 'now' and 'today' cannot be written on several backends", "Write the time itself.")

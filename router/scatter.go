@@ -152,7 +152,11 @@ func (p *planner) hidden(a *analysis, q *query, c *clauses, out *Scatter) *pgerr
 	} else {
 		with = " " + with
 	}
-	out.Splices = append(out.Splices, Splice{Start: c.targets.End, End: c.targets.End, With: with})
+	at := c.targets.End
+	if at < len(p.text) && strings.IndexByte(" \t\r\n", p.text[at]) < 0 {
+		with += " " // SELECT*FROM
+	}
+	out.Splices = append(out.Splices, Splice{Start: at, End: at, With: with})
 	return nil
 }
 

@@ -22,6 +22,7 @@ type rel struct {
 	lateral  bool
 	facts    fnFacts // of a function in FROM
 	target   bool    // written by the statement
+	stores   bool    // rows are inserted
 	prune    Pruner
 }
 

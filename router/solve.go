@@ -99,7 +99,7 @@ func (a *analysis) armsType(q *query, i, depth int) uint32 {
 // pruner combines what is known of a relation's key columns.
 func (a *analysis) pruner(r *rel, known map[colID][]KeyValue) Pruner {
 	t := r.table
-	p := Pruner{Table: t}
+	p := Pruner{Table: t, Stores: r.stores}
 	single := make([][]KeyValue, len(t.Key))
 	combinations := 1
 	for i, k := range t.Key {

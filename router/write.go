@@ -186,7 +186,7 @@ func (a *analysis) newKey(r *rel) (*Pruner, *pgerr.Error) {
 			return nil, refKeyUpdate
 		}
 	}
-	to := &Pruner{Table: r.table, Tuples: []KeyTuple{key}}
+	to := &Pruner{Table: r.table, Tuples: []KeyTuple{key}, Stores: true}
 	a.declareAll(to)
 	return to, nil
 }
@@ -330,7 +330,7 @@ func (a *analysis) mergeInsert(q *query, r *rel, cols, vals []sqlparse.Node, sc 
 	if t == nil || t.Kind != TableSharded {
 		return
 	}
-	in := &rel{table: t, level: q, target: true}
+	in := &rel{table: t, level: q, target: true, stores: true}
 	a.rels = append(a.rels, in)
 	positions := columnPositions(t, cols)
 	for _, k := range t.Key {
@@ -340,7 +340,7 @@ func (a *analysis) mergeInsert(q *query, r *rel, cols, vals []sqlparse.Node, sc 
 		}
 		if v, ok := a.constant(vals[i]); ok {
 			a.facts = append(a.facts, constFact{colID{in, k}, []KeyValue{v}})
-		} else if c := a.column(vals[i], sc); c.r != nil {
+		} else if c := a.column(vals[i], sc); neverExtended(c) {
 			a.edges = append(a.edges, edge{c, colID{in, k}})
 		}
 	}
