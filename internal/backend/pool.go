@@ -44,29 +44,52 @@ type waiter struct {
 
 // Get lends a connection: a free one, a new one, or, when the pool is full, the next that comes back.
 func (p *Pool) Get(ctx context.Context) (*Conn, error) {
+	for {
+		c, w := p.take()
+		switch {
+		case w != nil:
+			return p.wait(ctx, w)
+		case c == nil:
+			return p.openOne(ctx)
+		}
+		now := time.Now()
+		if p.tooOld(c, now) || now.Sub(c.used) > checkAfter && c.hungUp() {
+			c.Close()
+			p.gone()
+			continue
+		}
+		return c, nil
+	}
+}
+
+// take gives a free connection, a place in the queue, or neither: then the caller may open a connection.
+func (p *Pool) take() (*Conn, *waiter) {
 	p.mu.Lock()
-	for n := len(p.free); n > 0; n = len(p.free) {
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
 		c := p.free[n-1]
 		p.free[n-1] = nil
 		p.free = p.free[:n-1]
-		now := time.Now()
-		if p.tooOld(c, now) || now.Sub(c.used) > checkAfter && c.hungUp() {
-			p.open--
-			c.Close()
-			continue
-		}
-		p.mu.Unlock()
 		return c, nil
 	}
-	if p.open < p.limits().Size {
+	if p.open < p.limits().Size && len(p.waiting) == 0 {
 		p.open++
-		p.mu.Unlock()
-		return p.openOne(ctx)
+		return nil, nil
 	}
 	w := &waiter{ready: make(chan *Conn, 1)}
 	p.waiting = append(p.waiting, w)
-	p.mu.Unlock()
-	return p.wait(ctx, w)
+	p.admit()
+	return nil, w
+}
+
+// admit lets the first in the queue open connections while there are places: the limit was raised.
+func (p *Pool) admit() {
+	for len(p.waiting) > 0 && p.open < p.limits().Size {
+		w := p.waiting[0]
+		p.waiting = p.waiting[1:]
+		p.open++
+		w.ready <- nil
+	}
 }
 
 // checkAfter is how long a connection may lie in the pool and still be lent without a look at its socket.
@@ -138,13 +161,8 @@ func (p *Pool) openOne(ctx context.Context) (*Conn, error) {
 func (p *Pool) gone() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.waiting) > 0 {
-		w := p.waiting[0]
-		p.waiting = p.waiting[1:]
-		w.ready <- nil
-		return
-	}
 	p.open--
+	p.admit()
 }
 
 // Put takes back a connection. One that is not idle is closed: the server rolls back what was open.
@@ -162,10 +180,10 @@ func (p *Pool) Put(c *Conn) {
 	c.R.Release()
 	c.used = time.Now()
 	p.mu.Lock()
-	if p.closed {
-		p.open--
+	if p.closed || p.open > p.limits().Size {
 		p.mu.Unlock()
 		c.Close()
+		p.gone()
 		return
 	}
 	if len(p.waiting) > 0 {
@@ -201,6 +219,7 @@ func (p *Pool) reap(now time.Time, keep int) {
 	}
 	p.free = left
 	p.open -= len(old)
+	p.admit()
 	p.mu.Unlock()
 	for _, c := range old {
 		c.Close()
@@ -213,6 +232,7 @@ func (p *Pool) Flush() {
 	old := p.free
 	p.free = nil
 	p.open -= len(old)
+	p.admit()
 	p.mu.Unlock()
 	for _, c := range old {
 		c.Close()

@@ -18,6 +18,7 @@ type Settings struct {
 var interned = struct {
 	sync.Mutex
 	byText map[string]*Settings
+	bytes  int // of the texts
 	next   uint64
 }{byText: map[string]*Settings{}, next: 1}
 
@@ -75,8 +76,12 @@ func (s *Settings) copy() map[string]string {
 	return m
 }
 
-// internLimit bounds the table of sets; past it, sets are made without being shared.
-const internLimit = 10000
+// internLimit and internBytes bound the table of sets. A full one is emptied: equal sets made before and after that
+// have different ids, which costs a replay of the settings and nothing else.
+const (
+	internLimit = 10000
+	internBytes = 8 << 20
+)
 
 func intern(m map[string]string) *Settings {
 	if len(m) == 0 {
@@ -101,9 +106,15 @@ func intern(m map[string]string) *Settings {
 	}
 	s := &Settings{ID: interned.next, values: m, Apply: text}
 	interned.next++
-	if len(interned.byText) < internLimit {
-		interned.byText[text] = s
+	if len(text) > internBytes/16 {
+		return s
 	}
+	if len(interned.byText) >= internLimit || interned.bytes+len(text) > internBytes {
+		clear(interned.byText)
+		interned.bytes = 0
+	}
+	interned.byText[text] = s
+	interned.bytes += len(text)
 	return s
 }
 
