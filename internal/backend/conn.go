@@ -53,6 +53,7 @@ type Conn struct {
 	pid     uint32
 	secret  []byte
 	broken  bool
+	cause   error // why it is broken
 	pool    *Pool
 	created time.Time
 	used    time.Time
@@ -87,6 +88,9 @@ func (c *Conn) NoteParameter(frame []byte) (name, value string, changed bool) {
 
 // Send writes Out.
 func (c *Conn) Send() error {
+	if c.broken {
+		return c.Lost(net.ErrClosed)
+	}
 	if len(c.Out) == 0 {
 		return nil
 	}
@@ -101,10 +105,14 @@ func (c *Conn) Send() error {
 	return nil
 }
 
-// Lost marks the connection as broken and wraps err.
+// Lost marks the connection as broken: nothing is read from it or written to it any more. It wraps err, or what
+// broke the connection first.
 func (c *Conn) Lost(err error) error {
 	c.broken = true
-	return &LostError{Backend: c.Name, Err: err}
+	if c.cause == nil {
+		c.cause = &LostError{Backend: c.Name, Err: err}
+	}
+	return c.cause
 }
 
 // Broken tells whether the connection can never be used again.
@@ -141,6 +149,9 @@ func (c *Conn) Close() {
 
 // Next reads the next frame from the server; a stream that ends is ErrLost.
 func (c *Conn) Next() (typ byte, frame []byte, err error) {
+	if c.broken {
+		return 0, nil, c.Lost(net.ErrClosed)
+	}
 	typ, frame, err = c.R.Next()
 	if err != nil {
 		return 0, nil, c.Lost(err)

@@ -100,6 +100,7 @@ func (g *Gang) endAll(all []*Member, sql string, out *wire.Writer, obs Observer)
 
 // Finishing composes a statement that ends a transaction or a part of it.
 func (m *Member) Finishing(sql string) {
+	m.Conn.Unnamed = 0 // a simple query drops it
 	m.Out = wire.Query(m.Out, sql)
 	m.Owed++
 	m.Queue.Push(Owed{Msg: 'Q', Reply: Skip, Report: true})

@@ -3,6 +3,7 @@ package executor
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -23,18 +24,16 @@ var binaryTrailer = []byte{0xff, 0xff}
 // Run reads the members, on which COPY has been composed, one after the other; all of them work at once. It returns
 // the number of rows, or the ErrorResponse of the first that failed.
 func (c *CopyMerge) Run(ctx context.Context, g *Gang, members []*Member, out *wire.Writer) (rows int64, failure []byte, err error) {
-	for _, m := range members {
+	for i, m := range members {
 		if err := m.Send(); err != nil {
+			c.giveUp(ctx, g, members[:i])
 			return 0, nil, err
 		}
 	}
 	for i, m := range members {
 		n, failed, err := c.one(m, i == 0, i == len(members)-1, failure != nil, out)
 		if err != nil {
-			g.Cancel(ctx)
-			for _, rest := range members[i+1:] {
-				_ = rest.drainQueue()
-			}
+			c.giveUp(ctx, g, members[i+1:])
 			return 0, nil, err
 		}
 		rows += n
@@ -49,6 +48,14 @@ func (c *CopyMerge) Run(ctx context.Context, g *Gang, members []*Member, out *wi
 	return rows, failure, out.Err()
 }
 
+// giveUp ends COPY on members that nobody wants rows of any more.
+func (c *CopyMerge) giveUp(ctx context.Context, g *Gang, members []*Member) {
+	g.Cancel(ctx)
+	for _, m := range members {
+		_ = m.drainQueue()
+	}
+}
+
 // one reads one member to its end.
 func (c *CopyMerge) one(m *Member, first, last, muted bool, out *wire.Writer) (rows int64, failure []byte, err error) {
 	data := 0
@@ -60,9 +67,9 @@ func (c *CopyMerge) one(m *Member, first, last, muted bool, out *wire.Writer) (r
 		skipped := m.Queue.Head().Reply == Skip
 		switch typ {
 		case 'Z':
-			m.Status = frame[wire.HeaderLen]
-			m.Owed--
-			m.Queue.Pop()
+			if err = m.Ready(frame); err == nil {
+				m.Queue.Pop()
+			}
 		case 'E':
 			if failure == nil {
 				failure = bytes.Clone(frame)
@@ -71,7 +78,7 @@ func (c *CopyMerge) one(m *Member, first, last, muted bool, out *wire.Writer) (r
 			m.NoteParameter(frame)
 		case 'N':
 			if !skipped {
-				out.Out = append(out.Out, frame...)
+				_, err = out.Write(fixError(frame, 0))
 			}
 		case 'C':
 			if !skipped {
@@ -84,7 +91,7 @@ func (c *CopyMerge) one(m *Member, first, last, muted bool, out *wire.Writer) (r
 			}
 		case 'd':
 			if !muted && failure == nil {
-				err = c.data(frame, data, first, last, out)
+				err = c.data(m, frame, data, first, last, out)
 			}
 			data++
 		}
@@ -97,17 +104,24 @@ func (c *CopyMerge) one(m *Member, first, last, muted bool, out *wire.Writer) (r
 }
 
 // data passes on one CopyData without what only one stream may have.
-func (c *CopyMerge) data(frame []byte, n int, first, last bool, out *wire.Writer) error {
+func (c *CopyMerge) data(m *Member, frame []byte, n int, first, last bool, out *wire.Writer) error {
 	body := frame[wire.HeaderLen:]
 	switch {
 	case c.Header && n == 0 && !first:
 		return nil
 	case c.Binary:
-		if n == 0 && !first && len(body) >= binaryHeader {
-			body = body[binaryHeader:]
+		header := body[:0]
+		if n == 0 {
+			if len(body) < binaryHeader {
+				return m.Lost(fmt.Errorf("binary COPY begins with %d bytes", len(body)))
+			}
+			header, body = body[:binaryHeader], body[binaryHeader:]
 		}
-		if !last && bytes.HasSuffix(body, binaryTrailer) && (len(body) == 2 || len(body) == binaryHeader+2 && n == 0) {
-			body = body[:len(body)-2]
+		if !last && bytes.Equal(body, binaryTrailer) {
+			body = body[:0]
+		}
+		if first {
+			body = frame[wire.HeaderLen:][:len(header)+len(body)]
 		}
 		if len(body) == 0 {
 			return nil

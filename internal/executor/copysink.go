@@ -53,6 +53,7 @@ func (c *CopySink) Begin() (response, refused []byte, err error) {
 	if err := Settle(m); err != nil {
 		return nil, nil, err
 	}
+	m.Conn.Unnamed = 0
 	m.Out = wire.Query(m.Out, c.text)
 	m.Owed++
 	if err := m.Send(); err != nil {
@@ -71,8 +72,9 @@ func (c *CopySink) Begin() (response, refused []byte, err error) {
 		case 'S':
 			m.NoteParameter(frame)
 		case 'Z':
-			m.Status = frame[wire.HeaderLen]
-			m.Owed--
+			if err := m.Ready(frame); err != nil {
+				return nil, nil, err
+			}
 			c.done = true
 			if refused == nil {
 				return nil, nil, m.Lost(fmt.Errorf("COPY ended before it began"))

@@ -16,8 +16,9 @@ func (m *Member) drainInto(see func(typ byte, frame []byte)) (errFrame []byte, e
 		}
 		switch typ {
 		case 'Z':
-			m.Status = frame[wire.HeaderLen]
-			m.Owed--
+			if err := m.Ready(frame); err != nil {
+				return errFrame, err
+			}
 		case 'E':
 			if errFrame == nil {
 				errFrame = bytes.Clone(frame)
@@ -48,6 +49,7 @@ func (m *Member) Ask(sql string) (rows [][][]byte, errFrame []byte, err error) {
 	if err := Settle(m); err != nil {
 		return nil, nil, err
 	}
+	m.Conn.Unnamed = 0
 	m.Out = wire.Query(m.Out, sql)
 	m.Owed++
 	if err := m.Send(); err != nil {

@@ -160,6 +160,7 @@ func (g *Gang) begin(m *Member) {
 
 // Internal composes a simple query of pleiad's own, whose answer is skipped.
 func (m *Member) Internal(sql string) {
+	m.Conn.Unnamed = 0 // a simple query drops it
 	m.Out = wire.Query(m.Out, sql)
 	m.Owed++
 	m.Queue.Push(Owed{Msg: 'Q', Reply: Skip})
@@ -167,6 +168,7 @@ func (m *Member) Internal(sql string) {
 
 // Query composes the client's simple query, or a part of it.
 func (m *Member) Query(sql []byte) {
+	m.Conn.Unnamed = 0 // a simple query drops it
 	dst, at := wire.Begin(m.Out, 'Q')
 	dst = append(append(dst, sql...), 0)
 	m.Out = wire.End(dst, at)
