@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 	"strings"
@@ -20,6 +21,10 @@ func (s *Session) runDDL(r *request) error {
 		return s.runDDLAlone(r)
 	}
 	alone := s.gang.Txn.State == executor.TxnNone
+	if alone && d.NeedsBlock {
+		s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "%s can only be used in transaction blocks", r.tmpl.Command))
+		return nil
+	}
 	if alone {
 		s.gang.Begin(executor.TxnImplicit, "BEGIN")
 	}
@@ -84,12 +89,15 @@ func (s *Session) replanDDL(r *request, lock router.Step) error {
 // and as one server would say it; then on the others in parallel.
 func (s *Session) runStep(r *request, st *router.Step) error {
 	if st.Lock {
-		return s.lockDDL()
+		return s.lockDDL(st)
 	}
 	sql, err := stepSQL(st)
 	if err != nil {
 		s.fail(executor.ClientError(err))
 		return nil
+	}
+	if st.Same {
+		return s.compareStep(sql)
 	}
 	home := st.Where == router.WhereAll || st.Where == router.WhereHome || st.Where == router.WhereOne && st.Backend == s.db.home
 	if home {
@@ -109,6 +117,35 @@ func (s *Session) runStep(r *request, st *router.Step) error {
 		}
 	}
 	return s.runStepElsewhere(st, sql, home)
+}
+
+// compareStep runs a query whose one value must be the same on every backend.
+func (s *Session) compareStep(sql string) error {
+	var first []byte
+	for i, b := range s.allBackends() {
+		m, err := s.gang.Join(s.ctx, b)
+		if err != nil {
+			s.fail(executor.ClientError(err))
+			return nil
+		}
+		rows, errFrame, err := m.Ask(sql)
+		switch {
+		case err != nil:
+			return s.lost(err)
+		case errFrame != nil:
+			s.failFrame(errFrame)
+			return nil
+		case len(rows) != 1 || len(rows[0]) != 1:
+			s.fail(pgerr.New(pgerr.InternalError, "comparing backends gave %d rows", len(rows)))
+			return nil
+		case i == 0:
+			first = rows[0][0]
+		case !bytes.Equal(first, rows[0][0]):
+			s.fail(router.DiffersError)
+			return nil
+		}
+	}
+	return nil
 }
 
 func (s *Session) runStepElsewhere(st *router.Step, sql string, home bool) error {
@@ -178,14 +215,14 @@ type discard struct{}
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 // lockDDL takes the cluster's DDL lock on home and learns the epoch the change starts from.
-func (s *Session) lockDDL() error {
+func (s *Session) lockDDL(st *router.Step) error {
 	m, err := s.gang.Join(s.ctx, s.db.home)
 	if err != nil {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
 	m.Wrote = true
-	rows, errFrame, err := m.Ask("SELECT pleiad.begin_ddl()")
+	rows, errFrame, err := m.Ask(st.SQL)
 	switch {
 	case err != nil:
 		return s.lost(err)
@@ -193,12 +230,12 @@ func (s *Session) lockDDL() error {
 		s.failFrame(errFrame)
 		return nil
 	case len(rows) != 1:
-		s.fail(pgerr.New(pgerr.InternalError, "pleiad.begin_ddl() gave %d rows", len(rows)))
+		s.fail(pgerr.New(pgerr.InternalError, "the DDL lock gave %d rows", len(rows)))
 		return nil
 	}
 	epoch, err := strconv.ParseUint(string(rows[0][0]), 10, 64)
 	if err != nil {
-		s.fail(pgerr.New(pgerr.InternalError, "pleiad.begin_ddl(): %v", err))
+		s.fail(pgerr.New(pgerr.InternalError, "the DDL lock: %v", err))
 		return nil
 	}
 	if have := s.planner.env.Schema.Epoch; have != 0 && have != epoch {

@@ -96,15 +96,20 @@ func (e *ear) tell(ctx context.Context, sql string) {
 	defer stop()
 	e.mu.Lock()
 	if e.conn == nil {
-		// run sends every channel's LISTEN once it is connected.
 		ready := e.ready
 		e.mu.Unlock()
 		select {
 		case <-ready:
 		case <-time.After(earRetry):
+			return // once it is connected, run sends every channel's LISTEN
 		case <-ctx.Done():
+			return
 		}
-		return
+		e.mu.Lock()
+		if e.conn == nil {
+			e.mu.Unlock()
+			return
+		}
 	}
 	done := make(chan struct{})
 	e.acks = append(e.acks, done)
@@ -151,16 +156,16 @@ func (e *ear) connect(ctx context.Context) error {
 	for channel := range e.hub.channels {
 		sql += "LISTEN " + quoteIdent(channel) + ";"
 	}
-	e.mu.Lock()
 	e.hub.mu.Unlock()
-	defer e.mu.Unlock()
 	if sql != "" {
-		e.acks = append(e.acks, make(chan struct{}))
-		if _, err := c.Conn.Write(wire.Query(nil, sql)); err != nil {
+		// What is notified from now on is heard once this returns.
+		if _, err := c.Roundtrip(sql); err != nil {
 			c.Close()
 			return err
 		}
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.conn = c
 	close(e.ready)
 	return nil
@@ -310,7 +315,19 @@ func (s *Session) applyListen(c listenChange) {
 	}
 }
 
-// settleListening does at the end of a transaction what LISTEN and UNLISTEN asked for in it.
+// startListening does, just before a transaction commits, what LISTEN asked for in it: a transaction hears its own
+// notifications. It returns what to take back if the commit fails.
+func (s *Session) startListening() (undo []listenChange) {
+	for _, c := range s.listenLater {
+		if c.on && !s.listening[c.channel] {
+			s.applyListen(c)
+			undo = append(undo, listenChange{channel: c.channel})
+		}
+	}
+	return undo
+}
+
+// settleListening ends the transaction for LISTEN and UNLISTEN.
 func (s *Session) settleListening(committed bool) {
 	later := s.listenLater
 	s.listenLater = nil
@@ -320,6 +337,21 @@ func (s *Session) settleListening(committed bool) {
 	for _, c := range later {
 		s.applyListen(c)
 	}
+}
+
+// commit commits the open transaction, or rolls it back and says why: the ErrorResponse for the client.
+func (s *Session) commit() (errFrame []byte) {
+	undo := s.startListening()
+	errFrame = s.gang.Commit(s.ctx, s.out, s)
+	if errFrame == nil {
+		s.afterCommit()
+		return nil
+	}
+	for _, c := range undo {
+		s.applyListen(c)
+	}
+	s.afterRollback()
+	return errFrame
 }
 
 func (s *Session) stopListening() {

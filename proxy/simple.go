@@ -109,11 +109,8 @@ func (s *Session) endImplicit() {
 		s.afterRollback()
 		return
 	}
-	if e := s.gang.Commit(s.ctx, s.out, s); e != nil {
+	if e := s.commit(); e != nil {
 		s.out.Out = append(s.out.Out, e...)
 		s.batch.failed = true
-		s.afterRollback()
-		return
 	}
-	s.afterCommit()
 }

@@ -77,13 +77,11 @@ func (s *Session) txnCommit(r *request) {
 		chain()
 		return
 	}
-	if e := s.gang.Commit(s.ctx, s.out, s); e != nil {
+	if e := s.commit(); e != nil {
 		s.out.Out = append(s.out.Out, e...)
 		s.batch.failed = true
-		s.afterRollback()
 		return
 	}
-	s.afterCommit()
 	s.tag("COMMIT")
 	chain()
 }

@@ -274,8 +274,12 @@ func (m *Member) readable() bool {
 
 // FrameToError is an ErrorResponse as an error of pleiad's own.
 func FrameToError(frame []byte) *pgerr.Error {
+	position, err := strconv.Atoi(wire.ErrorField(frame, 'P'))
+	if err != nil {
+		position = 0 // none
+	}
 	return &pgerr.Error{
 		Severity: "ERROR", Code: wire.ErrorField(frame, 'C'), Message: wire.ErrorField(frame, 'M'),
-		Detail: wire.ErrorField(frame, 'D'), Hint: wire.ErrorField(frame, 'H'), Context: wire.ErrorField(frame, 'W'),
+		Detail: wire.ErrorField(frame, 'D'), Hint: wire.ErrorField(frame, 'H'), Context: wire.ErrorField(frame, 'W'), Position: position,
 	}
 }

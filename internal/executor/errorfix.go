@@ -11,10 +11,8 @@ import (
 // its whole message, shift characters ahead of the statement, and a shard's table is the table itself. A frame that
 // needs no change is returned as it is.
 func fixError(frame []byte, shift int) []byte {
-	if shift > 0 {
-		if p, err := strconv.Atoi(wire.ErrorField(frame, 'P')); err == nil {
-			frame = replaceField(frame, 'P', strconv.Itoa(p+shift))
-		}
+	if shift != 0 {
+		frame = movePosition(frame, func(p int) int { return p + shift })
 	}
 	if !isShardSchema(wire.ErrorField(frame, 's')) {
 		return frame
@@ -35,4 +33,13 @@ func isShardSchema(name string) bool {
 	}
 	_, err := strconv.ParseUint(n, 10, 16)
 	return err == nil
+}
+
+// movePosition translates an error's position.
+func movePosition(frame []byte, to func(int) int) []byte {
+	p, err := strconv.Atoi(wire.ErrorField(frame, 'P'))
+	if err != nil {
+		return frame
+	}
+	return replaceField(frame, 'P', strconv.Itoa(max(to(p), 1)))
 }

@@ -16,6 +16,10 @@ func ClientError(err error) *pgerr.Error {
 	if errors.As(err, &own) {
 		return own
 	}
+	var frame *FrameError
+	if errors.As(err, &frame) {
+		return FrameToError(frame.Frame)
+	}
 	var lost *backend.LostError
 	if errors.As(err, &lost) {
 		return pgerr.New(pgerr.ConnectionFailure, "connection to backend %q was lost", lost.Backend).

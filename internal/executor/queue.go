@@ -22,7 +22,13 @@ type Owed struct {
 	// Statement is the id of the statement a Parse names: it is forgotten if the Parse fails or is skipped
 	// after an error.
 	Statement uint64
-	Frames    []byte // Fake: sent to the client when its turn comes
+	// Evicted is the id of the statement that a Close of pleiad's own names: the server keeps it if the Close is
+	// skipped after an error.
+	Evicted uint64
+	Frames  []byte // Fake: sent to the client when its turn comes
+	// Client is the name that the client gave the statement or portal the message is about, Server the one that
+	// the server knows: errors are to show the first.
+	Client, Server string
 	// Unnamed says that a Parse fills the unnamed statement, which holds nothing if it fails.
 	Unnamed bool
 	// Report lets ParameterStatus through although the answer is skipped: COMMIT and ROLLBACK may change

@@ -3,6 +3,7 @@ package executor
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/pleiad/pleiad/internal/wire"
 )
@@ -23,7 +24,12 @@ type Outcome struct {
 	Code [5]byte
 	// Skipped is the first ErrorResponse to a message of pleiad's own, a copy; it was not forwarded.
 	Skipped []byte
+	// Undone is true if a statement of pleiad's own answered with the tag ROLLBACK: that is how COMMIT and PREPARE
+	// TRANSACTION end a transaction that had failed.
+	Undone bool
 	passed  bool // something of the server's was forwarded
+	// renamed is the message that failed, for the names in its error.
+	renamed Owed
 }
 
 // Relay passes m's owed answers to out until none is owed. ReadyForQuery is never forwarded: the caller says it,
@@ -67,7 +73,7 @@ func relayBuffered(m *Member, out *wire.Writer, obs Observer, o *Outcome) error 
 		if size < wire.HeaderLen || size > len(b) {
 			break
 		}
-		if t := b[0]; (t == 'D' || t == 'd') && m.Queue.Head().Reply == Forward {
+		if t := b[0]; (t == 'D' || t == 'd') && m.Queue.Head().givesRows() {
 			run += size // the common case: rows
 			continue
 		}
@@ -124,7 +130,12 @@ func passFixed(m *Member, out *wire.Writer, o *Outcome, run, size int) error {
 			return err
 		}
 	}
-	_, err := out.Write(fixError(m.R.Take(size), m.Shift))
+	frame := fixError(m.R.Take(size), m.Shift)
+	if r := &o.renamed; r.Server != "" {
+		frame = replaceField(frame, 'M', strings.ReplaceAll(wire.ErrorField(frame, 'M'), `"`+r.Server+`"`, `"`+r.Client+`"`))
+		r.Server = ""
+	}
+	_, err := out.Write(frame)
 	return err
 }
 
@@ -151,7 +162,10 @@ func relayPartial(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
 		return nil
 	}
 	if typ == 'D' || typ == 'd' {
-		if m.Queue.Head().Reply == Forward {
+		if _, _, err := m.reply([]byte{typ, 0, 0, 0, 0}, obs, o); err != nil {
+			return err
+		}
+		if m.Queue.Head().givesRows() {
 			if err := out.Flush(); err != nil {
 				return err
 			}
@@ -170,6 +184,9 @@ func relayPartial(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
 	if err != nil {
 		return err
 	}
+	if t := frame[0]; t == 'E' || t == 'N' {
+		frame = fixError(frame, m.Shift)
+	}
 	if forward {
 		if _, err := out.Write(frame); err != nil {
 			return err
@@ -177,26 +194,59 @@ func relayPartial(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
 	}
 	m.R.Take(size)
 	if hold {
-		return fmt.Errorf("CopyInResponse of %d bytes", size)
+		return m.Lost(fmt.Errorf("CopyInResponse of %d bytes", size))
 	}
 	return nil
 }
 
-// lostIfRead tells a failing client from a failing server after a copy between them.
+// lostIfRead tells a failing client from a failing server after a copy between them. The client of a failing server
+// has got a part of a frame: nothing can follow it.
 func lostIfRead(m *Member, out *wire.Writer, err error) error {
 	if err == nil || out.Err() != nil {
 		return err
 	}
-	return m.Lost(err)
+	err = m.Lost(err)
+	out.Break(err)
+	return err
+}
+
+// givesRows tells whether rows may answer the message, and go to the client.
+func (o *Owed) givesRows() bool { return o.Reply == Forward && (o.Msg == 'E' || o.Msg == 'Q') }
+
+// answers tells whether a frame of type typ may answer the message.
+func (o *Owed) answers(typ byte) bool {
+	switch typ {
+	case 'D', 'C', 'I', 'd', 'c', 'H', 'W', 'G':
+		return o.Msg == 'E' || o.Msg == 'Q'
+	case 'T':
+		return o.Msg == 'D' || o.Msg == 'Q'
+	case 't', 'n':
+		return o.Msg == 'D'
+	case '1':
+		return o.Msg == 'P'
+	case '2':
+		return o.Msg == 'B'
+	case '3':
+		return o.Msg == 'C'
+	case 's':
+		return o.Msg == 'E'
+	case 'Z':
+		return o.Msg == 'S' || o.Msg == 'Q'
+	case 'N', 'A', 'S', 'E':
+		return true
+	}
+	return false
 }
 
 // reply accounts for one frame and says whether it goes to the client. hold is true when the server now waits
 // for COPY data.
 func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bool, err error) {
 	head := m.Queue.Head()
+	if !head.answers(frame[0]) {
+		return false, false, m.Lost(fmt.Errorf("message %q in answer to %q", frame[0], head.Msg))
+	}
 	forward = head.Reply == Forward
 	switch frame[0] {
-	case 'D', 'd', 'c', 'H', 'W':
 	case 'N':
 		forward = forward || head.Report
 	case 'A':
@@ -208,11 +258,12 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 		}
 	case 't':
 		m.Types.Params(frame)
-	case 'n':
-		m.Queue.Pop()
-	case '1', '2', '3', 's':
+	case 'n', '1', '2', '3', 's':
 		m.Queue.Pop()
 	case 'C', 'I':
+		if !forward {
+			o.noteTag(frame)
+		}
 		if head.Msg == 'E' {
 			m.Queue.Pop()
 		}
@@ -220,24 +271,45 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 		name, value, changed := m.NoteParameter(frame)
 		forward = (forward && changed || head.Report) && obs.Parameter(name, value)
 	case 'E':
+		if isFatal(frame) {
+			return false, false, m.Lost(fatalError(frame))
+		}
 		forward = forward || head.Reply == Quiet
 		m.fail(frame, forward, o)
 	case 'Z':
-		if len(frame) != 6 || head.Msg != 'S' && head.Msg != 'Q' {
-			return false, false, m.Lost(fmt.Errorf("unexpected ReadyForQuery"))
+		if err := m.Ready(frame); err != nil {
+			return false, false, err
 		}
-		m.Status = frame[wire.HeaderLen]
-		m.Owed--
 		m.Queue.Pop()
 		forward = false
 	case 'G':
 		hold = true
-	case 'K', 'R', 'V', 'v':
-		return false, false, m.Lost(fmt.Errorf("unexpected message %q", frame[0]))
-	default:
-		return false, false, m.Lost(fmt.Errorf("unknown message %q", frame[0]))
 	}
 	return forward, hold, nil
+}
+
+// noteTag looks at the tag of a statement whose answer is not shown.
+func (o *Outcome) noteTag(frame []byte) {
+	if bytes.Equal(frame[wire.HeaderLen:], rollbackTag) {
+		o.Undone = true
+	}
+}
+
+var rollbackTag = []byte("ROLLBACK\x00")
+
+// isFatal tells the ErrorResponse after which the server closes the connection. The client's own session goes on, so
+// it is not shown as it is.
+func isFatal(frame []byte) bool {
+	switch wire.ErrorField(frame, 'V') {
+	case "FATAL", "PANIC":
+		return true
+	}
+	return false
+}
+
+func fatalError(frame []byte) error {
+	return fmt.Errorf("%s: %s (SQLSTATE %s)",
+		wire.ErrorField(frame, 'V'), wire.ErrorField(frame, 'M'), wire.ErrorField(frame, 'C'))
 }
 
 // fail accounts for an ErrorResponse: the server skips everything up to the next Sync, or ends the simple
@@ -251,13 +323,22 @@ func (m *Member) fail(frame []byte, forward bool, o *Outcome) {
 	} else if o.Skipped == nil {
 		o.Skipped = bytes.Clone(frame)
 	}
+	if m.Queue.Len() > 0 {
+		o.renamed = *m.Queue.Head()
+	}
 	for m.Queue.Len() > 0 {
 		h := m.Queue.Head()
 		if h.Msg == 'S' || h.Msg == 'Q' {
 			return
 		}
-		if h.Statement != 0 {
+		switch {
+		case h.Statement != 0:
 			m.Statements.Remove(h.Statement)
+		case h.Evicted != 0:
+			m.Statements.Add(h.Evicted, 0)
+		case h.Msg == 'C' && h.Reply == Skip:
+			// Which statement the server still has is not known.
+			m.Unclean, m.Owner = true, 0
 		}
 		if h.Unnamed {
 			m.Conn.Unnamed = 0

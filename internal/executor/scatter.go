@@ -33,13 +33,16 @@ type Scatter struct {
 	Command string
 	// Turns, when set, names the member that each row comes from in turn. If a backend gives fewer rows than it
 	// has turns (ON CONFLICT DO NOTHING), its remaining turns are passed over.
-	Turns      []int
+	Turns []int
+	// Position, when set, translates an error's position in a member's text into the client's message.
+	Position   func(member, position int) int
 	Collations Collations
 
 	streams []*stream
 	events  chan event
 	cmp     []comparator
-	columns int // visible ones
+	given   int64 // rows given since the last Fetch began
+	columns int   // visible ones
 	heap    []int
 	opened  bool
 	sent    int64 // rows given to the client
@@ -109,7 +112,7 @@ func Settle(m *Member) error {
 		return err
 	}
 	if o.Skipped != nil {
-		return fmt.Errorf("bring the connection into the session's state: %s", wire.ErrorField(o.Skipped, 'M'))
+		return &FrameError{Frame: o.Skipped}
 	}
 	return nil
 }
@@ -179,6 +182,9 @@ func (s *Scatter) learnColumns() error {
 		return err
 	}
 	if errFrame != nil {
+		if s.Position != nil {
+			errFrame = movePosition(errFrame, func(p int) int { return s.Position(0, p) })
+		}
 		return &FrameError{Frame: errFrame}
 	}
 	types := columnTypes(fields)
@@ -198,6 +204,7 @@ func (s *Scatter) learnColumns() error {
 
 // Fetch gives up to limit rows (0: all). more is true when the portal is suspended.
 func (s *Scatter) Fetch(ctx context.Context, limit int64, out *wire.Writer, obs Observer) (more bool, err error) {
+	s.given = 0
 	if s.lost == nil && s.failure == nil {
 		if len(s.Sort) > 0 {
 			more, err = s.merge(limit, out, obs)
@@ -231,9 +238,9 @@ func (s *Scatter) Fetch(ctx context.Context, limit int64, out *wire.Writer, obs 
 // Failed tells whether the statement ended with an error.
 func (s *Scatter) Failed() bool { return s.failure != nil || s.lost != nil }
 
-// tag is the whole statement's command tag.
+// tag is the command tag: of a portal's last Execute, if it ran in several.
 func (s *Scatter) tag() string {
-	n := s.sent
+	n := s.given
 	if s.Command != "SELECT" {
 		n = s.counted
 	}
@@ -273,6 +280,9 @@ func (s *Scatter) control(e event, out *wire.Writer, obs Observer) (ok bool) {
 	case 'E':
 		if s.failure == nil {
 			s.failure = fixError(e.frame, 0)
+			if s.Position != nil {
+				s.failure = movePosition(s.failure, func(p int) int { return s.Position(e.from, p) })
+			}
 		}
 		return false
 	case 'N':
@@ -394,7 +404,9 @@ func (s *Scatter) concat(limit int64, out *wire.Writer, obs Observer) (more bool
 		st := s.streams[e.from]
 		st.rows, st.buffer = e.rows, e.rows
 		if s.Limit < 0 && s.Offset == 0 && limit == 0 {
-			s.sent += countRows(e.rows)
+			n := countRows(e.rows)
+			s.sent += n
+			s.given += n
 			if _, err := out.Write(e.rows); err != nil {
 				return false, err
 			}
@@ -413,6 +425,7 @@ func (s *Scatter) pass() bool {
 		return false
 	}
 	s.sent++
+	s.given++
 	return true
 }
 

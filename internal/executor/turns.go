@@ -15,6 +15,7 @@ func (s *Scatter) takeTurns(limit int64, out *wire.Writer, obs Observer) (more b
 			continue
 		}
 		s.sent++
+		s.given++
 		if _, err := out.Write(row); err != nil {
 			return false, err
 		}
