@@ -92,16 +92,21 @@ func familiesOf(all []refused) []string {
 	return out
 }
 
-// summaryOf is README's table: a row for each family.
+// summaryOf is README's table: a row for each family, each message once.
 func summaryOf(all []refused) string {
 	var b strings.Builder
+	shown := map[string]bool{}
 	b.WriteString("| family | what the error says |\n| --- | --- |\n")
 	for _, family := range familiesOf(all) {
 		var messages []string
 		for _, r := range all {
-			if r.family == family {
+			if r.family == family && !shown[r.message] {
+				shown[r.message] = true
 				messages = append(messages, r.message)
 			}
+		}
+		if len(messages) == 0 {
+			messages = []string{"as above"}
 		}
 		fmt.Fprintf(&b, "| %s | %s |\n", family, cell(strings.Join(messages, "; ")))
 	}
