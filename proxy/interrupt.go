@@ -12,6 +12,7 @@ type interrupt struct {
 	mu              sync.Mutex
 	done            chan struct{}
 	fired           bool
+	forget          func() bool // takes done's callback out of the session's context; nil without done
 }
 
 func newInterrupt(parent context.Context) *interrupt { return &interrupt{Context: parent} }
@@ -26,7 +27,7 @@ func (i *interrupt) Done() <-chan struct{} {
 			close(i.done)
 		} else {
 			done := i.done
-			context.AfterFunc(i.Context, func() { i.fire(done) })
+			i.forget = context.AfterFunc(i.Context, func() { i.fire(done) })
 		}
 	}
 	return i.done
@@ -73,6 +74,20 @@ func (i *interrupt) reset() {
 	defer i.mu.Unlock()
 	if i.fired {
 		i.fired = false
-		i.done = nil
+		i.letGo()
 	}
+}
+
+// end is the session's: its context lives on and must not keep what was made for it.
+func (i *interrupt) end() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.letGo()
+}
+
+func (i *interrupt) letGo() {
+	if i.forget != nil {
+		i.forget()
+	}
+	i.done, i.forget = nil, nil
 }

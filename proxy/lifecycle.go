@@ -129,6 +129,7 @@ func (srv *Server) newSession(ctx context.Context, raw net.Conn, res *startup.Re
 	if err := s.greet(); err != nil {
 		srv.cancels.Remove(s.key.PID)
 		s.gang.Close()
+		s.ctx.end()
 		return nil, err
 	}
 	return s, nil
@@ -255,6 +256,7 @@ func (s *Session) end() {
 	s.dropStatements()
 	s.stopListening()
 	s.in.Drop()
+	s.ctx.end()
 }
 
 // drain ends every session at its next boundary, and those that reach none in time all the same.
