@@ -9,7 +9,7 @@ import (
 )
 
 // maxLevels bounds the query levels of one statement, counting a view or WITH query at each reference.
-const maxLevels = 200
+const maxLevels = 2000
 
 // analysis is what reading a statement's tree tells: its relations, what restricts them, the functions it calls.
 type analysis struct {

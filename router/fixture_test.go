@@ -20,12 +20,9 @@ import (
 //	public.notes    (id int default nextval, body text) local
 //	public.rooms    view over meetings; public.labels view over codes; public.bodies view over notes
 func fixture() Env {
-	const (
-		i4, i8, txt, vc, jb, tz = 23, 20, 25, 1043, 3802, 1184
-	)
 	col := func(name string, oid uint32, opts ...string) Column {
 		c := Column{Name: name, TypeOID: oid, Typmod: -1}
-		if oid == txt || oid == vc {
+		if oid == shardmap.TextOID || oid == shardmap.VarcharOID {
 			c.Collation = "default"
 		}
 		for _, o := range opts {
@@ -61,6 +58,33 @@ func fixture() Env {
 		s.ByOID[t.OID] = t
 		return t
 	}
+	fixtureTables(add, col)
+	s.Functions = map[string][]*Function{
+		"pure":       {{Schema: "public", Name: "pure", Kind: 'f', Volatility: 'i', Language: "sql"}},
+		"vol":        {{Schema: "public", Name: "vol", Kind: 'f', Volatility: 'v', Language: "plpgsql"}},
+		"count_all":  {{Schema: "public", Name: "count_all", Kind: 'f', Volatility: 's', Language: "sql", TouchesSharded: true, TouchesTables: true}},
+		"note_count": {{Schema: "public", Name: "note_count", Kind: 'f', Volatility: 's', Language: "sql", TouchesTables: true}},
+		"set_tenant": {{Schema: "public", Name: "set_tenant", Kind: 'f', Volatility: 'v', Language: "plpgsql", LeavesState: true}},
+		"myagg":      {{Schema: "public", Name: "myagg", Kind: 'a', Aggregate: true, Volatility: 'i'}},
+	}
+	groups := map[shardmap.GroupID][]uint16{}
+	for g := range shardmap.GroupID(4) {
+		for i := range 32 {
+			groups[g] = append(groups[g], uint16(i%3))
+		}
+	}
+	m, err := shardmap.New(1, []shardmap.BackendInfo{{Name: "a", Weight: 1}, {Name: "b", Weight: 1}, {Name: "c", Weight: 1}}, groups)
+	if err != nil {
+		panic(err)
+	}
+	s.Map = m
+	return Env{Schema: s, Path: []string{"public"}, User: "app", Temp: map[string]bool{"scratch": true}, DefaultDistribution: "local", ShardCount: 32}
+}
+
+func fixtureTables(add func(*Table) *Table, col func(string, uint32, ...string) Column) {
+	const (
+		i4, i8, txt, vc, jb, tz = shardmap.Int4OID, shardmap.Int8OID, shardmap.TextOID, shardmap.VarcharOID, 3802, shardmap.TimestamptzOID
+	)
 	add(&Table{Name: "meetings", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("id", i4), col("doc", jb), col("at", tz, "default now()")}})
 	add(&Table{Name: "members", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("name", vc, "C"), col("age", i4)}})
 	add(&Table{Name: "pairs", Kind: TableSharded, Relkind: 'p', Group: 1, Key: []int{0, 1}, Columns: []Column{col("a", i4), col("b", i8), col("note", txt)}})
@@ -84,26 +108,6 @@ func fixture() Env {
 		Triggers: []Trigger{{Name: "stmt", Function: &Function{Name: "noop", Volatility: 'v'}, OnInsert: true, OnUpdate: true, OnDelete: true}}})
 	add(&Table{Name: "guarded", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room IN ( SELECT codes.label FROM codes))", Columns: []Column{col("room", txt), col("x", i4)}})
 	add(&Table{Name: "tenanted", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room = current_setting('app.room'::text))", Columns: []Column{col("room", txt), col("x", i4)}})
-	s.Functions = map[string][]*Function{
-		"pure":       {{Schema: "public", Name: "pure", Kind: 'f', Volatility: 'i', Language: "sql"}},
-		"vol":        {{Schema: "public", Name: "vol", Kind: 'f', Volatility: 'v', Language: "plpgsql"}},
-		"count_all":  {{Schema: "public", Name: "count_all", Kind: 'f', Volatility: 's', Language: "sql", TouchesSharded: true, TouchesTables: true}},
-		"note_count": {{Schema: "public", Name: "note_count", Kind: 'f', Volatility: 's', Language: "sql", TouchesTables: true}},
-		"set_tenant": {{Schema: "public", Name: "set_tenant", Kind: 'f', Volatility: 'v', Language: "plpgsql", LeavesState: true}},
-		"myagg":      {{Schema: "public", Name: "myagg", Kind: 'a', Aggregate: true, Volatility: 'i'}},
-	}
-	groups := map[shardmap.GroupID][]uint16{}
-	for g := range shardmap.GroupID(4) {
-		for i := range 32 {
-			groups[g] = append(groups[g], uint16(i%3))
-		}
-	}
-	m, err := shardmap.New(1, []shardmap.BackendInfo{{Name: "a", Weight: 1}, {Name: "b", Weight: 1}, {Name: "c", Weight: 1}}, groups)
-	if err != nil {
-		panic(err)
-	}
-	s.Map = m
-	return Env{Schema: s, Path: []string{"public"}, User: "app", Temp: map[string]bool{"scratch": true}, DefaultDistribution: "local", ShardCount: 32}
 }
 
 func TestPlanPointRead(t *testing.T) {

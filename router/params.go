@@ -11,16 +11,18 @@ const arrayOf uint32 = 1 << 31
 // paramUses follows where parameters stand. A parameter without a declared type gets it from one of its places, in the
 // order of PostgreSQL's analysis, so its text can be read as a key's type only if all places agree on that.
 type paramUses struct {
-	seen  map[*sqlparse.ParamRef]bool
-	class map[*sqlparse.ParamRef]uint32 // type class of the place; none where it is not known
+	class    map[*sqlparse.ParamRef]uint32 // type class of each place, 0 where it is not known
+	byNumber map[int]uint32                // the class that all places of a parameter share, else 0; nil: to be made
 }
 
 func (u *paramUses) see(p *sqlparse.ParamRef) {
-	if u.seen == nil {
-		u.seen = map[*sqlparse.ParamRef]bool{}
+	if u.class == nil {
 		u.class = map[*sqlparse.ParamRef]uint32{}
 	}
-	u.seen[p] = true
+	if _, ok := u.class[p]; !ok {
+		u.class[p] = 0
+		u.byNumber = nil
+	}
 }
 
 // place notes that n, if it is a bare parameter, stands where a value of this type is expected.
@@ -28,17 +30,22 @@ func (u *paramUses) place(n sqlparse.Node, typ uint32) {
 	if p := n.GetParamRef(); p != nil && typ != 0 {
 		u.see(p)
 		u.class[p] = typ
+		u.byNumber = nil
 	}
 }
 
 // agree reports whether every place of parameter number (1 and on) has this type class.
 func (u *paramUses) agree(number int, class uint32) bool {
-	for p := range u.seen {
-		if int(p.Number) == number && u.class[p] != class {
-			return false
+	if u.byNumber == nil {
+		u.byNumber = map[int]uint32{}
+		for p, c := range u.class {
+			if have, ok := u.byNumber[int(p.Number)]; ok && have != c {
+				c = 0
+			}
+			u.byNumber[int(p.Number)] = c
 		}
 	}
-	return true
+	return u.byNumber[number] == class
 }
 
 // placeCast notes the type of "$n::type".
