@@ -1,7 +1,6 @@
 package router
 
 import (
-	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
