@@ -35,8 +35,11 @@ type portal struct {
 	done    bool
 }
 
-func (s *Session) malformed() error {
-	return s.bye(pgerr.ProtocolViolation, "invalid message format")
+// malformed fails a message whose body does not have the form that its type demands, with the error that pqformat.c
+// gives for what is wrong: PostgreSQL skips to the next Sync then.
+func (s *Session) malformed(b *wire.Body) error {
+	s.startBatch()
+	return s.failBatch(pgerr.New(pgerr.ProtocolViolation, "%s", b.Fault()))
 }
 
 // onParse notes a statement. It is sent to a server with the next message that shows which one.
@@ -51,11 +54,11 @@ func (s *Session) onParse(frame []byte) error {
 	for range n {
 		oids = append(oids, uint32(b.Int32()))
 		if b.Err() != nil {
-			return s.malformed()
+			return s.malformed(&b)
 		}
 	}
 	if b.End() != nil {
-		return s.malformed()
+		return s.malformed(&b)
 	}
 	s.startBatch()
 	if err := sqlparse.CheckEncoding(text); err != nil {
@@ -262,7 +265,7 @@ func (s *Session) onBind(frame []byte) error {
 	portalName, stmtName := b.Text(), b.Text()
 	tail := b.Rest()
 	if b.Err() != nil {
-		return s.malformed()
+		return s.malformed(&b)
 	}
 	st := s.statementNamed(stmtName)
 	if s.batch.parse != nil && s.batch.parse != st {
@@ -274,9 +277,9 @@ func (s *Session) onBind(frame []byte) error {
 		return s.failBatch(noStatement(string(stmtName)))
 	}
 	p := &portal{name: string(portalName), st: st, backend: -1}
-	params, ok := p.decode(tail)
-	if !ok {
-		return s.malformed()
+	params, bad := p.decode(tail)
+	if bad != nil {
+		return s.failBatch(bad)
 	}
 	plan := s.replan(st)
 	if s.gang.Txn.Failed && !endsFailure(plan.tmpl) {
@@ -318,7 +321,7 @@ func (s *Session) bindOn(b int, p *portal, tail []byte) error {
 	}
 	m.Out = wire.Bind(m.Out, p.name, name, tail)
 	m.Extended = true
-	m.Queue.Push(executor.Owed{Msg: 'B'})
+	m.Queue.Push(executor.Owed{Msg: 'B', Client: p.st.name, Server: name})
 	p.backend = b
 	p.params = nil // they point into the client's message
 	s.setPortal(p)
@@ -336,8 +339,8 @@ func (s *Session) bindLocal(p *portal, tail []byte, params int) error {
 			"bind message supplies %d parameters, but prepared statement %q requires %d", n, p.st.name, t.NParams))
 	}
 	p.bind = append([]byte(nil), tail[:params]...)
-	if _, ok := p.decode(p.bind); !ok { // again, now pointing into the copy
-		p.params = p.params[:0]
+	if _, bad := p.decode(p.bind); bad != nil { // again, now pointing into the copy
+		return s.failBatch(bad)
 	}
 	p.backend = -1
 	s.setPortal(p)
@@ -356,54 +359,52 @@ func (s *Session) setPortal(p *portal) {
 
 // decode reads Bind's body behind the names. It returns the length of the parameters' part; result formats follow
 // it and may be absent when decode is given that part alone.
-func (p *portal) decode(tail []byte) (params int, ok bool) {
-	total := len(tail)
+func (p *portal) decode(tail []byte) (params int, bad *pgerr.Error) {
 	b := wire.Of(tail)
 	nf := b.Uint16()
 	formats := b.Bytes(2 * nf)
 	n := b.Uint16()
-	if b.Err() != nil || nf > 1 && nf != n {
-		return 0, false
+	if b.Err() == nil && nf > 1 && nf != n {
+		return 0, pgerr.New(pgerr.ProtocolViolation, "bind message has %d parameter formats but %d parameters", nf, n)
 	}
 	p.params = p.params[:0]
 	for i := range n {
 		v := shardmap.Value{}
 		switch {
+		case b.Err() != nil:
+			return 0, b.Violation()
 		case nf == 1:
 			v.Format = shardmap.Format(binary.BigEndian.Uint16(formats))
 		case nf > 1:
 			v.Format = shardmap.Format(binary.BigEndian.Uint16(formats[2*i:]))
 		}
-		size := b.Int32()
-		if size < -1 {
-			return 0, false
+		if v.Format > shardmap.Binary {
+			return 0, pgerr.New(pgerr.InvalidParameterValue, "unsupported format code: %d", v.Format)
 		}
-		if size == -1 {
+		if size := b.Int32(); size == -1 {
 			v.Null = true
 		} else {
 			v.Data = b.Bytes(int(size))
-		}
-		if b.Err() != nil {
-			return 0, false
 		}
 		if p.st != nil && i < len(p.st.oids) {
 			v.TypeOID = p.st.oids[i]
 		}
 		p.params = append(p.params, v)
 	}
-	params = total - b.Left()
-	if b.Left() == 0 {
-		return params, true
+	params = len(tail) - b.Left()
+	if b.Err() != nil || b.Left() == 0 {
+		return params, b.Violation()
 	}
 	nr := b.Uint16()
 	p.formats = p.formats[:0]
 	for range nr {
-		p.formats = append(p.formats, b.Int16())
 		if b.Err() != nil {
-			return 0, false
+			break
 		}
+		p.formats = append(p.formats, b.Int16())
 	}
-	return params, b.End() == nil
+	b.Done()
+	return params, b.Violation()
 }
 
 func noStatement(name string) *pgerr.Error {

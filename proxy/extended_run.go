@@ -15,7 +15,7 @@ func (s *Session) onDescribe(frame []byte) error {
 	b := wire.BodyOf(frame)
 	kind, name := b.Byte(), b.Text()
 	if b.End() != nil {
-		return s.malformed()
+		return s.malformed(&b)
 	}
 	switch kind {
 	case 'S':
@@ -41,6 +41,9 @@ func (s *Session) describeStatement(name string) error {
 		return s.failBatch(noStatement(name))
 	}
 	plan := s.replan(st)
+	if plan.tmpl.Kind == router.KindExecute {
+		return s.describeExecute(plan.tmpl.Prepare.Name)
+	}
 	if !describable(plan.tmpl) {
 		if err := s.sendParse(); err != nil || s.skip {
 			return err
@@ -67,6 +70,23 @@ func (s *Session) describeStatement(name string) error {
 	return nil
 }
 
+// describeExecute describes EXECUTE: its rows are those of the prepared statement.
+func (s *Session) describeExecute(name string) error {
+	if err := s.sendParse(); err != nil || s.skip {
+		return err
+	}
+	inner := s.stmts[name]
+	if inner == nil {
+		return s.failBatch(noStatement(name))
+	}
+	s.replan(inner)
+	fields, err := s.fieldsOf(inner)
+	if err != nil || fields == nil {
+		return err
+	}
+	return s.answer(append([]byte{'t', 0, 0, 0, 6, 0, 0}, fields...))
+}
+
 // ownDescription is RowDescription or NoData of a statement that no server describes.
 func ownDescription(t *router.Template) []byte {
 	if t.Kind == router.KindShow {
@@ -84,8 +104,22 @@ func textColumn(dst []byte, name string) []byte {
 	return wire.End(dst, at)
 }
 
+// portalNamed finds a portal; a cursor that SQL declared is one as well.
+func (s *Session) portalNamed(name string) *portal {
+	if p := s.portals[name]; p != nil {
+		return p
+	}
+	if b, ok := s.cursors[name]; ok {
+		return &portal{name: name, backend: b, st: cursorStatement}
+	}
+	return nil
+}
+
+// cursorStatement stands for the statement of a portal that DECLARE made.
+var cursorStatement = &statement{plan: planned{tmpl: &router.Template{Kind: router.KindHome, Command: "FETCH", Returns: true}}}
+
 func (s *Session) describePortal(name string) error {
-	p := s.portals[name]
+	p := s.portalNamed(name)
 	if p == nil {
 		return s.failBatch(noPortal(name))
 	}
@@ -100,6 +134,15 @@ func (s *Session) describePortal(name string) error {
 		return nil
 	}
 	t := s.replan(p.st).tmpl
+	if t.Kind == router.KindExecute && s.stmts[t.Prepare.Name] != nil {
+		inner := s.stmts[t.Prepare.Name]
+		s.replan(inner)
+		fields, err := s.fieldsOf(inner)
+		if err != nil || fields == nil {
+			return err
+		}
+		return s.answer(withFormats(fields, p.formats))
+	}
 	if !describable(t) {
 		return s.answer(ownDescription(t))
 	}
@@ -181,9 +224,9 @@ func (s *Session) onExecute(frame []byte) error {
 	b := wire.BodyOf(frame)
 	name, rows := string(b.Text()), b.Int32()
 	if b.End() != nil {
-		return s.malformed()
+		return s.malformed(&b)
 	}
-	p := s.portals[name]
+	p := s.portalNamed(name)
 	if p == nil {
 		return s.failBatch(noPortal(name))
 	}
@@ -254,14 +297,15 @@ func (s *Session) onClose(frame []byte) error {
 	b := wire.BodyOf(frame)
 	kind, name := b.Byte(), string(b.Text())
 	if b.End() != nil {
-		return s.malformed()
+		return s.malformed(&b)
 	}
 	switch kind {
 	case 'S':
 		s.dropStatement(name)
 	case 'P':
-		if p := s.portals[name]; p != nil {
+		if p := s.portalNamed(name); p != nil {
 			delete(s.portals, name)
+			delete(s.cursors, name)
 			return s.closePortal(p)
 		}
 	default:

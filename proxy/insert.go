@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -151,7 +152,9 @@ func (w *inserting) askRows(m *executor.Member, from, to int) (ok bool, err erro
 	case err != nil:
 		return false, w.s.lost(err)
 	case errFrame != nil:
-		w.s.failFrame(errFrame)
+		own, asked := string(w.r.text), b.String()
+		before := utf8.RuneCount(w.r.before)
+		w.s.failFrame(executor.MovePosition(errFrame, func(p int) int { return before + mapPosition(own, asked, p) }))
 		return false, nil
 	case len(rows) != to-from:
 		w.s.fail(pgerr.New(pgerr.InternalError, "computing %d rows gave %d", to-from, len(rows)))
@@ -378,7 +381,7 @@ func (w *inserting) send() error {
 	}
 	if b, one := set.single(); one {
 		next := *w.r
-		next.text = []byte(w.text(nil))
+		next.own, next.text = w.r.text, []byte(w.text(nil))
 		return s.forward(&next, b)
 	}
 	if e := w.r.tmpl.NoScatter; e != nil {
@@ -402,6 +405,7 @@ func (w *inserting) send() error {
 		run.Members = append(run.Members, m)
 		run.Texts = append(run.Texts, w.text(func(row int) bool { return w.owner[row] == b }))
 	}
+	run.Position = s.positions(w.r, run)
 	if w.in.Returning {
 		run.Turns = w.turns(set.list())
 	}

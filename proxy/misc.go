@@ -5,11 +5,13 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
 // compose puts a statement of either protocol into m's messages.
@@ -228,10 +230,14 @@ func (s *Session) sqlPrepare(r *request, p *router.Prepare) error {
 		return nil
 	}
 	failed := s.batch.failed
-	if _, _ = s.ensureParsed(m, st, executor.Quiet); m.Extended {
+	if name, _ := s.ensureParsed(m, st, executor.Quiet); m.Extended {
+		ours := len("PREPARE " + name + st.typeList() + " AS ")
+		m.Shift = charsBefore(r, strings.LastIndex(string(r.text), p.Body)) - ours
 		m.SyncNow()
 	}
-	if err := s.relay(m); err != nil {
+	err = s.relay(m)
+	m.Shift = 0
+	if err != nil {
 		return err
 	}
 	if s.batch.failed != failed {
@@ -251,6 +257,11 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 	}
 	plan := s.replan(st)
 	t := plan.tmpl
+	if n := max(t.NParams, st.typeCount()); n != len(p.Args) {
+		s.fail(pgerr.New(pgerr.SyntaxError, "wrong number of parameters for prepared statement %q", st.name).
+			WithDetail("Expected %d parameters but got %d.", n, len(p.Args)))
+		return nil
+	}
 	switch t.Kind {
 	case router.KindHome, router.KindAny, router.KindShards:
 	case router.KindRefuse:
@@ -281,12 +292,28 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 	if m.Extended {
 		m.SyncNow()
 	}
-	sql := "EXECUTE " + name
-	if len(p.Args) > 0 {
-		sql += " (" + strings.Join(p.Args, ", ") + ")"
+	// Only the name is another: the arguments stay as they were written.
+	rest := nameEnd(r.text)
+	head := "EXECUTE " + name
+	m.Query(append([]byte(head), r.text[rest:]...))
+	m.Shift = charsBefore(r, rest) - len(head)
+	err = s.relay(m)
+	m.Shift = 0
+	return err
+}
+
+// nameEnd is where the name behind a statement's first word ends.
+func nameEnd(text []byte) int {
+	toks := sqlparse.Tokens(string(text))
+	if len(toks) < 2 {
+		return len(text)
 	}
-	m.Query([]byte(sql))
-	return s.relay(m)
+	return toks[1].End
+}
+
+// charsBefore counts the characters of the client's message ahead of byte at of the statement.
+func charsBefore(r *request, at int) int {
+	return utf8.RuneCount(r.before) + utf8.RuneCount(r.text[:min(max(at, 0), len(r.text))])
 }
 
 // executeScattered runs EXECUTE of a statement over several backends, if all arguments are plain constants.

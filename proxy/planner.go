@@ -85,6 +85,10 @@ func (s *Session) planText(text []byte) planned {
 		key.Scope = scope
 		t = router.Plan(string(text), s.planner.env)
 	}
+	if sc.MaxParam > 0 && utility(t) {
+		// The parser takes $1 where PostgreSQL's grammar does not: let PostgreSQL say so.
+		t = &router.Template{Kind: router.KindSyntax, Command: t.Command}
+	}
 	if t.Kind == router.KindHome && bytes.Contains(bytes.ToLower(text), []byte("pleiad.shards")) {
 		s.refreshStats()
 		return planned{tmpl: t, kinds: sc.Lits, scope: scope}
@@ -93,6 +97,16 @@ func (s *Session) planText(text []byte) planned {
 		s.srv.plans.Put(key, t, planBytes(t))
 	}
 	return planned{tmpl: t, kinds: sc.Lits, scope: scope}
+}
+
+// utility tells the statements that have no expressions, and so no parameters.
+func utility(t *router.Template) bool {
+	switch t.Kind {
+	case router.KindTxn, router.KindSet, router.KindShow, router.KindDiscard, router.KindDeallocate,
+		router.KindListen, router.KindUnlisten, router.KindNotify:
+		return true
+	}
+	return false
 }
 
 // refreshStats brings the sizes up to date that view pleiad.shards shows. Old ones do where a backend is down.

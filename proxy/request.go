@@ -17,9 +17,11 @@ type request struct {
 	text []byte
 	// before is what stands ahead of text in the client's message: error positions count from there.
 	before []byte
-	tmpl   *router.Template
-	lits   []router.Span // where the literals of text are
-	kinds  literals
+	// own is the client's text where text is a rewritten one.
+	own   []byte
+	tmpl  *router.Template
+	lits  []router.Span // where the literals of text are
+	kinds literals
 
 	// Extended protocol.
 	oids    []uint32         // parameter types from Parse, home's
@@ -127,8 +129,12 @@ func (s *Session) forward(r *request, b int) error {
 	s.effect(r.tmpl, m)
 	s.compose(m, r)
 	m.Shift = utf8.RuneCount(r.before)
+	if r.own != nil {
+		own, text := string(r.own), string(r.text)
+		m.Position = func(p int) int { return mapPosition(own, text, p) }
+	}
 	err = s.relay(m)
-	m.Shift = 0
+	m.Shift, m.Position = 0, nil
 	return err
 }
 
@@ -136,6 +142,9 @@ func (s *Session) forward(r *request, b int) error {
 func (s *Session) effect(t *router.Template, m *executor.Member) {
 	if t.Writes {
 		m.Wrote = true
+	}
+	if t.Kind != router.KindShow {
+		m.Touched = true
 	}
 	switch t.Effect {
 	case router.EffectUnclean:
@@ -220,6 +229,7 @@ func (s *Session) runScatter(r *request, set backends) error {
 		return nil
 	}
 	run.Texts = []string{text}
+	run.Position = s.positions(r, run)
 	for _, b := range set.list() {
 		m, err := s.gang.Join(s.ctx, b)
 		if err != nil {
@@ -231,6 +241,15 @@ func (s *Session) runScatter(r *request, set backends) error {
 		run.Members = append(run.Members, m)
 	}
 	return s.finishScatter(r, run)
+}
+
+// positions translates error positions from a scatter's texts into the client's message.
+func (s *Session) positions(r *request, run *executor.Scatter) func(member, position int) int {
+	own, before := string(r.text), utf8.RuneCount(r.before)
+	return func(member, position int) int {
+		text := run.Texts[min(member, len(run.Texts)-1)]
+		return before + mapPosition(own, text, position)
+	}
 }
 
 // finishScatter runs a prepared scatter to its end, or, for a portal with a row limit, to the limit.

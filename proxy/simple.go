@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"bytes"
-
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
@@ -13,15 +11,17 @@ import (
 // onQuery runs a simple query message: its statements one after the other, each routed by itself. Several of them
 // form one implicit transaction, which an explicit BEGIN among them makes explicit, as in PostgreSQL.
 func (s *Session) onQuery(frame []byte) error {
-	body := frame[wire.HeaderLen:]
-	if len(body) == 0 || bytes.IndexByte(body, 0) != len(body)-1 {
-		return s.bye(pgerr.ProtocolViolation, "invalid message format")
-	}
 	if err := s.closeBatch(); err != nil {
 		return err
 	}
 	s.beginWork()
-	text := body[:len(body)-1]
+	b := wire.BodyOf(frame)
+	text := b.Text()
+	if b.End() != nil {
+		s.fail(pgerr.New(pgerr.ProtocolViolation, "%s", b.Fault()))
+		s.batch.failed = false
+		return s.ready()
+	}
 	if err := sqlparse.CheckEncoding(text); err != nil {
 		s.fail(executor.ClientError(err))
 		return s.ready()

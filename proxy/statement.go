@@ -99,6 +99,28 @@ func (st *statement) typeList() string {
 	return " (" + types + ")"
 }
 
+// typeCount is how many types PREPARE lists.
+func (st *statement) typeCount() int {
+	list := strings.Trim(st.typeList(), " ()")
+	if list == "" {
+		return 0
+	}
+	depth, n := 0, 1
+	for _, c := range list {
+		switch c {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case ',':
+			if depth == 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // ensureParsed composes whatever makes the statement known to m's server session. sent is true when a Parse
 // was composed, whose answer has the given fate.
 func (s *Session) ensureParsed(m *executor.Member, st *statement, reply executor.Reply) (name string, sent bool) {
@@ -126,7 +148,7 @@ func (s *Session) ensureParsed(m *executor.Member, st *statement, reply executor
 		m.Queue.Push(executor.Owed{Msg: 'E', Reply: executor.Quiet, Statement: st.id})
 	} else {
 		m.Out = wire.Parse(m.Out, name, st.text, m.OIDs(st.oids))
-		m.Queue.Push(executor.Owed{Msg: 'P', Reply: reply, Statement: st.id})
+		m.Queue.Push(executor.Owed{Msg: 'P', Reply: reply, Statement: st.id, Client: st.name, Server: name})
 	}
 	m.Extended = true
 	if old, full := m.Statements.Add(st.id, s.srv.config().Limits.MaxPreparedPerServer); full {

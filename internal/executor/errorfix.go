@@ -12,7 +12,7 @@ import (
 // needs no change is returned as it is.
 func fixError(frame []byte, shift int) []byte {
 	if shift != 0 {
-		frame = movePosition(frame, func(p int) int { return p + shift })
+		frame = MovePosition(frame, func(p int) int { return p + shift })
 	}
 	if !isShardSchema(wire.ErrorField(frame, 's')) {
 		return frame
@@ -35,8 +35,8 @@ func isShardSchema(name string) bool {
 	return err == nil
 }
 
-// movePosition translates an error's position.
-func movePosition(frame []byte, to func(int) int) []byte {
+// MovePosition returns an ErrorResponse with its position, if it has one, translated.
+func MovePosition(frame []byte, to func(int) int) []byte {
 	p, err := strconv.Atoi(wire.ErrorField(frame, 'P'))
 	if err != nil {
 		return frame

@@ -46,10 +46,14 @@ type Member struct {
 	Began bool
 	// Wrote is true once a statement that may write ran in the current transaction.
 	Wrote bool
+	// Touched is true once a statement that reads or writes data ran in the current transaction.
+	Touched bool
 	// Pinned members stay with the session after the transaction.
 	Pinned bool
 	// Shift is how many characters of the client's message stand ahead of the statement that runs.
 	Shift int
+	// Position, when set, translates error positions before Shift is added: the statement was rewritten.
+	Position func(int) int
 	// Extended is true when messages of the extended protocol were sent and no Sync behind them.
 	Extended bool
 }
@@ -239,7 +243,7 @@ func (g *Gang) Release() {
 	var gone [4]*Member
 	back := gone[:0]
 	for _, m := range g.members {
-		m.Began, m.Wrote, m.Extended = false, false, false
+		m.Began, m.Wrote, m.Touched, m.Extended = false, false, false, false
 		if m.Pinned && m.Idle() {
 			kept = append(kept, m)
 			continue

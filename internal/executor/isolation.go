@@ -15,7 +15,7 @@ func (g *Gang) admit(ctx context.Context, b int) error {
 	switch g.Txn.Isolation {
 	case "serializable":
 		for _, m := range g.members {
-			if m.Began {
+			if m.Began && m.Touched {
 				return pgerr.New(pgerr.FeatureNotSupported, "a SERIALIZABLE transaction over several backends is not supported").
 					WithHint("Use REPEATABLE READ, or restrict the transaction to one value of the partition key.")
 			}

@@ -27,7 +27,7 @@ type Outcome struct {
 	// Undone is true if a statement of pleiad's own answered with the tag ROLLBACK: that is how COMMIT and PREPARE
 	// TRANSACTION end a transaction that had failed.
 	Undone bool
-	passed  bool // something of the server's was forwarded
+	passed bool // something of the server's was forwarded
 	// renamed is the message that failed, for the names in its error.
 	renamed Owed
 }
@@ -130,7 +130,11 @@ func passFixed(m *Member, out *wire.Writer, o *Outcome, run, size int) error {
 			return err
 		}
 	}
-	frame := fixError(m.R.Take(size), m.Shift)
+	frame := m.R.Take(size)
+	if m.Position != nil {
+		frame = MovePosition(frame, m.Position)
+	}
+	frame = fixError(frame, m.Shift)
 	if r := &o.renamed; r.Server != "" {
 		frame = replaceField(frame, 'M', strings.ReplaceAll(wire.ErrorField(frame, 'M'), `"`+r.Server+`"`, `"`+r.Client+`"`))
 		r.Server = ""

@@ -183,7 +183,7 @@ func (s *Scatter) learnColumns() error {
 	}
 	if errFrame != nil {
 		if s.Position != nil {
-			errFrame = movePosition(errFrame, func(p int) int { return s.Position(0, p) })
+			errFrame = MovePosition(errFrame, func(p int) int { return s.Position(0, p) })
 		}
 		return &FrameError{Frame: errFrame}
 	}
@@ -281,7 +281,7 @@ func (s *Scatter) control(e event, out *wire.Writer, obs Observer) (ok bool) {
 		if s.failure == nil {
 			s.failure = fixError(e.frame, 0)
 			if s.Position != nil {
-				s.failure = movePosition(s.failure, func(p int) int { return s.Position(e.from, p) })
+				s.failure = MovePosition(s.failure, func(p int) int { return s.Position(e.from, p) })
 			}
 		}
 		return false

@@ -148,7 +148,7 @@ func (g *Gang) finish(committed bool) {
 		if m.Began && committed {
 			m.Conn.Settings = g.Settings.ID
 		}
-		m.Began, m.Wrote = false, false
+		m.Began, m.Wrote, m.Touched = false, false, false
 	}
 	g.Txn = Txn{journal: g.Txn.journal[:0]}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+
+	"github.com/pleiad/pleiad/internal/pgerr"
 )
 
 // ErrMalformed is a body that does not have the form its type demands.
@@ -11,8 +13,9 @@ var ErrMalformed = errors.New("malformed message")
 
 // Body is the rest of a frame that is being decoded.
 type Body struct {
-	b   []byte
-	bad bool
+	b     []byte
+	bad   bool
+	fault string // what is wrong, in PostgreSQL's words
 }
 
 // BodyOf starts decoding behind a frame's header.
@@ -24,13 +27,43 @@ func Of(b []byte) Body { return Body{b: b} }
 // Bytes returns the next n bytes, nil and a broken body when there are fewer.
 func (d *Body) Bytes(n int) []byte {
 	if n < 0 || n > len(d.b) {
-		d.bad = true
-		d.b = nil
+		d.fail("insufficient data left in message")
 		return nil
 	}
 	v := d.b[:n]
 	d.b = d.b[n:]
 	return v
+}
+
+func (d *Body) fail(fault string) {
+	if !d.bad {
+		d.bad, d.fault = true, fault
+	}
+	d.b = nil
+}
+
+// Fault is what is wrong with the body, as pqformat.c says it: the first thing that was not there, or else bytes that
+// are left over.
+func (d *Body) Fault() string {
+	if d.bad {
+		return d.fault
+	}
+	return "invalid message format"
+}
+
+// Done notes that nothing should be left.
+func (d *Body) Done() {
+	if len(d.b) != 0 {
+		d.fail("invalid message format")
+	}
+}
+
+// Violation is the error of a body that is not well formed, nil for one that is.
+func (d *Body) Violation() *pgerr.Error {
+	if !d.bad {
+		return nil
+	}
+	return pgerr.New(pgerr.ProtocolViolation, "%s", d.fault)
 }
 
 // Byte returns one byte.
@@ -64,8 +97,7 @@ func (d *Body) Int32() int32 {
 func (d *Body) Text() []byte {
 	i := bytes.IndexByte(d.b, 0)
 	if i < 0 {
-		d.bad = true
-		d.b = nil
+		d.fail("invalid string in message")
 		return nil
 	}
 	v := d.b[:i]
