@@ -15,9 +15,16 @@ import (
 type settings struct {
 	current map[string]string
 	startup map[string]string // from the startup packet
-	// undo are the values before the open transaction, and local the names that SET LOCAL changed in it.
-	undo  map[string]string
-	local map[string]bool
+	// In a transaction that may change them: undo is what ROLLBACK leaves and after what COMMIT leaves, which is
+	// current without SET LOCAL. Both are nil outside.
+	undo, after map[string]string
+	marks       []ownMark // savepoints, oldest first
+}
+
+// ownMark is what a savepoint returns to.
+type ownMark struct {
+	name           string
+	current, after map[string]string
 }
 
 // ownSetting is one pleiad.* setting.
@@ -72,7 +79,7 @@ func (s *Session) own(name string) string {
 	return ""
 }
 
-// setOwn changes a pleiad.* setting; value nil is its default.
+// setOwn changes a pleiad.* setting; value nil is its default, which the startup packet may have given.
 func (s *Session) setOwn(name string, value *string, local bool) *pgerr.Error {
 	o, ok := ownSettings[name]
 	if !ok {
@@ -81,51 +88,93 @@ func (s *Session) setOwn(name string, value *string, local bool) *pgerr.Error {
 	if local && s.gang.Txn.State == executor.TxnNone {
 		return nil
 	}
-	if s.gang.Txn.State != executor.TxnNone && s.settings.undo == nil {
-		s.settings.undo = copyMap(s.settings.current)
-		s.settings.local = map[string]bool{}
+	v, given := s.settings.startup[name]
+	if value != nil {
+		var bad *pgerr.Error
+		if v, bad = o.check(*value); bad != nil {
+			return bad
+		}
+		given = true
 	}
+	s.trackOwn()
 	if s.settings.current == nil {
 		s.settings.current = map[string]string{}
 	}
-	if value == nil {
-		delete(s.settings.current, name)
-	} else {
-		v, bad := o.check(*value)
-		if bad != nil {
-			return bad
+	change := func(m map[string]string) {
+		if given {
+			m[name] = v
+		} else {
+			delete(m, name)
 		}
-		s.settings.current[name] = v
 	}
-	if s.settings.local != nil {
-		s.settings.local[name] = local
+	change(s.settings.current)
+	if s.settings.after != nil && !local {
+		change(s.settings.after)
 	}
 	s.planner.stale()
 	return nil
 }
 
+// resetOwn is RESET ALL for the pleiad.* settings.
+func (s *Session) resetOwn() {
+	s.trackOwn()
+	s.settings.current = copyMap(s.settings.startup)
+	if s.settings.after != nil {
+		s.settings.after = copyMap(s.settings.startup)
+	}
+}
+
+// trackOwn notes, before the first change in a transaction, what its end may return to.
+func (s *Session) trackOwn() {
+	if s.gang.Txn.State != executor.TxnNone && s.settings.undo == nil {
+		s.settings.undo, s.settings.after = copyMap(s.settings.current), copyMap(s.settings.current)
+	}
+}
+
 // endOwn ends the transaction for the pleiad.* settings.
 func (s *Session) endOwn(committed bool) {
-	undo := s.settings.undo
-	if undo == nil {
+	if s.settings.undo == nil {
 		return
 	}
-	if !committed {
-		s.settings.current = undo
-	} else {
-		for name, local := range s.settings.local {
-			if !local {
-				continue
-			}
-			if v, ok := undo[name]; ok {
-				s.settings.current[name] = v
-			} else {
-				delete(s.settings.current, name)
-			}
+	s.settings.current = s.settings.undo
+	if committed {
+		s.settings.current = s.settings.after
+	}
+	s.settings.undo, s.settings.after, s.settings.marks = nil, nil, nil
+	s.planner.stale()
+}
+
+// savepointOwn is SAVEPOINT for the pleiad.* settings.
+func (s *Session) savepointOwn(name string) {
+	s.trackOwn()
+	s.settings.marks = append(s.settings.marks, ownMark{name, copyMap(s.settings.current), copyMap(s.settings.after)})
+}
+
+// releaseOwn is RELEASE: what was set since stays.
+func (s *Session) releaseOwn(name string) {
+	if i := s.markOwn(name); i >= 0 {
+		s.settings.marks = s.settings.marks[:i]
+	}
+}
+
+// rollbackToOwn is ROLLBACK TO; the savepoint stays.
+func (s *Session) rollbackToOwn(name string) {
+	if i := s.markOwn(name); i >= 0 {
+		m := s.settings.marks[i]
+		s.settings.current, s.settings.after = copyMap(m.current), copyMap(m.after)
+		s.settings.marks = s.settings.marks[:i+1]
+		s.planner.stale()
+	}
+}
+
+// markOwn is the place of the latest savepoint of that name, or -1.
+func (s *Session) markOwn(name string) int {
+	for i := len(s.settings.marks) - 1; i >= 0; i-- {
+		if s.settings.marks[i].name == name {
+			return i
 		}
 	}
-	s.settings.undo, s.settings.local = nil, nil
-	s.planner.stale()
+	return -1
 }
 
 func copyMap(m map[string]string) map[string]string {
@@ -288,7 +337,7 @@ func (s *Session) noteSet(set *router.Set) {
 	case set.ResetAll:
 		keep := cur.Only(func(n string) bool { return n == "role" || n == "session_authorization" })
 		s.gang.Settings = keep.Merge(s.startup)
-		s.settings.current = copyMap(s.settings.startup)
+		s.resetOwn()
 	case set.SetSession:
 		s.gang.Settings = noteCharacteristics(cur, set)
 	case set.Default && set.Name == "session_authorization":

@@ -118,6 +118,43 @@ func TestOwnSettingsFollowTheTransaction(t *testing.T) {
 	}
 }
 
+func TestOwnSettingsFollowSavepoints(t *testing.T) {
+	s := testSession(t)
+	s.gang.Begin(executor.TxnExplicit, "BEGIN")
+	s.savepointOwn("a")
+	mustSet(t, s, count, "6", false)
+	s.savepointOwn("b")
+	mustSet(t, s, count, "7", true)
+	s.savepointOwn("a")
+	mustSet(t, s, count, "8", false)
+	s.rollbackToOwn("a") // the later one of that name
+	wantOwn(t, s, count, "7")
+	mustSet(t, s, count, "9", false)
+	s.rollbackToOwn("a")
+	wantOwn(t, s, count, "7")
+	s.releaseOwn("a")
+	s.rollbackToOwn("b")
+	wantOwn(t, s, count, "6")
+	s.rollbackToOwn("a")
+	wantOwn(t, s, count, "32")
+	s.rollbackToOwn("b") // gone with the rollback to a
+	wantOwn(t, s, count, "32")
+	mustSet(t, s, count, "5", false)
+	s.releaseOwn("a")
+	s.endOwn(true)
+	wantOwn(t, s, count, "5")
+}
+
+func TestResetAllOfOwnSettingsIsRolledBack(t *testing.T) {
+	s := testSession(t)
+	mustSet(t, s, count, "5", false)
+	s.gang.Begin(executor.TxnExplicit, "BEGIN")
+	s.noteSet(&router.Set{ResetAll: true})
+	wantOwn(t, s, count, "32")
+	s.endOwn(false)
+	wantOwn(t, s, count, "5")
+}
+
 func TestSetLocalOutsideOfATransactionDoesNothing(t *testing.T) {
 	s := testSession(t)
 	mustSet(t, s, count, "6", true)

@@ -166,10 +166,13 @@ func (s *Session) txnSavepoint(r *request) error {
 	switch t.Op {
 	case router.TxnSavepoint:
 		s.gang.NoteSavepoint(t.Name, string(r.text))
+		s.savepointOwn(t.Name)
 	case router.TxnRelease:
 		s.gang.Txn.NoteRelease(t.Name)
+		s.releaseOwn(t.Name)
 	case router.TxnRollbackTo:
 		s.gang.NoteRollbackTo(t.Name)
+		s.rollbackToOwn(t.Name)
 		s.planner.stale()
 		s.planner.rolledBack(s)
 	}
