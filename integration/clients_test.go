@@ -185,7 +185,7 @@ func TestClientsPsql(t *testing.T) {
 		{"gset", []string{`select 5 as five \gset`, `\echo :five`}, true, []string{"5"}},
 		{"crosstab", []string{`select long_column_name, note, 1 from tab_completed where long_column_name = 1 \crosstabview`}, true, nil},
 		{"expanded", []string{`\x`, `select * from tab_completed order by 1`}, true, []string{"RECORD 3"}},
-		{"copy out", []string{`\copy tab_completed to '` + file + `' csv header`}, true, []string{"COPY 3"}},
+		{"copy out", []string{`\copy (select * from tab_completed) to '` + file + `' csv header`}, true, []string{"COPY 3"}},
 		{"copy in", []string{`delete from tab_completed`, `\copy tab_completed from '` + file + `' csv header`, `select note from tab_completed order by long_column_name desc`}, true, []string{"DELETE 3", "COPY 3", "three"}},
 		{"error", []string{`select nosuch from tab_completed`}, true, []string{"LINE 1", "^"}},
 		{"errverbose", []string{`select 1/0`, `\errverbose`}, false, []string{"22012"}},

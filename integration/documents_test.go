@@ -58,7 +58,7 @@ var documentQueries = []string{
 	`select id, doc -> 'score' from docs order by (doc -> 'score')::text collate "C" desc, id limit 25`,
 	`select id, doc ->> 'score' from docs where jsonb_typeof(doc -> 'score') = 'number' order by (doc ->> 'score')::numeric desc, id limit 40`,
 	`select id, doc ->> 'score' from docs where jsonb_typeof(doc -> 'score') = 'number' order by (doc ->> 'score')::float8, id limit 40`,
-	`select id from docs order by doc ->> 'kind' collate "C", (doc ->> 'score') collate "C" nulls first, id limit 40`,
+	`select id from docs order by (doc ->> 'kind') collate "C", (doc ->> 'score') collate "C" nulls first, id limit 40`,
 	`select id, jsonb_path_query_array(doc, '$.items[*] ? (@.qty > 3).sku') from docs where doc @? '$.items[*] ? (@.qty > 3)' order by id limit 30`,
 	`select id, jsonb_path_query(doc, '$.nested.a.b[*] ? (@ == true)') from docs where id between 'doc-000100' and 'doc-000160' order by id`,
 	`select id, jsonb_path_query_first(doc, '$.nested.a.b[1]') from docs where doc @@ '$.nested.a.b[0] == 4' order by id limit 20`,
