@@ -93,9 +93,6 @@ func (a *analysis) single(e *pgerr.Error) {
 // query analyses a SELECT, VALUES or set operation as a level below outer.
 func (a *analysis) query(s *sqlparse.SelectStmt, outer *scope) *query {
 	q := &query{sel: s}
-	if outer != nil {
-		q.parent = outer.level
-	}
 	a.levels++
 	if a.levels > maxLevels {
 		a.refuse(refManyRefs)

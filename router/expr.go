@@ -84,7 +84,6 @@ func (a *analysis) semiJoin(q *query, sl *sqlparse.SubLink, dom []*rel) {
 	if s == nil || !s.in || len(s.left) != len(s.q.out) || s.q.open {
 		return
 	}
-	s.semi = true
 	for i, l := range s.left {
 		if l.r == nil {
 			continue

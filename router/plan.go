@@ -392,7 +392,7 @@ type Template struct {
 	NeedsHome bool
 	// NeedsSequenceState is true when currval or lastval is called: the answer is right only on the home
 	// connection where this session called nextval, so outside of a transaction or a pinned session the statement
-	// is answered with CurrvalRefusal.
+	// must be refused.
 	NeedsSequenceState bool
 	// Unknown is true when a relation of the statement is not in the snapshot: a session should read the catalog
 	// anew and plan again, once, before it believes the plan.

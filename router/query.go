@@ -4,7 +4,6 @@ import "github.com/pleiad/pleiad/router/sqlparse"
 
 // query is one analysed query level. Set operations have arms and nothing else of a level's own.
 type query struct {
-	parent *query
 	sel    *sqlparse.SelectStmt
 	arms   []*query
 	from   []*jnode
@@ -45,9 +44,8 @@ type outCol struct {
 // sublink is a subquery in an expression.
 type sublink struct {
 	q *query
-	// semi is true for an IN that stands as a conjunct: it only selects rows. left are the columns compared with
-	// the subquery's outputs, zero where they are not columns.
-	semi bool
+	// in is true for IN and = ANY; left are the columns compared with the subquery's outputs, zero where they are not
+	// columns.
 	in   bool
 	left []colID
 }

@@ -2,7 +2,6 @@ package sqlparse
 
 import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
-	"google.golang.org/protobuf/proto"
 )
 
 // Node is one node of PostgreSQL's parse tree. Locations are byte offsets into the parsed text.
@@ -49,22 +48,13 @@ const (
 
 // Kinds of A_Expr.
 const (
-	ExprOp          = pg_query.A_Expr_Kind_AEXPR_OP
-	ExprOpAny       = pg_query.A_Expr_Kind_AEXPR_OP_ANY
-	ExprOpAll       = pg_query.A_Expr_Kind_AEXPR_OP_ALL
-	ExprIn          = pg_query.A_Expr_Kind_AEXPR_IN
-	ExprDistinct    = pg_query.A_Expr_Kind_AEXPR_DISTINCT
-	ExprNotDistinct = pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT
+	ExprOp    = pg_query.A_Expr_Kind_AEXPR_OP
+	ExprOpAny = pg_query.A_Expr_Kind_AEXPR_OP_ANY
+	ExprIn    = pg_query.A_Expr_Kind_AEXPR_IN
 )
 
-// Kinds of SubLink.
-const (
-	SubExists = pg_query.SubLinkType_EXISTS_SUBLINK
-	SubAny    = pg_query.SubLinkType_ANY_SUBLINK
-	SubAll    = pg_query.SubLinkType_ALL_SUBLINK
-	SubExpr   = pg_query.SubLinkType_EXPR_SUBLINK
-	SubArray  = pg_query.SubLinkType_ARRAY_SUBLINK
-)
+// SubAny is IN (SELECT …) and = ANY (SELECT …).
+const SubAny = pg_query.SubLinkType_ANY_SUBLINK
 
 // SQLValueFunction's operators that are no times: role, user and catalog names; CURRENT_SCHEMA.
 const (
@@ -77,20 +67,16 @@ const (
 const (
 	BoolAnd = pg_query.BoolExprType_AND_EXPR
 	BoolOr  = pg_query.BoolExprType_OR_EXPR
-	BoolNot = pg_query.BoolExprType_NOT_EXPR
 )
 
 // Set operations.
 const (
-	SetNone      = pg_query.SetOperation_SETOP_NONE
-	SetUnion     = pg_query.SetOperation_SETOP_UNION
-	SetIntersect = pg_query.SetOperation_SETOP_INTERSECT
-	SetExcept    = pg_query.SetOperation_SETOP_EXCEPT
+	SetNone  = pg_query.SetOperation_SETOP_NONE
+	SetUnion = pg_query.SetOperation_SETOP_UNION
 )
 
 // ORDER BY directions and places of nulls.
 const (
-	SortDefault  = pg_query.SortByDir_SORTBY_DEFAULT
 	SortAsc      = pg_query.SortByDir_SORTBY_ASC
 	SortDesc     = pg_query.SortByDir_SORTBY_DESC
 	SortUsing    = pg_query.SortByDir_SORTBY_USING
@@ -163,17 +149,6 @@ const (
 	DiscardSequences = pg_query.DiscardMode_DISCARD_SEQUENCES
 	DiscardTemp      = pg_query.DiscardMode_DISCARD_TEMP
 )
-
-// Equal reports whether two expressions are the same but for where they stand in the text.
-func Equal(a, b Node) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	ca, cb := proto.Clone(a).(*pg_query.Node), proto.Clone(b).(*pg_query.Node)
-	clearLocations(ca.ProtoReflect())
-	clearLocations(cb.ProtoReflect())
-	return proto.Equal(ca, cb)
-}
 
 // Strings reads a list of String nodes: a name in its parts.
 func Strings(list []Node) []string {

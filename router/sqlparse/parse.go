@@ -78,13 +78,3 @@ func ParseExpr(expr string) (Node, error) {
 func Deparse(stmt Node) (string, error) {
 	return pg_query.Deparse(&pg_query.ParseResult{Stmts: []*pg_query.RawStmt{{Stmt: stmt}}})
 }
-
-// DeparseExpr writes an expression's tree as SQL.
-func DeparseExpr(expr Node) (string, error) {
-	sql, err := Deparse(SelectNode(&SelectStmt{
-		TargetList:  []Node{{Node: &pg_query.Node_ResTarget{ResTarget: &ResTarget{Val: expr}}}},
-		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT,
-		Op:          SetNone,
-	}))
-	return strings.TrimPrefix(sql, "SELECT "), err
-}

@@ -63,21 +63,3 @@ func walkMessage(m protoreflect.Message, visit func(Node) bool) {
 		walkFields(m, visit)
 	}
 }
-
-// clearLocations sets every location to 0.
-func clearLocations(m protoreflect.Message) {
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case fd.Kind() == protoreflect.MessageKind && fd.IsList():
-			list := v.List()
-			for i := range list.Len() {
-				clearLocations(list.Get(i).Message())
-			}
-		case fd.Kind() == protoreflect.MessageKind:
-			clearLocations(v.Message())
-		case fd.Name() == "location" || fd.Name() == "stmt_location" || fd.Name() == "arg_location":
-			m.Clear(fd)
-		}
-		return true
-	})
-}
