@@ -148,5 +148,6 @@ func quoteName(name string) string {
 	return strings.Join(parts, ".")
 }
 
-// ResetSQL brings a session whose settings were changed, and nothing else, back to its defaults.
-const ResetSQL = "RESET SESSION AUTHORIZATION; RESET ALL;"
+// ResetSQL brings a session whose settings were changed, and nothing else, back to its defaults. RESET ALL leaves the
+// role alone, and RESET SESSION AUTHORIZATION leaves it to come back with a ROLLBACK.
+const ResetSQL = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;"

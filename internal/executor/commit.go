@@ -102,7 +102,9 @@ func (g *Gang) endAll(all []*Member, sql string, out *wire.Writer, obs Observer)
 func (m *Member) Finishing(sql string) {
 	m.Conn.Unnamed = 0 // a simple query drops it
 	m.Out = wire.Query(m.Out, sql)
+	m.Unnamed = 0
 	m.Owed++
+	m.opening, m.Extended = false, false
 	m.Queue.Push(Owed{Msg: 'Q', Reply: Skip, Report: true})
 }
 

@@ -59,6 +59,9 @@ func (c *CopyMerge) giveUp(ctx context.Context, g *Gang, members []*Member) {
 // one reads one member to its end.
 func (c *CopyMerge) one(m *Member, first, last, muted bool, out *wire.Writer) (rows int64, failure []byte, err error) {
 	data := 0
+	if err := m.settled(1); err != nil { // all but the COPY itself
+		return 0, nil, err
+	}
 	for m.Queue.Len() > 0 {
 		typ, frame, err := m.Next()
 		if err != nil {

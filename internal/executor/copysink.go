@@ -2,6 +2,7 @@ package executor
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -187,17 +188,26 @@ func (c *CopySink) End(out *wire.Writer) (rows int64, err error) {
 	return rows, nil
 }
 
-// Abort ends COPY without its rows.
-func (c *CopySink) Abort(reason string) {
+// Abort ends COPY without its rows. It returns the ErrorResponse of a row that the server had rejected before.
+func (c *CopySink) Abort(reason string) (failure []byte) {
 	if c.done || c.Member.Broken() {
-		return
+		return nil
+	}
+	var f *CopyFailure
+	if errors.As(c.flush(), &f) {
+		return f.Frame
 	}
 	c.done = true
 	m := c.Member
 	m.Out = wire.CopyFail(m.Out, reason)
-	if m.Send() == nil {
-		_, _ = m.drainInto(nil) // a lost connection is noticed by whoever uses it next
+	if m.Send() != nil {
+		return nil // whoever uses the lost connection next notices
 	}
+	errFrame, _ := m.drainInto(nil)
+	if wire.ErrorField(errFrame, 'C') == pgerr.QueryCanceled {
+		return nil
+	}
+	return c.mapLines(errFrame)
 }
 
 var copyLine = regexp.MustCompile(`^(COPY .*, line )(\d+)`)

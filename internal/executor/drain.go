@@ -51,6 +51,7 @@ func (m *Member) Ask(sql string) (rows [][][]byte, errFrame []byte, err error) {
 	}
 	m.Conn.Unnamed = 0
 	m.Out = wire.Query(m.Out, sql)
+	m.Unnamed = 0
 	m.Owed++
 	if err := m.Send(); err != nil {
 		return nil, nil, err
@@ -145,7 +146,7 @@ func (m *Member) DescribeStatement(name string, fields func(frame []byte)) (errF
 	m.Out = wire.Describe(m.Out, 'S', name)
 	m.Out = wire.Sync(m.Out)
 	m.Owed++
-	m.Extended = false
+	m.opening, m.Extended = false, false
 	if err := m.Send(); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,9 @@ func ClientError(err error) *pgerr.Error {
 	if errors.As(err, &frame) {
 		return FrameToError(frame.Frame)
 	}
+	if errors.Is(err, context.Canceled) {
+		return pgerr.New(pgerr.QueryCanceled, "canceling statement due to user request")
+	}
 	var lost *backend.LostError
 	if errors.As(err, &lost) {
 		return pgerr.New(pgerr.ConnectionFailure, "connection to backend %q was lost", lost.Backend).
@@ -34,7 +37,7 @@ func ClientError(err error) *pgerr.Error {
 	if errors.As(err, &pg) {
 		return &pgerr.Error{Severity: "ERROR", Code: pg.Code, Message: pg.Message, Detail: pg.Detail, Hint: pg.Hint}
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) {
 		return pgerr.New(pgerr.QueryCanceled, "canceling statement due to user request")
 	}
 	return pgerr.New(pgerr.InternalError, "%v", err)

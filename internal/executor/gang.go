@@ -56,6 +56,8 @@ type Member struct {
 	Position func(int) int
 	// Extended is true when messages of the extended protocol were sent and no Sync behind them.
 	Extended bool
+	// opening is true when BEGIN was composed and nothing behind it that makes the server send its answers.
+	opening bool
 }
 
 // Gang is the server connections of one session and the transaction that they are in. One goroutine uses it; only
@@ -109,9 +111,13 @@ func (g *Gang) join(ctx context.Context, m *Member, b int) (*Member, error) {
 	if m.Began {
 		return m, nil
 	}
-	g.prepareState(m)
+	if err := g.prepareState(m); err != nil {
+		return nil, err
+	}
 	if g.Txn.State != TxnNone {
-		g.begin(m)
+		if err := g.begin(m); err != nil {
+			return nil, err
+		}
 	}
 	return m, nil
 }
@@ -131,35 +137,54 @@ func (g *Gang) add(c *backend.Conn) *Member {
 	return m
 }
 
-// prepareState composes what turns the connection's settings into the session's.
-func (g *Gang) prepareState(m *Member) {
+// prepareState turns the connection's settings into the session's, and waits until that is done: the statement must
+// not run where it failed.
+func (g *Gang) prepareState(m *Member) error {
 	want := g.Settings
 	if g.Txn.State != TxnNone {
 		want = g.Txn.base
 	}
-	if m.Unclean && m.Owner != g.ID {
+	discard := m.Unclean && m.Owner != g.ID
+	if discard {
 		m.Internal("DISCARD ALL")
+		m.Internal("RESET ROLE") // which DISCARD ALL leaves to come back with a ROLLBACK
 		m.Statements.Clear()
-		m.Unnamed = 0
 		m.Unclean = false
 		m.Settings = 0
 	}
 	m.Owner = g.ID
-	if m.Conn.Settings == want.ID {
-		return
+	if m.Conn.Settings == want.ID && !discard {
+		return nil
 	}
-	sql := want.Apply
-	if m.Conn.Settings != 0 {
-		sql = backend.ResetSQL + sql
+	if m.Conn.Settings != want.ID {
+		sql := want.Apply
+		if m.Conn.Settings != 0 {
+			sql = backend.ResetSQL + sql
+		}
+		m.Internal(sql)
+		m.Conn.Settings = want.ID
 	}
-	m.Internal(sql)
-	m.Conn.Settings = want.ID
+	return Settle(m)
 }
 
-// begin composes BEGIN and what the transaction has set and saved so far.
-func (g *Gang) begin(m *Member) {
-	m.Internal(g.Txn.opening())
+// begin composes BEGIN. It goes ahead of the first statement in one write, as messages without a Sync of their own:
+// should BEGIN fail, or be cancelled, the server skips the statement too. Where the transaction has set or saved
+// something so far, that is done before the statement is sent.
+func (g *Gang) begin(m *Member) error {
 	m.Began = true
+	if len(g.Txn.journal) > 0 {
+		m.Internal(g.Txn.opening())
+		return Settle(m)
+	}
+	m.Out = wire.Parse(m.Out, "", g.Txn.beginSQL, nil)
+	m.Queue.Push(Owed{Msg: 'P', Reply: Skip})
+	m.Out = wire.Bind(m.Out, "", "", wire.NoParams)
+	m.Queue.Push(Owed{Msg: 'B', Reply: Skip})
+	m.Out = wire.Execute(m.Out, "", 0)
+	m.Queue.Push(Owed{Msg: 'E', Reply: Skip})
+	m.Conn.Unnamed = 0
+	m.opening = true
+	return nil
 }
 
 // Internal composes a simple query of pleiad's own, whose answer is skipped.
@@ -167,6 +192,7 @@ func (m *Member) Internal(sql string) {
 	m.Conn.Unnamed = 0 // a simple query drops it
 	m.Out = wire.Query(m.Out, sql)
 	m.Owed++
+	m.opening, m.Extended = false, false
 	m.Queue.Push(Owed{Msg: 'Q', Reply: Skip})
 }
 
@@ -177,6 +203,7 @@ func (m *Member) Query(sql []byte) {
 	dst = append(append(dst, sql...), 0)
 	m.Out = wire.End(dst, at)
 	m.Owed++
+	m.opening, m.Extended = false, false
 	m.Queue.Push(Owed{Msg: 'Q'})
 }
 
@@ -232,7 +259,7 @@ func (m *Member) DropSync() bool {
 func (m *Member) SyncNow() {
 	m.Out = wire.Sync(m.Out)
 	m.Owed++
-	m.Extended = false
+	m.opening, m.Extended = false, false
 	m.Queue.Push(Owed{Msg: 'S'})
 }
 

@@ -2,8 +2,10 @@ package executor
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pleiad/pleiad/internal/wire"
 )
@@ -27,7 +29,9 @@ type Outcome struct {
 	// Undone is true if a statement of pleiad's own answered with the tag ROLLBACK: that is how COMMIT and PREPARE
 	// TRANSACTION end a transaction that had failed.
 	Undone bool
-	passed bool // something of the server's was forwarded
+	// Dropped are the answers that an error took the place of.
+	Dropped []Owed
+	passed  bool // something of the server's was forwarded
 	// renamed is the message that failed, for the names in its error.
 	renamed Owed
 }
@@ -35,11 +39,26 @@ type Outcome struct {
 // Relay passes m's owed answers to out until none is owed. ReadyForQuery is never forwarded: the caller says it,
 // since it speaks for the whole session. An error means that the connection or the client is lost.
 func Relay(m *Member, out *wire.Writer, obs Observer) (Outcome, error) {
-	var o Outcome
-	if err := m.Send(); err != nil {
-		return o, err
+	return relayTo(m, 0, out, obs)
+}
+
+// relayTo is Relay until no more than left answers are owed.
+func relayTo(m *Member, left int, out *wire.Writer, obs Observer) (o Outcome, err error) {
+	if m.opening && !m.Extended {
+		m.SyncNow()
 	}
-	for m.Queue.Len() > 0 {
+	if len(m.Out) > asideBytes {
+		sent := m.sendAside()
+		defer func() {
+			if lost := sent(err != nil); lost != nil && err == nil {
+				err = lost
+			}
+		}()
+	}
+	for m.Queue.Len() > left {
+		if err := m.Send(); err != nil {
+			return o, err
+		}
 		head := m.Queue.Head()
 		if head.Reply == Fake {
 			if _, err := out.Write(head.Frames); err != nil {
@@ -54,17 +73,42 @@ func Relay(m *Member, out *wire.Writer, obs Observer) (Outcome, error) {
 			}
 			continue
 		}
-		if err := relayBuffered(m, out, obs, &o); err != nil {
+		if err := relayBuffered(m, left, out, obs, &o); err != nil {
 			return o, err
 		}
 	}
-	return o, nil
+	return o, m.Send()
+}
+
+// asideBytes is how much is sent without reading at the same time. A server that cannot get rid of its answers to the
+// first messages reads no more of the others, so larger ones would block both sides.
+const asideBytes = 64 << 10
+
+// sendAside writes Out in a goroutine. The caller reads meanwhile, and then calls the function returned, which waits
+// for the goroutine's end; giveUp makes it end at once.
+func (m *Member) sendAside() func(giveUp bool) error {
+	out, conn := m.Out, m.Conn.Conn
+	m.Out = nil
+	done := make(chan error, 1)
+	go func() {
+		_, err := conn.Write(out)
+		done <- err
+	}()
+	return func(giveUp bool) error {
+		if giveUp {
+			_ = conn.SetWriteDeadline(time.Unix(1, 0))
+		}
+		if err := <-done; err != nil || giveUp {
+			return m.Lost(fmt.Errorf("send: %w", err))
+		}
+		return nil
+	}
 }
 
 // relayBuffered handles the whole frames that are in the buffer, passing runs of them on in one piece.
-func relayBuffered(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
+func relayBuffered(m *Member, left int, out *wire.Writer, obs Observer, o *Outcome) error {
 	run := 0 // bytes at the buffer's start that are to be forwarded
-	for m.Queue.Len() > 0 && m.Queue.Head().Reply != Fake {
+	for m.Queue.Len() > left && m.Queue.Head().Reply != Fake {
 		b := m.R.Bytes()[run:]
 		if len(b) < wire.HeaderLen {
 			break
@@ -220,7 +264,7 @@ func (o *Owed) givesRows() bool { return o.Reply == Forward && (o.Msg == 'E' || 
 // answers tells whether a frame of type typ may answer the message.
 func (o *Owed) answers(typ byte) bool {
 	switch typ {
-	case 'D', 'C', 'I', 'd', 'c', 'H', 'W', 'G':
+	case 'D', 'C', 'I', 'd', 'c', 'H', 'G':
 		return o.Msg == 'E' || o.Msg == 'Q'
 	case 'T':
 		return o.Msg == 'D' || o.Msg == 'Q'
@@ -287,6 +331,9 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 		m.Queue.Pop()
 		forward = false
 	case 'G':
+		if !forward {
+			return false, false, m.Lost(errors.New("CopyInResponse that nobody asked for"))
+		}
 		hold = true
 	}
 	return forward, hold, nil
@@ -316,8 +363,8 @@ func fatalError(frame []byte) error {
 		wire.ErrorField(frame, 'V'), wire.ErrorField(frame, 'M'), wire.ErrorField(frame, 'C'))
 }
 
-// fail accounts for an ErrorResponse: the server skips everything up to the next Sync, or ends the simple
-// query.
+// fail accounts for an ErrorResponse. It ends a simple query; in the extended protocol the server skips everything up
+// to the next Sync, simple queries as well (ignore_till_sync of postgres.c).
 func (m *Member) fail(frame []byte, forward bool, o *Outcome) {
 	if forward {
 		if !o.Failed {
@@ -327,15 +374,18 @@ func (m *Member) fail(frame []byte, forward bool, o *Outcome) {
 	} else if o.Skipped == nil {
 		o.Skipped = bytes.Clone(frame)
 	}
-	if m.Queue.Len() > 0 {
-		o.renamed = *m.Queue.Head()
+	if m.Queue.Head().Msg == 'Q' {
+		return
 	}
+	queries := false
 	for m.Queue.Len() > 0 {
 		h := m.Queue.Head()
-		if h.Msg == 'S' || h.Msg == 'Q' {
-			return
-		}
 		switch {
+		case h.Msg == 'S':
+			return
+		case h.Msg == 'Q':
+			m.Owed--
+			queries = true
 		case h.Statement != 0:
 			m.Statements.Remove(h.Statement)
 		case h.Evicted != 0:
@@ -347,6 +397,12 @@ func (m *Member) fail(frame []byte, forward bool, o *Outcome) {
 		if h.Unnamed {
 			m.Conn.Unnamed = 0
 		}
+		if h.Client != "" && h.Reply != Quiet {
+			o.Dropped = append(o.Dropped, *h)
+		}
 		m.Queue.Pop()
+	}
+	if queries && m.Owed == 0 {
+		m.SyncNow()
 	}
 }

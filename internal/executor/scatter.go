@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -101,26 +100,6 @@ func (s *Scatter) Open() error {
 	s.opened = true
 	return nil
 }
-
-// Settle reads the answers to what was composed ahead of the statement (settings, BEGIN).
-func Settle(m *Member) error {
-	if m.Queue.Len() == 0 {
-		return nil
-	}
-	o, err := Relay(m, wire.NewWriter(nil), nobody{})
-	if err != nil {
-		return err
-	}
-	if o.Skipped != nil {
-		return &FrameError{Frame: o.Skipped}
-	}
-	return nil
-}
-
-type nobody struct{}
-
-func (nobody) Parameter(string, string) bool { return false }
-func (nobody) CopyIn(*Member) error          { return fmt.Errorf("unexpected CopyInResponse") }
 
 // bindTail is the Bind body behind the names: the client's parameters and the result formats, with binary for the
 // hidden sort columns.
@@ -345,10 +324,6 @@ func (s *Scatter) abandon(ctx context.Context, err error) error {
 	_ = s.drain(ctx, sink, nobody{})
 	return err
 }
-
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 // Close ends a suspended statement.
 func (s *Scatter) Close(ctx context.Context) {
