@@ -33,16 +33,15 @@ type analysis struct {
 	timeCast        bool // a cast reads text as a time, or as a type that may hold one
 	lockedReference bool // FOR UPDATE of a reference table's rows
 
-	fn         fnFacts // of all functions
-	unknown    []string
-	local      bool // a local table, temporary or foreign
-	system     bool // a system catalog
-	sequence   bool // a sequence read as a table
-	locking    bool // FOR UPDATE and its kin
-	writes     bool // a data-modifying WITH query
-	setConfig  bool
-	uncachable bool
-	tableOID   bool
+	fn        fnFacts // of all functions
+	unknown   []string
+	local     bool // a local table, temporary or foreign
+	system    bool // a system catalog
+	sequence  bool // a sequence read as a table
+	locking   bool // FOR UPDATE and its kin
+	writes    bool // a data-modifying WITH query
+	setConfig int  // calls of set_config
+	tableOID  bool
 	// keyTo are the values that UPDATE gives to key columns.
 	keyTo            map[colID]KeyValue
 	statementTrigger bool // the target has one that fires

@@ -117,7 +117,7 @@ func (a *analysis) call(q *query, f *sqlparse.FuncCall, sc *scope) fnFacts {
 	case fn == "age" && len(f.Args) == 2:
 		facts &^= fnClock
 	case fn == "set_config" && facts&fnPins != 0:
-		a.setConfig = true
+		a.setConfig++
 		if isLocalTrue(f.Args) {
 			facts = facts&^fnPins | fnVolatile | fnHome
 		}

@@ -243,6 +243,9 @@ func descriptors(p *Template, text string) string {
 	if p.Name != "" {
 		fmt.Fprintf(&b, "\nname %s", p.Name)
 	}
+	for _, c := range p.SetConfig {
+		fmt.Fprintf(&b, "\ncolumn %d sets %s, local %s", c.Column, valueText(c.Name), valueText(c.Local))
+	}
 	if p.Txn != nil {
 		fmt.Fprintf(&b, "\n%+v", *p.Txn)
 	}

@@ -387,6 +387,10 @@ type Template struct {
 	Explain *Explain
 	Name    string // SHOW's parameter; LISTEN's channel; DISCARD's word
 
+	// SetConfig lists the calls of set_config that are output columns of a SELECT without FROM, which is the only place
+	// they are planned in: what they set must follow the session as SET does, once the statement has succeeded. (But for SELECTs from system
+	// catalogs, as pg_dump sends them: those set home alone.)
+	SetConfig []SetConfig
 	// NeedsHome is true for a statement over sharded tables that also needs what only home has (local tables,
 	// sequences): it runs if its shards are all on home, else NoScatter is the answer. Backends sees to it.
 	NeedsHome bool
@@ -407,6 +411,13 @@ type Template struct {
 	Spans []Span
 	// Cacheable is false for plans that hold for this very text only (utility statements).
 	Cacheable bool
+}
+
+// SetConfig is one call of set_config: its new value is output column Column of the only row, as text.
+type SetConfig struct {
+	Column int
+	Name   KeyValue // the setting's name
+	Local  KeyValue // a boolean: true is SET LOCAL
 }
 
 // Span is a byte range of a statement's text.

@@ -139,9 +139,37 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 	a := p.analysis()
 	q := a.query(s, nil)
 	a.solve()
+	if a.setConfig > 0 {
+		p.t.SetConfig = a.configCalls(s)
+		if len(p.t.SetConfig) != a.setConfig && !a.system {
+			a.refuse(refSetConfig)
+		}
+	}
 	if p.decide(a, nil) {
 		p.t.Scatter, p.t.NoScatter = p.scatterSelect(a, q)
 	}
+}
+
+// configCalls finds the calls of set_config among the outputs of a SELECT that has nothing but outputs.
+func (a *analysis) configCalls(s *sqlparse.SelectStmt) []SetConfig {
+	if len(s.FromClause) > 0 || s.WhereClause != nil || s.LimitCount != nil || s.LimitOffset != nil || s.Op != sqlparse.SetNone ||
+		s.HavingClause != nil || len(s.GroupClause) > 0 {
+		return nil
+	}
+	var out []SetConfig
+	for i, n := range s.TargetList {
+		f := n.GetResTarget().GetVal().GetFuncCall()
+		name := sqlparse.Strings(f.GetFuncname())
+		if len(name) == 0 || name[len(name)-1] != "set_config" || len(f.Args) != 3 {
+			continue
+		}
+		setting, ok1 := a.constant(f.Args[0])
+		local, ok2 := a.constant(f.Args[2])
+		if ok1 && ok2 {
+			out = append(out, SetConfig{Column: i, Name: setting, Local: local})
+		}
+	}
+	return out
 }
 
 // decide fills in what every planned statement shares. It returns true when sharded tables are touched: the caller
@@ -151,7 +179,7 @@ func (p *planner) decide(a *analysis, target *Table) bool {
 	t := p.t
 	t.Writes = t.Writes || a.writes || a.locking
 	t.Effect = max(t.Effect, a.effect())
-	if a.setConfig || a.uncachable {
+	if a.setConfig > 0 {
 		t.Cacheable = false
 	}
 	var sharded, reference bool
@@ -168,6 +196,8 @@ func (p *planner) decide(a *analysis, target *Table) bool {
 	switch {
 	case a.err != nil:
 		p.refuse(a.err)
+	case a.setConfig > 0 && len(t.SetConfig) == 0 && !a.system:
+		p.refuse(refSetConfig)
 	case a.fn&(fnSharded|fnDynamic) != 0:
 		p.refuse(refFuncSharded)
 	case !sharded && reference && a.fn&fnTables != 0:

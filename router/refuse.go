@@ -69,6 +69,7 @@ var (
 	refCopyView     = refusal("COPY FROM into a view over sharded or reference tables is not supported", "COPY into the table itself.")
 	refExplain      = refusal("EXPLAIN of this statement is not supported", "EXPLAIN a statement that pleiad can run.")
 	refClockWords   = refusal("words such as 'now' and 'today' cannot be written on several backends", "Write the time itself.")
+	refSetConfig    = refusal("set_config is only supported as an output of a SELECT without FROM, its name and is_local being constants or parameters", "Use SET or SET LOCAL.")
 	refStdConform   = refusal("standard_conforming_strings = off is not supported", "Use E'…' for strings with backslash escapes.")
 	refEncoding     = refusal("client encodings other than UTF8 are not supported", "Set client_encoding to UTF8.")
 	refStatement    = refusal("this statement is not supported", "Connect to the server itself.")
