@@ -151,12 +151,28 @@ func between(t *testing.T, path, name, want string) {
 		return
 	}
 	if !*update {
-		t.Errorf("%s: part %q is not what router/testdata says; run make golden\ngot:\n%s\nwant:\n%s", path, name, got, want)
+		t.Errorf("%s: part %q is not what router/testdata says; run make golden%s", path, name, differing(got, want))
 		return
 	}
 	if err := os.WriteFile(path, []byte(head+begin+want+end+tail), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// differing lists the lines that only one of two texts has.
+func differing(got, want string) string {
+	var b strings.Builder
+	only := func(mark, a, other string) {
+		in := strings.Split(other, "\n")
+		for _, l := range strings.Split(a, "\n") {
+			if !slices.Contains(in, l) {
+				b.WriteString("\n" + mark + l)
+			}
+		}
+	}
+	only("- ", got, want)
+	only("+ ", want, got)
+	return b.String()
 }
 
 func TestDocumentsListWhatIsRefused(t *testing.T) {
