@@ -58,7 +58,7 @@ var importTable = map[string]row{
 	},
 	"internal/backend":    {own: "internal/auth internal/pgerr internal/wire"},
 	"internal/cancelkey":  {tests: "internal/startup"},
-	"internal/catalog":    {own: "router router/shardmap", third: "github.com/jackc/pgx/v5 github.com/xdg-go/stringprep", tests: "internal/devcluster"},
+	"internal/catalog":    {own: "router router/shardmap", third: "github.com/jackc/pgx/v5", tests: "internal/auth internal/devcluster"},
 	"internal/config":     {third: "gopkg.in/yaml.v3"},
 	"internal/copystream": {own: "internal/pgerr router", tests: "internal/devcluster"},
 	"internal/devcluster": {third: "github.com/jackc/pgx/v5/pgconn", tests: "internal/config"},
