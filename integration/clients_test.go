@@ -24,7 +24,7 @@ func runClient(t *testing.T, dsn string, name string, args ...string) string {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s %s: %v\nstdout:\n%s\nstderr:\n%s", name, strings.Join(args, " "), err, out.String(), errs.String())
+		t.Fatalf("%s %s, DSN %s: %v\nstdout:\n%s\nstderr:\n%s", name, strings.Join(args, " "), dsn, err, out.String(), errs.String())
 	}
 	return out.String() + errs.String()
 }

@@ -115,6 +115,8 @@ func (s *statement) directive(text string) error {
 		s.compare = compareShape
 	case "ok":
 		s.compare = compareOK
+	case "code":
+		s.compare = compareCode
 	case "params":
 		s.bound = true
 		for v := range strings.SplitSeq(rest, " | ") {

@@ -113,6 +113,9 @@ func reportFields(e *pgproto3.ErrorResponse) string {
 		{"schema", placedSchema.ReplaceAllString(e.SchemaName, "public")}, {"table", e.TableName}, {"column", e.ColumnName},
 		{"type", e.DataTypeName}, {"constraint", e.ConstraintName},
 	} {
+		if f.name == "where" && e.Code == "08P01" {
+			continue // which field of a message could not be read
+		}
 		if f.value != "" {
 			text = append(text, fmt.Sprintf("%s=%q", f.name, f.value))
 		}
@@ -222,6 +225,7 @@ func greeting(lines []string) []string {
 		switch {
 		case strings.HasPrefix(l, "ParameterStatus "):
 			settings = append(settings, l)
+		case l == "AuthenticationOk": // PostgreSQL under trust says so before it has looked at anything
 		default:
 			others = append(others, l)
 		}

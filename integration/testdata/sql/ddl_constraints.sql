@@ -6,6 +6,7 @@ insert into t values (2, 0, 2, 'x');
 insert into t values (3, 5, 2, 'x');
 insert into t values (4, 1, 2, 'x'), (5, 1, 2, 'x'), (6, -1, 2, 'x');
 select k from t order by k;
+--! code
 update t set a = 10;
 alter table t add constraint small check (a < 100);
 insert into t values (7, 100, 200, 'x');
@@ -30,6 +31,7 @@ insert into child values (9, 1);
 insert into child values (1, 2), (9, 1), (2, 2);
 delete from parent where k = 1;
 delete from parent where k = 4;
+--! code
 delete from parent;
 drop table parent;
 truncate parent;
