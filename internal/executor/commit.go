@@ -19,6 +19,7 @@ var ErrAborted = errors.New("distributed transaction was rolled back by recovery
 // recorded on home; then each commits its prepared part. A crash before the record rolls back, one after it
 // commits: recovery reads the records and pg_prepared_xacts alone.
 func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errFrame []byte) {
+	g.closeStreams(ctx)
 	var writers, readers []*Member
 	for _, m := range g.members {
 		switch {
@@ -39,12 +40,10 @@ func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errF
 		g.finish(false)
 		return errFrame
 	}
-	// A reader can fail only by losing its connection, which loses nothing; deferred constraints have nothing
-	// to check in it.
-	for i, e := range g.endAll(readers, "COMMIT", out, obs) {
-		if e != nil && len(writers) == 0 && readers[i].Broken() {
-			errFrame = e
-		}
+	// Once the writers have committed, what becomes of the readers changes nothing.
+	failed := firstError(g.endAll(readers, "COMMIT", out, obs))
+	if len(writers) == 0 {
+		errFrame = failed
 	}
 	g.finish(errFrame == nil)
 	return errFrame
@@ -52,6 +51,7 @@ func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errF
 
 // Rollback ends the transaction of every member.
 func (g *Gang) Rollback(out *wire.Writer, obs Observer) {
+	g.killStreams()
 	var all []*Member
 	for _, m := range g.members {
 		if m.Began {
@@ -94,6 +94,10 @@ func (g *Gang) endAll(all []*Member, sql string, out *wire.Writer, obs Observer)
 			continue
 		}
 		errs[i] = o.Skipped
+		if errs[i] == nil && o.Undone && sql != "ROLLBACK" {
+			errs[i] = wire.Error(nil, pgerr.New("40000", "backend %q rolled the transaction back", m.Name).
+				WithHint("Run the transaction again."))
+		}
 	}
 	return errs
 }
@@ -183,6 +187,12 @@ func (g *Gang) undoPrepared(writers []*Member, errs [][]byte, quoted string, out
 		}
 	}
 	g.endAll(prepared, "ROLLBACK PREPARED "+quoted, out, obs)
+	if g.Txn.HasSettings() {
+		// PREPARE TRANSACTION has made the transaction's settings the session's.
+		for _, m := range prepared {
+			m.Unclean, m.Owner = true, 0
+		}
+	}
 }
 
 func firstError(errs [][]byte) []byte {

@@ -72,10 +72,19 @@ type Gang struct {
 	mu      sync.Mutex // guards members against Cancel
 	members []*Member
 	spare   *Member // a Member to use again
+
+	streaming []*Scatter // suspended ones that read on connections of members
 }
 
-// Members lists the connections held now.
-func (g *Gang) Members() []*Member { return g.members }
+// Members lists the connections held now, for use: suspended statements free theirs first.
+func (g *Gang) Members() []*Member {
+	if g.Txn.State == TxnNone {
+		g.killStreams()
+	} else {
+		g.quiesce()
+	}
+	return g.members
+}
 
 // Member returns the connection to a backend if one is held.
 func (g *Gang) Member(backend int) *Member {
@@ -90,6 +99,7 @@ func (g *Gang) Member(backend int) *Member {
 // Join makes a backend's connection part of what the session does: it lends one when none is held, and composes
 // ahead of the caller's first message what brings it into the session's state and transaction.
 func (g *Gang) Join(ctx context.Context, b int) (*Member, error) {
+	g.quiesce()
 	m := g.Member(b)
 	if g.Txn.State != TxnNone && (m == nil || !m.Began) {
 		if err := g.admit(ctx, b); err != nil {
@@ -265,6 +275,7 @@ func (m *Member) SyncNow() {
 
 // Release gives back what need not be kept: called between transactions.
 func (g *Gang) Release() {
+	g.killStreams()
 	g.mu.Lock()
 	kept := g.members[:0]
 	var gone [4]*Member
@@ -297,6 +308,7 @@ func (g *Gang) put(m *Member) {
 
 // Drop closes a member whose state is unknown.
 func (g *Gang) Drop(m *Member) {
+	g.killStreams()
 	g.mu.Lock()
 	for i, x := range g.members {
 		if x == m {
@@ -312,6 +324,7 @@ func (g *Gang) Drop(m *Member) {
 // Close ends everything: open transactions are rolled back by closing their connections, pinned connections
 // go back to their pools to be discarded before anyone else has them.
 func (g *Gang) Close() {
+	g.killStreams()
 	g.mu.Lock()
 	all := g.members
 	g.members = nil

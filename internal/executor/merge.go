@@ -3,7 +3,10 @@ package executor
 import (
 	"container/heap"
 	"encoding/binary"
+	"errors"
+	"fmt"
 
+	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/wire"
 )
 
@@ -19,16 +22,14 @@ func (s *Scatter) merge(limit int64, out *wire.Writer, obs Observer) (more bool,
 		}
 		heap.Init((*rowHeap)(s))
 	}
-	given := int64(0)
 	for len(s.heap) > 0 && !s.full() {
 		i := s.heap[0]
 		st := s.streams[i]
 		if s.pass() {
-			out.Out = appendVisible(out.Out, st.head, s.columns)
+			out.Out = appendVisible(out.Out, st.head, s.columns, st.cut)
 			if err := out.Spill(); err != nil {
 				return false, err
 			}
-			given++
 		}
 		heap.Pop((*rowHeap)(s))
 		before := len(s.heap)
@@ -39,7 +40,7 @@ func (s *Scatter) merge(limit int64, out *wire.Writer, obs Observer) (more bool,
 			// advance appended i at the end: sift it up.
 			heap.Fix((*rowHeap)(s), len(s.heap)-1)
 		}
-		if limit > 0 && given == limit {
+		if limit > 0 && s.given == limit {
 			return true, nil
 		}
 	}
@@ -54,83 +55,103 @@ func (s *Scatter) advance(i int, out *wire.Writer, obs Observer) (ok bool, err e
 		return ok, err
 	}
 	st := s.streams[i]
-	st.head = row
-	st.keys = appendKeys(st.keys[:0], row, s.columns)
-	for k := range st.keys {
-		if v := st.keys[k].value; v != nil {
-			if err := s.cmp[k].check(v); err != nil {
-				return false, err
-			}
-		}
+	if err := s.setHead(st, row); err != nil {
+		return s.lose(&backend.LostError{Backend: st.m.Name, Err: err}), nil
 	}
 	s.heap = append(s.heap, i)
 	return true, nil
 }
 
+// setHead makes a row the next of its stream, once it is sure to have the columns that it should.
+func (s *Scatter) setHead(st *stream, row []byte) (err error) {
+	st.head = row
+	if st.keys, st.cut, err = appendKeys(st.keys[:0], row, s.columns); err != nil {
+		return err
+	}
+	if len(st.keys) != len(s.cmp) {
+		return fmt.Errorf("row has %d sort columns instead of %d", len(st.keys), len(s.cmp))
+	}
+	for k := range st.keys {
+		if v := st.keys[k].value; v != nil {
+			if err := s.cmp[k].check(v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // nextOf returns the next event of stream i. What other streams say meanwhile is kept for their turn; an error
 // of theirs is returned at once, since it ends the statement.
-func (s *Scatter) nextOf(i int, out *wire.Writer) (event, error) {
+func (s *Scatter) nextOf(i int, out *wire.Writer, obs Observer) (event, error) {
 	st := s.streams[i]
 	if len(st.pending) > 0 {
-		e := st.pending[0]
-		st.pending = st.pending[1:]
-		return e, nil
+		return st.shift(), nil
 	}
 	for {
-		var e event
-		select {
-		case e = <-s.events:
-		default:
+		if len(s.events) == 0 {
 			if err := out.Flush(); err != nil {
 				return event{}, err
 			}
-			e = <-s.events
 		}
-		if e.from == i || e.broken != nil || len(e.frame) > 0 && e.frame[0] == 'E' {
+		e := s.receive()
+		switch {
+		case e.from == i || e.broken != nil || len(e.frame) > 0 && e.frame[0] == 'E':
 			return e, nil
+		case len(e.frame) > 0 && (e.frame[0] == 'N' || e.frame[0] == 'S'):
+			s.control(e, out, obs) // there may be any number of them
+		default:
+			other := s.streams[e.from]
+			other.pending = append(other.pending, e)
 		}
-		other := s.streams[e.from]
-		other.pending = append(other.pending, e)
 	}
 }
 
 // sortValue is one hidden column of a row; nil is NULL. It points into the row.
 type sortValue struct{ value []byte }
 
-// appendKeys finds the columns behind the first visible ones of a DataRow.
-func appendKeys(dst []sortValue, row []byte, visible int) []sortValue {
+// appendKeys finds the columns behind the first visible ones of a DataRow, and where these end.
+func appendKeys(dst []sortValue, row []byte, visible int) (keys []sortValue, cut int, err error) {
+	if len(row) < wire.HeaderLen+2 {
+		return dst, 0, errRow
+	}
 	n := int(binary.BigEndian.Uint16(row[wire.HeaderLen:]))
 	b := row[wire.HeaderLen+2:]
+	cut = len(row)
 	for i := range n {
-		size := int32(binary.BigEndian.Uint32(b))
+		if i == visible {
+			cut = len(row) - len(b)
+		}
+		if len(b) < 4 {
+			return dst, 0, errRow
+		}
+		size := int(int32(binary.BigEndian.Uint32(b)))
 		b = b[4:]
-		if size < 0 {
-			if i >= visible {
-				dst = append(dst, sortValue{})
-			}
-			continue
+		if size < -1 || size > len(b) {
+			return dst, 0, errRow
+		}
+		var value []byte // NULL
+		if size >= 0 {
+			value = b[:size:size]
+			b = b[size:]
 		}
 		if i >= visible {
-			dst = append(dst, sortValue{b[:size:size]})
+			dst = append(dst, sortValue{value})
 		}
-		b = b[size:]
 	}
-	return dst
+	if n < visible || len(b) != 0 {
+		return dst, 0, errRow
+	}
+	return dst, cut, nil
 }
 
-// appendVisible appends a DataRow cut to its first columns.
-func appendVisible(dst, row []byte, visible int) []byte {
-	end := wire.HeaderLen + 2
-	for range visible {
-		size := int32(binary.BigEndian.Uint32(row[end:]))
-		end += 4
-		if size > 0 {
-			end += int(size)
-		}
-	}
+var errRow = errors.New("malformed DataRow")
+
+// appendVisible appends a DataRow cut to its first columns, which end at cut.
+func appendVisible(dst, row []byte, visible, cut int) []byte {
 	dst, at := wire.Begin(dst, 'D')
 	dst = binary.BigEndian.AppendUint16(dst, uint16(visible))
-	return wire.End(append(dst, row[wire.HeaderLen+2:end]...), at)
+	return wire.End(append(dst, row[wire.HeaderLen+2:cut]...), at)
 }
 
 // rowHeap orders a Scatter's streams by their head rows.

@@ -3,9 +3,11 @@ package executor
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
@@ -40,15 +42,19 @@ type Scatter struct {
 	streams []*stream
 	events  chan event
 	cmp     []comparator
-	given   int64 // rows given since the last Fetch began
-	columns int   // visible ones
+	given   int64    // rows given since the last Fetch began
+	columns int      // visible ones
+	types   []uint32 // of the sort columns behind them
 	heap    []int
-	opened  bool
+	turning bool  // Turns was set
+	paused  bool  // a Fetch has left rows for another one
 	sent    int64 // rows given to the client
 	skipped int64 // rows of the OFFSET passed over
 	counted int64 // rows counted by the backends' tags
 	failure []byte
 	lost    error
+	held    int             // bytes of rows that hold has read
+	ctx     context.Context // of the running or last Fetch: it bounds a cancel
 }
 
 // Run executes the statement to the end and writes its result, CommandComplete included, or its ErrorResponse.
@@ -56,7 +62,7 @@ type Scatter struct {
 func (s *Scatter) Run(ctx context.Context, out *wire.Writer, obs Observer) (failed bool, err error) {
 	if err := s.Open(); err != nil {
 		out.Out = wire.Error(out.Out, ClientError(err))
-		return true, s.drain(ctx, out, obs)
+		return true, out.Err()
 	}
 	if _, err := s.Fetch(ctx, 0, out, obs); err != nil {
 		return true, err
@@ -81,23 +87,20 @@ func (s *Scatter) Open() error {
 		m.Out = wire.Execute(m.Out, "", 0)
 		m.Out = wire.Sync(m.Out)
 		m.Owed++
+		m.opening, m.Extended = false, false
 	}
+	s.turning = len(s.Turns) > 0
 	for i, m := range s.Members {
 		st := newStream(i, m, s.events)
 		s.streams = append(s.streams, st)
 		if err := m.Send(); err != nil {
-			st.ended = true
-			s.lost = err
-			continue
-		}
-		if err := Settle(m); err != nil {
-			st.ended = true
-			s.lost = err
+			st.over, st.ended = true, true
+			_ = s.lose(err)
 			continue
 		}
 		go st.read()
 	}
-	s.opened = true
+	s.Gang.streaming = append(s.Gang.streaming, s)
 	return nil
 }
 
@@ -145,6 +148,7 @@ func (s *Scatter) learnColumns() error {
 	m.Out = wire.Describe(m.Out, 'S', "")
 	m.Out = wire.Sync(m.Out)
 	m.Owed++
+	m.opening, m.Extended = false, false
 	if err := m.Send(); err != nil {
 		return err
 	}
@@ -171,6 +175,7 @@ func (s *Scatter) learnColumns() error {
 		return pgerr.New(pgerr.InternalError, "scatter statement has %d columns, %d of them hidden", len(types), len(s.Sort))
 	}
 	s.columns = len(types) - len(s.Sort)
+	s.types = types[s.columns:]
 	for i, k := range s.Sort {
 		c, err := newComparator(types[s.columns+i], k, s.Collations)
 		if err != nil {
@@ -183,11 +188,11 @@ func (s *Scatter) learnColumns() error {
 
 // Fetch gives up to limit rows (0: all). more is true when the portal is suspended.
 func (s *Scatter) Fetch(ctx context.Context, limit int64, out *wire.Writer, obs Observer) (more bool, err error) {
-	s.given = 0
+	s.ctx, s.given = ctx, 0
 	if s.lost == nil && s.failure == nil {
 		if len(s.Sort) > 0 {
 			more, err = s.merge(limit, out, obs)
-		} else if len(s.Turns) > 0 {
+		} else if s.turning {
 			more, err = s.takeTurns(limit, out, obs)
 		} else {
 			more, err = s.concat(limit, out, obs)
@@ -196,11 +201,15 @@ func (s *Scatter) Fetch(ctx context.Context, limit int64, out *wire.Writer, obs 
 			return false, s.abandon(ctx, err)
 		}
 		if more {
+			s.paused = true
 			out.Out = wire.Empty(out.Out, 's')
 			return true, out.Spill()
 		}
 	}
-	if err := s.drain(ctx, out, obs); err != nil {
+	if s.Failed() {
+		s.cancel(ctx)
+	}
+	if err := s.drain(out, obs); err != nil {
 		return false, err
 	}
 	switch {
@@ -220,7 +229,7 @@ func (s *Scatter) Failed() bool { return s.failure != nil || s.lost != nil }
 // tag is the command tag: of a portal's last Execute, if it ran in several.
 func (s *Scatter) tag() string {
 	n := s.given
-	if s.Command != "SELECT" {
+	if s.Command != "SELECT" && !s.paused {
 		n = s.counted
 	}
 	if s.Command == "INSERT" {
@@ -245,10 +254,7 @@ func (s *Scatter) control(e event, out *wire.Writer, obs Observer) (ok bool) {
 	switch {
 	case e.broken != nil:
 		st.ended = true
-		if s.lost == nil {
-			s.lost = e.broken
-		}
-		return false
+		return s.lose(e.broken)
 	case e.done:
 		st.ended = true
 		return true
@@ -257,29 +263,56 @@ func (s *Scatter) control(e event, out *wire.Writer, obs Observer) (ok bool) {
 	}
 	switch e.frame[0] {
 	case 'E':
-		if s.failure == nil {
-			s.failure = fixError(e.frame, 0)
-			if s.Position != nil {
-				s.failure = MovePosition(s.failure, func(p int) int { return s.Position(e.from, p) })
-			}
-		}
-		return false
+		return s.fail(e)
 	case 'N':
-		out.Out = append(out.Out, fixError(e.frame, 0)...)
+		_, _ = out.Write(fixError(e.frame, 0)) // a client that is gone is noticed with the next row
 	case 'C':
 		s.noteTag(e.frame)
 	case 'T':
-		if s.Describe && s.columns >= 0 {
-			s.Describe = false
-			out.Out = append(out.Out, stripColumns(e.frame, len(s.Sort))...)
-		}
+		return s.describe(st, e.frame, out)
 	case 'S':
 		st.m.NoteParameter(e.frame)
 	}
 	return true
 }
 
-// live counts the streams that have not ended.
+// fail takes note of a server's error; the first is the statement's.
+func (s *Scatter) fail(e event) (ok bool) {
+	if isFatal(e.frame) {
+		return s.lose(&backend.LostError{Backend: s.streams[e.from].m.Name, Err: fatalError(e.frame)})
+	}
+	if s.failure == nil {
+		s.failure = fixError(e.frame, 0)
+		if s.Position != nil {
+			s.failure = MovePosition(s.failure, func(p int) int { return s.Position(e.from, p) })
+		}
+	}
+	return false
+}
+
+// lose fails the statement with an error that is not a server's own.
+func (s *Scatter) lose(err error) (ok bool) {
+	if s.lost == nil {
+		s.lost = err
+	}
+	return false
+}
+
+// describe checks a backend's RowDescription and shows the client the first.
+func (s *Scatter) describe(st *stream, frame []byte, out *wire.Writer) (ok bool) {
+	types := columnTypes(frame)
+	hidden := len(s.Sort)
+	if len(types) < hidden || !slices.Equal(types[len(types)-hidden:], s.types) {
+		return s.lose(pgerr.New(pgerr.InternalError, "backend %q describes other sort columns than the first", st.m.Name))
+	}
+	if s.Describe {
+		s.Describe = false
+		_, _ = out.Write(stripColumns(frame, hidden))
+	}
+	return true
+}
+
+// live counts the streams whose end has not been seen.
 func (s *Scatter) live() int {
 	n := 0
 	for _, st := range s.streams {
@@ -290,20 +323,18 @@ func (s *Scatter) live() int {
 	return n
 }
 
-// drain reads all streams to their ends. When the statement failed, the backends that still work are cancelled.
-func (s *Scatter) drain(ctx context.Context, out *wire.Writer, obs Observer) error {
-	if (s.failure != nil || s.lost != nil) && s.live() > 0 {
-		s.Gang.Cancel(ctx)
-	}
+// drain reads all streams to their ends.
+func (s *Scatter) drain(out *wire.Writer, obs Observer) error {
 	for _, st := range s.streams {
 		for _, e := range st.pending {
 			s.settleEvent(e, out, obs)
 		}
 		st.pending = nil
 	}
-	for s.live() > 0 {
-		s.settleEvent(<-s.events, out, obs)
+	for s.reading() > 0 {
+		s.settleEvent(s.receive(), out, obs)
 	}
+	s.Gang.streamed(s)
 	return out.Err()
 }
 
@@ -315,26 +346,8 @@ func (s *Scatter) settleEvent(e event, out *wire.Writer, obs Observer) {
 	s.control(e, out, obs)
 }
 
-// abandon ends a statement whose client is gone.
-func (s *Scatter) abandon(ctx context.Context, err error) error {
-	if s.lost == nil {
-		s.lost = err
-	}
-	sink := wire.NewWriter(discard{})
-	_ = s.drain(ctx, sink, nobody{})
-	return err
-}
-
-// Close ends a suspended statement.
-func (s *Scatter) Close(ctx context.Context) {
-	if s.opened && s.live() > 0 {
-		_ = s.abandon(ctx, pgerr.New(pgerr.QueryCanceled, "portal closed"))
-	}
-}
-
 // concat gives rows as they come, whichever backend is first.
 func (s *Scatter) concat(limit int64, out *wire.Writer, obs Observer) (more bool, err error) {
-	given := int64(0)
 	for {
 		for _, st := range s.streams {
 			for row := st.take(); row != nil; row = st.take() {
@@ -347,8 +360,7 @@ func (s *Scatter) concat(limit int64, out *wire.Writer, obs Observer) (more bool
 				if _, err := out.Write(row); err != nil {
 					return false, err
 				}
-				given++
-				if limit > 0 && given == limit {
+				if limit > 0 && s.given == limit {
 					return true, nil
 				}
 			}
@@ -360,15 +372,9 @@ func (s *Scatter) concat(limit int64, out *wire.Writer, obs Observer) (more bool
 		if s.live() == 0 {
 			return false, nil
 		}
-		var e event
-		select {
-		case e = <-s.events:
-		default:
-			// Nothing at hand: show the client what there is before waiting.
-			if err := out.Flush(); err != nil {
-				return false, err
-			}
-			e = <-s.events
+		e, err := s.next(out)
+		if err != nil {
+			return false, err
 		}
 		if e.rows == nil {
 			if !s.control(e, out, obs) {
@@ -438,7 +444,7 @@ func stripColumns(frame []byte, hidden int) []byte {
 		return frame
 	}
 	d := wire.BodyOf(frame)
-	n := d.Uint16() - hidden
+	n := max(d.Uint16()-hidden, 0)
 	for range n {
 		d.Text()
 		d.Bytes(18)

@@ -3,8 +3,7 @@ package executor
 import (
 	"bytes"
 	"encoding/binary"
-
-	"github.com/pleiad/pleiad/internal/wire"
+	"fmt"
 )
 
 // chunkSize is how much of one backend's result is read ahead in one piece; chunksAhead how many pieces.
@@ -22,8 +21,8 @@ type event struct {
 	broken error  // the connection broke: the stream ends
 }
 
-// stream reads one backend's answers in a goroutine of its own, which ends at ReadyForQuery, when the connection
-// breaks, or not at all before: the reader of events must drain them.
+// stream reads one backend's answers in a goroutine of its own, which ends at ReadyForQuery or when the
+// connection breaks, and not before: the reader of events must drain them.
 type stream struct {
 	index  int
 	m      *Member
@@ -35,7 +34,9 @@ type stream struct {
 	buffer  []byte      // the chunk that rows lies in
 	head    []byte      // merge: the row that is next in this stream, in buffer
 	keys    []sortValue // merge: head's sort columns
-	ended   bool
+	cut     int         // merge: where head's visible columns end
+	ended   bool        // its last event has been handled
+	over    bool        // its last event has been received: the goroutine has ended
 }
 
 func newStream(index int, m *Member, events chan<- event) *stream {
@@ -51,11 +52,34 @@ func (s *stream) recycle(b []byte) {
 	if cap(b) > 2*chunkSize {
 		b = nil
 	}
-	s.free <- b[:0]
+	select {
+	case s.free <- b[:0]:
+	default: // a chunk that was held
+	}
+}
+
+// allow lets the goroutine read one more chunk without having back the one that is held.
+func (s *stream) allow() {
+	select {
+	case s.free <- nil:
+	default:
+	}
+}
+
+// shift takes the oldest pending event.
+func (s *stream) shift() event {
+	e := s.pending[0]
+	s.pending[0] = event{}
+	s.pending = s.pending[1:]
+	return e
 }
 
 // read is the goroutine: it owns the connection until it sends done or broken.
 func (s *stream) read() {
+	if err := Settle(s.m); err != nil {
+		s.events <- event{from: s.index, broken: err}
+		return
+	}
 	for {
 		buf := <-s.free
 		buf, frame, end, err := s.collect(buf)
@@ -99,11 +123,15 @@ func (s *stream) collect(buf []byte) (rows, frame []byte, end bool, err error) {
 			return buf, bytes.Clone(f), false, nil
 		case '1', '2', '3':
 		case 'Z':
-			s.m.Status = f[wire.HeaderLen]
-			s.m.Owed--
-			return buf, nil, true, nil
-		default:
+			if err := s.m.Ready(f); err != nil {
+				return buf, nil, false, err
+			}
+			return buf, nil, s.m.Owed == 0, nil
+		case 'E', 'N', 'S', 'C', 'I', 'n', 's':
 			return buf, bytes.Clone(f), false, nil
+		case 'A':
+		default:
+			return buf, nil, false, s.m.Lost(fmt.Errorf("message %q among rows", typ))
 		}
 	}
 }

@@ -4,7 +4,6 @@ import "github.com/pleiad/pleiad/internal/wire"
 
 // takeTurns gives rows in the order of Turns.
 func (s *Scatter) takeTurns(limit int64, out *wire.Writer, obs Observer) (more bool, err error) {
-	given := int64(0)
 	for len(s.Turns) > 0 {
 		row, ok, err := s.nextRow(s.Turns[0], out, obs)
 		if !ok || err != nil {
@@ -19,7 +18,7 @@ func (s *Scatter) takeTurns(limit int64, out *wire.Writer, obs Observer) (more b
 		if _, err := out.Write(row); err != nil {
 			return false, err
 		}
-		if given++; limit > 0 && given == limit && len(s.Turns) > 0 {
+		if limit > 0 && s.given == limit {
 			return true, nil
 		}
 	}
@@ -40,7 +39,7 @@ func (s *Scatter) nextRow(i int, out *wire.Writer, obs Observer) (row []byte, ok
 		if st.ended {
 			return nil, true, nil
 		}
-		e, err := s.nextOf(i, out)
+		e, err := s.nextOf(i, out, obs)
 		if err != nil {
 			return nil, false, err
 		}
