@@ -29,6 +29,7 @@ type copying struct {
 	batch  []pendingRow
 	aux    *backend.Conn // computes defaults while home's own connection is in COPY
 	failed *executor.CopyFailure
+	told   bool // failed is the client's CopyFail: an error of the data before it counts more
 	rows   int64
 }
 
@@ -252,6 +253,7 @@ func (c *copying) stream() error {
 				return err
 			}
 			b := wire.BodyOf(frame)
+			c.told = c.failed == nil
 			c.fail(pgerr.New(pgerr.QueryCanceled, "COPY from stdin failed: %s", b.Text()).
 				WithContext("COPY %s, line %d", c.c.Table.Name, c.rows+1))
 			return nil
@@ -551,7 +553,9 @@ func (c *copying) finish() error {
 			continue
 		}
 		if c.failed != nil {
-			sink.Abort("COPY failed")
+			if f := sink.Abort("COPY failed"); f != nil && c.told {
+				c.failed, c.told = &executor.CopyFailure{Frame: f}, false
+			}
 			continue
 		}
 		n, err := sink.End(s.out)

@@ -16,11 +16,12 @@ import (
 type batch struct {
 	open     bool
 	member   *executor.Member
-	executed bool       // member has executed something that Sync would commit
-	parse    *statement // a Parse that has been read and not sent: where to depends on the Bind
-	failed   bool       // the statement, or one of the message, failed
-	swallow  bool       // the next Sync was swallowed by COPY
-	deadline bool       // a read deadline is set on the client's socket
+	executed bool         // member has executed something that Sync would commit
+	parse    *statement   // a Parse that has been read and not sent: where to depends on the Bind
+	failed   bool         // the statement, or one of the message, failed
+	closed   []*statement // statements closed in the batch, in case an error comes before their turn
+	swallow  bool         // the next Sync was swallowed by COPY
+	deadline bool         // a read deadline is set on the client's socket
 }
 
 // portal is a bound statement.
@@ -127,7 +128,7 @@ func (s *Session) sendParse() error {
 	}
 	if local(st.plan.tmpl) {
 		s.batch.parse = nil
-		return s.answer(wire.Empty(nil, '1'))
+		return s.answerFor(wire.Empty(nil, '1'), 'P', st.name)
 	}
 	m, err := s.use(s.parseBackend())
 	if m == nil {
@@ -135,9 +136,38 @@ func (s *Session) sendParse() error {
 	}
 	s.batch.parse = nil
 	if _, sent := s.ensureParsed(m, st, executor.Forward); !sent {
-		m.Queue.Push(executor.Owed{Reply: executor.Fake, Frames: wire.Empty(nil, '1')})
+		m.Queue.Push(parsed(st))
 	}
 	return nil
+}
+
+// parsed is the ParseComplete of a statement that the server knew already.
+func parsed(st *statement) executor.Owed {
+	return executor.Owed{Msg: 'P', Reply: executor.Fake, Client: st.name, Frames: wire.Empty(nil, '1')}
+}
+
+// undo takes back what messages did to the session that PostgreSQL skips, because one before them failed.
+func (s *Session) undo(dropped []executor.Owed) {
+	for i := len(dropped) - 1; i >= 0; i-- {
+		d := dropped[i]
+		switch d.Msg {
+		case 'P':
+			s.dropStatement(d.Client)
+		case 'C':
+			for j := len(s.batch.closed) - 1; j >= 0; j-- {
+				if st := s.batch.closed[j]; st.name == d.Client && s.stmts[st.name] == nil {
+					internStatement(st)
+					s.stmts[st.name] = st
+					s.batch.closed = append(s.batch.closed[:j], s.batch.closed[j+1:]...)
+					break
+				}
+			}
+		}
+	}
+	if st := s.batch.parse; st != nil {
+		s.batch.parse = nil
+		s.dropStatement(st.name)
+	}
 }
 
 // parseBackend is where a statement is parsed or described that is not bound yet.
@@ -150,6 +180,9 @@ func (s *Session) parseBackend() int {
 
 // local tells whether pleiad runs statements of this plan by itself, rather than passing Bind and Execute on.
 func local(t *router.Template) bool {
+	if len(t.SetConfig) > 0 {
+		return true
+	}
 	switch t.Kind {
 	case router.KindHome, router.KindAny, router.KindShards, router.KindNotify, router.KindSyntax:
 		return false
@@ -163,7 +196,7 @@ func describable(t *router.Template) bool {
 	case router.KindInsert, router.KindEverywhere, router.KindExplain, router.KindCopyIn, router.KindCopyOut:
 		return true
 	}
-	return !local(t)
+	return !local(t) || len(t.SetConfig) > 0
 }
 
 // use makes a backend's connection the batch's. A nil Member without an error means that the statement failed.
@@ -229,9 +262,12 @@ func (s *Session) relayBatch(m *executor.Member) error {
 }
 
 // answer gives the client a reply of pleiad's own, behind what the batch's connection still owes.
-func (s *Session) answer(frames []byte) error {
+func (s *Session) answer(frames []byte) error { return s.answerFor(frames, 0, "") }
+
+// answerFor is answer to a Parse or Close of the client's statement name, which is taken back if an error comes first.
+func (s *Session) answerFor(frames []byte, msg byte, name string) error {
 	if m := s.batch.member; m != nil && m.Queue.Len() > 0 {
-		m.Queue.Push(executor.Owed{Reply: executor.Fake, Frames: frames})
+		m.Queue.Push(executor.Owed{Msg: msg, Reply: executor.Fake, Client: name, Frames: frames})
 		return nil
 	}
 	s.out.Out = append(s.out.Out, frames...)
@@ -279,6 +315,9 @@ func (s *Session) onBind(frame []byte) error {
 	p := &portal{name: string(portalName), st: st, backend: -1}
 	params, bad := p.decode(tail)
 	if bad != nil {
+		if err := s.sendParse(); err != nil || s.skip {
+			return err
+		}
 		return s.failBatch(bad)
 	}
 	plan := s.replan(st)
@@ -317,7 +356,7 @@ func (s *Session) bindOn(b int, p *portal, tail []byte) error {
 	}
 	name, sent := s.ensureParsed(m, p.st, reply)
 	if owed && !sent {
-		m.Queue.Push(executor.Owed{Reply: executor.Fake, Frames: wire.Empty(nil, '1')})
+		m.Queue.Push(parsed(p.st))
 	}
 	m.Out = wire.Bind(m.Out, p.name, name, tail)
 	m.Extended = true
@@ -386,6 +425,9 @@ func (p *portal) decode(tail []byte) (params int, bad *pgerr.Error) {
 		} else {
 			v.Data = b.Bytes(int(size))
 		}
+		if b.Err() != nil {
+			return 0, b.Violation().WithContext("%s parameter $%d", p.described(), i+1)
+		}
 		if p.st != nil && i < len(p.st.oids) {
 			v.TypeOID = p.st.oids[i]
 		}
@@ -405,6 +447,14 @@ func (p *portal) decode(tail []byte) (params int, bad *pgerr.Error) {
 	}
 	b.Done()
 	return params, b.Violation()
+}
+
+// described names the portal as PostgreSQL's error contexts do.
+func (p *portal) described() string {
+	if p.name == "" {
+		return "unnamed portal"
+	}
+	return "portal \"" + p.name + "\""
 }
 
 func noStatement(name string) *pgerr.Error {

@@ -26,7 +26,7 @@ func (s *Session) onDescribe(frame []byte) error {
 		}
 		return s.describePortal(string(name))
 	default:
-		return s.bye(pgerr.ProtocolViolation, "invalid DESCRIBE message subtype "+itoa(int(kind)))
+		return s.failBatch(pgerr.New(pgerr.ProtocolViolation, "invalid DESCRIBE message subtype %d", kind))
 	}
 }
 
@@ -62,7 +62,7 @@ func (s *Session) describeStatement(name string) error {
 	}
 	server, sent := s.ensureParsed(m, st, reply)
 	if owed && !sent {
-		m.Queue.Push(executor.Owed{Reply: executor.Fake, Frames: wire.Empty(nil, '1')})
+		m.Queue.Push(parsed(st))
 	}
 	m.Out = wire.Describe(m.Out, 'S', server)
 	m.Extended = true
@@ -301,7 +301,11 @@ func (s *Session) onClose(frame []byte) error {
 	}
 	switch kind {
 	case 'S':
+		if st := s.stmts[name]; st != nil {
+			s.batch.closed = append(s.batch.closed, st)
+		}
 		s.dropStatement(name)
+		return s.answerFor(wire.Empty(nil, '3'), 'C', name)
 	case 'P':
 		if p := s.portalNamed(name); p != nil {
 			delete(s.portals, name)
@@ -309,7 +313,7 @@ func (s *Session) onClose(frame []byte) error {
 			return s.closePortal(p)
 		}
 	default:
-		return s.bye(pgerr.ProtocolViolation, "invalid CLOSE message subtype "+itoa(int(kind)))
+		return s.failBatch(pgerr.New(pgerr.ProtocolViolation, "invalid CLOSE message subtype %d", kind))
 	}
 	return s.answer(wire.Empty(nil, '3'))
 }
@@ -418,8 +422,8 @@ func (s *Session) closeBatch() error {
 	if !s.batch.open {
 		return nil
 	}
-	if err := s.sendParse(); err != nil {
-		return err
+	if err := s.onFlush(); err != nil || s.skip {
+		return err // an error came first: the query is skipped as well
 	}
 	if _, err := s.syncMember(); err != nil {
 		return err

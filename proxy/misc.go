@@ -295,7 +295,12 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 	// Only the name is another: the arguments stay as they were written.
 	rest := nameEnd(r.text)
 	head := "EXECUTE " + name
-	m.Query(append([]byte(head), r.text[rest:]...))
+	text := append([]byte(head), r.text[rest:]...)
+	if r.describe {
+		m.Query(text)
+	} else {
+		m.Bound(text, nil, []byte{0, 0, 0, 0}, r.formats, r.maxRows)
+	}
 	m.Shift = charsBefore(r, rest) - len(head)
 	err = s.relay(m)
 	m.Shift = 0

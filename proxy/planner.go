@@ -7,6 +7,7 @@ import (
 
 	"github.com/pleiad/pleiad/internal/catalog"
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/plancache"
 	"github.com/pleiad/pleiad/router"
 	"github.com/pleiad/pleiad/router/shardmap"
@@ -85,9 +86,12 @@ func (s *Session) planText(text []byte) planned {
 		key.Scope = scope
 		t = router.Plan(string(text), s.planner.env)
 	}
-	if sc.MaxParam > 0 && utility(t) {
+	if utility(t) && hasParameter(text) {
 		// The parser takes $1 where PostgreSQL's grammar does not: let PostgreSQL say so.
 		t = &router.Template{Kind: router.KindSyntax, Command: t.Command}
+	}
+	if (t.Kind == router.KindHome || t.Kind == router.KindAny) && showsConnection(text) {
+		t = &router.Template{Kind: router.KindRefuse, Command: t.Command, Refusal: refuseConnectionState, Cacheable: t.Cacheable}
 	}
 	if t.Kind == router.KindHome && bytes.Contains(bytes.ToLower(text), []byte("pleiad.shards")) {
 		s.refreshStats()
@@ -108,6 +112,39 @@ func utility(t *router.Template) bool {
 	}
 	return false
 }
+
+// hasParameter tells whether $1 or the like stands in a statement.
+func hasParameter(text []byte) bool {
+	if bytes.IndexByte(text, '$') < 0 {
+		return false
+	}
+	for _, t := range sqlparse.Tokens(string(text)) {
+		if s := text[t.Start:t.End]; len(s) > 1 && s[0] == '$' && s[1] >= '0' && s[1] <= '9' {
+			return true
+		}
+	}
+	return false
+}
+
+// perConnection are catalog objects that show one server connection's own state, which is not the session's.
+var perConnection = map[string]bool{"pg_prepared_statements": true, "pg_cursors": true, "pg_listening_channels": true}
+
+// showsConnection tells whether a statement reads such an object.
+func showsConnection(text []byte) bool {
+	if !bytes.Contains(bytes.ToLower(text), []byte("pg_")) {
+		return false
+	}
+	for _, t := range sqlparse.Tokens(string(text)) {
+		if perConnection[t.Word] {
+			return true
+		}
+	}
+	return false
+}
+
+var refuseConnectionState = pgerr.New(pgerr.FeatureNotSupported,
+	"pg_prepared_statements, pg_cursors and pg_listening_channels are not supported").
+	WithHint("They show a server connection's state, which is not this session's.")
 
 // refreshStats brings the sizes up to date that view pleiad.shards shows. Old ones do where a backend is down.
 func (s *Session) refreshStats() {

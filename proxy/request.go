@@ -46,6 +46,9 @@ func (s *Session) run(r *request) error {
 	}
 	switch t.Kind {
 	case router.KindHome:
+		if len(t.SetConfig) > 0 {
+			return s.runSetConfig(r)
+		}
 		return s.forward(r, s.db.home)
 	case router.KindAny:
 		return s.forward(r, s.anyBackend())

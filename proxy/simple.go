@@ -11,9 +11,10 @@ import (
 // onQuery runs a simple query message: its statements one after the other, each routed by itself. Several of them
 // form one implicit transaction, which an explicit BEGIN among them makes explicit, as in PostgreSQL.
 func (s *Session) onQuery(frame []byte) error {
-	if err := s.closeBatch(); err != nil {
+	if err := s.closeBatch(); err != nil || s.skip {
 		return err
 	}
+	s.unnamed = nil
 	s.beginWork()
 	b := wire.BodyOf(frame)
 	text := b.Text()

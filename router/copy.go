@@ -94,8 +94,11 @@ func (p *planner) copyTable(s *sqlparse.CopyStmt, t *Table) {
 		p.refuse(a.err)
 	case a.statementTrigger && t.Kind == TableSharded:
 		p.refuse(refTriggerMulti)
-	case c.Format.UnknownOptions:
+	case c.Format.UnknownOptions && t.Kind == TableReference:
 		p.refuse(refCopyOption)
+	case c.Format.UnknownOptions:
+		// PostgreSQL's own error; should it know the option, home's partitions refuse rows that belong elsewhere.
+		p.t.Kind, p.t.Effect = KindHome, EffectUnclean
 	case t.Kind == TableSharded && slices.ContainsFunc(t.Key, func(k int) bool { return t.Columns[k].Generated }):
 		p.refuse(refCopyOption)
 	}
