@@ -49,10 +49,12 @@ update t set v = 'no';
 rollback;
 begin;
 select * from t where k = 1 for update;
+--! refused
 select k from t order by k for update;
 select k from t where k in (1, 3) order by k for no key update nowait;
 commit;
 begin;
+--! refused
 declare c cursor for select * from t order by k;
 fetch 2 from c;
 move 1 from c;

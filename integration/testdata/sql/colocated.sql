@@ -41,6 +41,7 @@ select id, title from meeting where id > 28 order by id;
 create table other (id bigint primary key, room text) partition by hash (id);
 insert into other values (1, 'r1'), (2, 'r2');
 create table bad (room int primary key references room (id)) partition by hash (room);
+--! refused
 create table bad (id int primary key, room text references room (id)) partition by hash (id);
 -- insert between tables that lie together
 create table archive (room text, id int, title text, primary key (room, id)) partition by hash (room);

@@ -64,14 +64,15 @@ copy t (k, j) from stdin;
 select k from t where k >= 50;
 copy t to stdout;
 copy t (k, v) to stdout csv header;
+--! refused
 copy (select k, v from t order by k) to stdout;
+--! refused
 copy (select k, n from t where k < 5 order by k desc) to stdout with (format csv, header);
 copy (select v from t where k = 3) to stdout;
 copy t to stdout (format csv, force_quote *, null 'NULL');
+--! refused
 copy (select k from t order by v nulls first, k limit 3) to stdout;
---! refused
 copy t from '/etc/passwd';
---! refused
 copy t to program 'cat';
 create table p (a int, b int, v text, primary key (a, b)) partition by hash (b, a);
 copy p from stdin csv;
@@ -95,6 +96,7 @@ copy d (k) from stdin;
 3
 \.
 select k, v, at from d order by k;
+--! refused
 select count(distinct s) = 3 as distinct_serials from (select s from d where k = 1 union select s from d where k = 2 union select s from d where k = 3) x;
 create table e (k text primary key) partition by hash (k);
 copy e from stdin;

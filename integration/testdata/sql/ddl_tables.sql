@@ -29,8 +29,10 @@ select * from into_table order by a;
 create temp table tmp (a int);
 insert into tmp values (1), (2);
 select count(*) from tmp;
+--! refused
 select t.k from t, tmp where t.k = tmp.a and t.k = 1;
 drop table tmp;
+--! refused
 create unlogged table unl (k int primary key) partition by hash (k);
 -- what cannot be
 create table bad (k int, v int unique) partition by hash (k);

@@ -46,5 +46,6 @@ set pleiad.shard_count = 4;
 create table four (id int primary key) partition by hash (id);
 --! load
 insert into four select i from generate_series(1, 10) i;
+--! refused
 select id, tableoid::regclass::text from four order by id;
 reset pleiad.shard_count;

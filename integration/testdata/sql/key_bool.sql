@@ -49,4 +49,5 @@ delete from t_bool where k = 'true' returning *;
 --! params false
 delete from t_bool where k = $1;
 insert into t_bool select k, n from t_bool where k = 't' on conflict do nothing;
+--! refused
 select k, n, tableoid::regclass::text from t_bool order by k;

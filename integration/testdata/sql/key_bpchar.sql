@@ -51,4 +51,5 @@ delete from t_bpchar where k = 'alpha' returning *;
 --! params beta
 delete from t_bpchar where k = $1;
 insert into t_bpchar select k, n from t_bpchar where k = 'gamma' on conflict do nothing;
+--! refused
 select k, n, tableoid::regclass::text from t_bpchar order by k;

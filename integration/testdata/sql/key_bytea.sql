@@ -49,4 +49,5 @@ delete from t_bytea where k = '\x00' returning *;
 --! params \x
 delete from t_bytea where k = $1;
 insert into t_bytea select k, n from t_bytea where k = '\xdeadbeef' on conflict do nothing;
+--! refused
 select k, n, tableoid::regclass::text from t_bytea order by k;

@@ -53,4 +53,5 @@ delete from t_date where k = '2024-01-01' returning *;
 --! params 1999-12-31
 delete from t_date where k = $1;
 insert into t_date select k, n from t_date where k = '2024-02-29' on conflict do nothing;
+--! refused
 select k, n, tableoid::regclass::text from t_date order by k;

@@ -53,4 +53,5 @@ delete from t_int2 where k = '1' returning *;
 --! params 2
 delete from t_int2 where k = $1;
 insert into t_int2 select k, n from t_int2 where k = '-3' on conflict do nothing;
+--! refused
 select k, n, tableoid::regclass::text from t_int2 order by k;

@@ -55,4 +55,5 @@ delete from t_int8 where k = '1' returning *;
 --! params 2
 delete from t_int8 where k = $1;
 insert into t_int8 select k, n from t_int8 where k = '-3' on conflict do nothing;
+--! refused
 select k, n, tableoid::regclass::text from t_int8 order by k;

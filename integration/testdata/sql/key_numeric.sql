@@ -55,4 +55,5 @@ delete from t_numeric where k = '1' returning *;
 --! params 2.50
 delete from t_numeric where k = $1;
 insert into t_numeric select k, n from t_numeric where k = '-3.000' on conflict do nothing;
+--! refused
 select k, n, tableoid::regclass::text from t_numeric order by k;

@@ -61,4 +61,5 @@ delete from t_text where k = 'alpha' returning *;
 --! params beta
 delete from t_text where k = $1;
 insert into t_text select k, n from t_text where k = 'it''s' on conflict do nothing;
+--! refused
 select k, n, tableoid::regclass::text from t_text order by k;

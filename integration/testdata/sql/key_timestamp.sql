@@ -51,4 +51,5 @@ delete from t_timestamp where k = '2024-01-01 00:00:00' returning *;
 --! params 1999-12-31 23:59:59.999999
 delete from t_timestamp where k = $1;
 insert into t_timestamp select k, n from t_timestamp where k = '2024-02-29 12:00:00.5' on conflict do nothing;
+--! refused
 select k, n, tableoid::regclass::text from t_timestamp order by k;

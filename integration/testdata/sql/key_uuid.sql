@@ -49,4 +49,5 @@ delete from t_uuid where k = '00112233-4455-6677-8899-aabbccddeeff' returning *;
 --! params ffffffff-ffff-ffff-ffff-ffffffffffff
 delete from t_uuid where k = $1;
 insert into t_uuid select k, n from t_uuid where k = '00000000-0000-0000-0000-000000000000' on conflict do nothing;
+--! refused
 select k, n, tableoid::regclass::text from t_uuid order by k;

@@ -53,4 +53,5 @@ delete from t_varchar where k = 'alpha' returning *;
 --! params beta
 delete from t_varchar where k = $1;
 insert into t_varchar select k, n from t_varchar where k = 'it''s' on conflict do nothing;
+--! refused
 select k, n, tableoid::regclass::text from t_varchar order by k;

@@ -41,4 +41,5 @@ copy i4 from stdin;
 202	z
 \.
 select k, v from i4 where k >= 200 order by k;
+--! refused
 create table num (k numeric) partition by hash (k pleiad.murmur3_ops);
