@@ -10,8 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// pgbench's -S and the mix of documents, four reads to one upsert. -S is given as a file, because pgbench
-// counts its branches before it runs a built-in script.
+// pgbench's -S, as a file because only the accounts are there, and the mix of documents, four reads to one upsert.
 const (
 	selectScript = `\set aid random(1, :accounts)
 SELECT abalance FROM pgbench_accounts WHERE aid = :aid;

@@ -2,8 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -38,10 +36,10 @@ func TestClientsPgbench(t *testing.T) {
 			if n := len(s.text(t, c, "select aid from pgbench_accounts")); n != 100_000 {
 				t.Fatalf("%d accounts, want 100000", n)
 			}
-			total, dir := 0, t.TempDir()
+			total := 0
 			for _, protocol := range []string{"simple", "extended", "prepared"} {
 				for _, script := range []string{"tpcb-like", "simple-update", "select-only"} {
-					out := runClient(t, "", clientProgram("pgbench"), "-n", "-M", protocol, "-f", builtin(t, dir, script), "-s", "1",
+					out := runClient(t, "", clientProgram("pgbench"), "-n", "-M", protocol, "-b", script,
 						"-c", "4", "-j", "2", "-t", "60", "--max-tries=10", s.dsn(db))
 					done := processedTransactions.FindStringSubmatch(out)
 					if done == nil || done[1] != "240" || !strings.Contains(out, "failed transactions: 0") {
@@ -55,18 +53,6 @@ func TestClientsPgbench(t *testing.T) {
 			checkBalances(t, s, c, total)
 		})
 	}
-}
-
-// builtin writes one of pgbench's own scripts to a file. Given by -b, pgbench first counts its branches,
-// and aggregates over several servers are not answered yet.
-func builtin(t *testing.T, dir, script string) string {
-	t.Helper()
-	text := runClient(t, "", clientProgram("pgbench"), "--show-script="+script)
-	path := filepath.Join(dir, script)
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 func checkBalances(t *testing.T, s *side, c *pgx.Conn, transactions int) {
