@@ -37,12 +37,20 @@ func Dial(ctx context.Context, t Target, params map[string]string, cred auth.Cre
 	if err != nil {
 		return nil, &DialError{Backend: t.Name, Err: err}
 	}
-	c := &Conn{
-		Conn: hello.Conn, Backend: t.Index, Name: t.Name, Status: hello.TxStatus,
-		params: hello.Parameters, pid: uint32(hello.PID), secret: hello.Secret,
-	}
-	c.R = wire.NewReader(wire.NewSource(hello.Conn), MaxFrame)
+	c := New(hello.Conn, t, hello.Parameters)
+	c.Status, c.pid, c.secret = hello.TxStatus, uint32(hello.PID), hello.Secret
 	return c, nil
+}
+
+// New makes a Conn of a session on the target that is logged in and idle; params are its reported settings.
+func New(nc net.Conn, t Target, params map[string]string) *Conn {
+	if params == nil {
+		params = map[string]string{}
+	}
+	return &Conn{
+		Conn: nc, R: wire.NewReader(wire.NewSource(nc), MaxFrame),
+		Backend: t.Index, Name: t.Name, Status: 'I', params: params,
+	}
 }
 
 // CancelRequest asks the target to cancel what c runs, and waits until the server has passed it on.
