@@ -30,7 +30,7 @@ type ear struct {
 	mu    sync.Mutex
 	conn  *backend.Conn
 	acks  []chan struct{} // one for each statement sent
-	ready chan struct{}   // closed when conn is in place
+	ready chan struct{}   // closed when conn is in place and listens
 }
 
 // earRetry is how long an ear waits before it connects again.
@@ -42,21 +42,14 @@ func (h *hub) listen(s *Session, channel string) {
 	if h.ears == nil {
 		h.start()
 	}
-	subs := h.channels[channel]
-	fresh := subs == nil
-	if fresh {
-		subs = map[*Session]struct{}{}
-		h.channels[channel] = subs
+	if h.channels[channel] == nil {
+		h.channels[channel] = map[*Session]struct{}{}
 	}
-	subs[s] = struct{}{}
-	ears := h.ears
+	h.channels[channel][s] = struct{}{}
+	// Said again for a channel that others listen to: their LISTEN may still be on its way.
+	wait := h.tell("LISTEN " + quoteIdent(channel))
 	h.mu.Unlock()
-	if !fresh {
-		return
-	}
-	for _, e := range ears {
-		e.tell(s.ctx, "LISTEN "+quoteIdent(channel))
-	}
+	wait(s.ctx)
 }
 
 // unlisten removes s from a channel.
@@ -64,15 +57,44 @@ func (h *hub) unlisten(s *Session, channel string) {
 	h.mu.Lock()
 	subs := h.channels[channel]
 	delete(subs, s)
-	last := subs != nil && len(subs) == 0
-	if last {
+	wait := func(context.Context) {}
+	if subs != nil && len(subs) == 0 {
 		delete(h.channels, channel)
+		wait = h.tell("UNLISTEN " + quoteIdent(channel))
 	}
-	ears := h.ears
 	h.mu.Unlock()
-	if last {
-		for _, e := range ears {
-			e.tell(s.srv.run, "UNLISTEN "+quoteIdent(channel))
+	wait(s.srv.run)
+}
+
+// tell sends a statement to every ear; h.mu is held, so that the backends hear of changes in their order. The result,
+// called without h.mu, waits until they have been made. A backend that is down is waited for only for a moment.
+func (h *hub) tell(sql string) (wait func(context.Context)) {
+	var told, absent []<-chan struct{}
+	for _, e := range h.ears {
+		if done, sent := e.send(sql); sent {
+			told = append(told, done)
+		} else {
+			absent = append(absent, done)
+		}
+	}
+	return func(ctx context.Context) {
+		await(ctx, controlTimeout, told)
+		await(ctx, earRetry, absent)
+	}
+}
+
+// await waits until all channels are closed, or for as long as limit.
+func await(ctx context.Context, limit time.Duration, all []<-chan struct{}) {
+	if len(all) == 0 {
+		return
+	}
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	for _, done := range all {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return
 		}
 	}
 }
@@ -90,38 +112,19 @@ func (h *hub) start() {
 	}
 }
 
-// tell sends a statement and waits for its end, for as long as the backend can be reached.
-func (e *ear) tell(ctx context.Context, sql string) {
-	ctx, stop := context.WithTimeout(ctx, controlTimeout)
-	defer stop()
+// send sends a statement. done is closed once it has run, or, where sent is false, once the ear is connected and
+// listens to every channel of the hub.
+func (e *ear) send(sql string) (done <-chan struct{}, sent bool) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.conn == nil {
-		ready := e.ready
-		e.mu.Unlock()
-		select {
-		case <-ready:
-		case <-time.After(earRetry):
-			return // once it is connected, run sends every channel's LISTEN
-		case <-ctx.Done():
-			return
-		}
-		e.mu.Lock()
-		if e.conn == nil {
-			e.mu.Unlock()
-			return
-		}
+		return e.ready, false
 	}
-	done := make(chan struct{})
-	e.acks = append(e.acks, done)
-	_, err := e.conn.Conn.Write(wire.Query(nil, sql))
-	e.mu.Unlock()
-	if err != nil {
-		return // run notices, connects again and repeats it
-	}
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
+	ack := make(chan struct{})
+	e.acks = append(e.acks, ack)
+	// An error is noticed by run, which connects again and closes ack.
+	_, _ = e.conn.Conn.Write(wire.Query(nil, sql))
+	return ack, true
 }
 
 // run keeps the ear connected until ctx ends.
@@ -221,29 +224,46 @@ func (h *hub) dispatch(frame []byte) {
 
 // inbox holds notifications until the session stands between statements, and outside of a transaction.
 type inbox struct {
-	mu    sync.Mutex
-	queue []byte
-	open  bool // the session waits for its client: write at once
-	used  bool
-	full  bool
+	mu      sync.Mutex
+	queue   []byte
+	open    bool          // the session waits for its client: write at once
+	writing chan struct{} // closed when the goroutine that writes to the client ends; nil when there is none
+	used    bool
+	full    bool
 }
 
-// inboxBytes bounds what is kept for a session that is in a transaction; beyond it, notifications are dropped as
-// PostgreSQL's queue would fill up, and the client is told.
+// inboxBytes bounds what is kept for a session that is in a transaction, or whose client does not read; beyond it,
+// notifications are dropped as PostgreSQL's queue would fill up, and the client is told.
 const inboxBytes = 8 << 20
 
+// push never waits for the client: other sessions' notifications come behind this one.
 func (i *inbox) push(s *Session, frame []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.open {
-		_, _ = s.nc.Write(frame) // a client that is gone is noticed by the session
-		return
-	}
 	if len(i.queue)+len(frame) > inboxBytes {
 		i.full = true
 		return
 	}
 	i.queue = append(i.queue, frame...)
+	if i.open && i.writing == nil {
+		i.writing = make(chan struct{})
+		s.srv.bg.Go(func() { i.write(s) })
+	}
+}
+
+// write passes on what comes while the session waits for its client. The end of the socket ends it.
+func (i *inbox) write(s *Session) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for i.open && len(i.queue) > 0 {
+		b := i.queue
+		i.queue = nil
+		i.mu.Unlock()
+		_, _ = s.nc.Write(b) // a client that is gone is noticed by the session
+		i.mu.Lock()
+	}
+	close(i.writing)
+	i.writing = nil
 }
 
 // deliver writes what has come and, from now on, lets notifications through as they come.
@@ -260,7 +280,7 @@ func (i *inbox) deliver(s *Session) error {
 	i.queue = nil
 	if i.full {
 		i.full = false
-		s.warn("53200", "notifications were dropped: the session was in a transaction for too long")
+		s.warn("53200", "notifications were dropped: the session was in a transaction, or did not read, for too long")
 	}
 	i.open = true
 	return s.out.Flush()
@@ -273,7 +293,11 @@ func (i *inbox) shut() {
 	}
 	i.mu.Lock()
 	i.open = false
+	writing := i.writing
 	i.mu.Unlock()
+	if writing != nil {
+		<-writing // what follows goes to the same socket
+	}
 }
 
 // runListen is LISTEN, UNLISTEN and NOTIFY. In a transaction the first two take effect when it commits.

@@ -2,10 +2,12 @@ package proxy
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/wire"
@@ -72,8 +74,11 @@ func TestNotificationsWaitForTheStatementsEnd(t *testing.T) {
 	mustDeliver(t, s)
 	wantBytes(t, "between statements", client.take(), append(bytes.Clone(a), b...))
 	s.inbox.push(s, c)
-	wantBytes(t, "while the client is silent", client.take(), c)
-	s.inbox.shut()
+	s.inbox.shut() // waits for what is being written
+	if got := append(client.take(), s.inbox.queue...); !bytes.Equal(got, c) {
+		t.Errorf("while the client is silent: %q, want %q", got, c)
+	}
+	s.inbox.queue = nil
 	s.inbox.push(s, a)
 	wantBytes(t, "after the next message came", client.take(), nil)
 	mustDeliver(t, s)
@@ -119,6 +124,47 @@ func TestNotificationsAreBounded(t *testing.T) {
 	wantBytes(t, "the next one", client.take(), big)
 }
 
+// A client that does not read keeps its own notifications back and nobody else's.
+func TestASlowListenerKeepsNobodyWaiting(t *testing.T) {
+	slow, _ := listeningSession(t)
+	near, far := net.Pipe() // a write waits for its reader
+	defer near.Close()
+	slow.nc = near
+	quick, client := listeningSession(t)
+	mustDeliver(t, slow)
+	mustDeliver(t, quick)
+	h := &hub{channels: map[string]map[*Session]struct{}{"news": {slow: {}, quick: {}}}}
+	frame := notification("news", "payload")
+	var want []byte
+	for range 100 {
+		h.dispatch(frame)
+		want = append(want, frame...)
+	}
+	began := time.Now()
+	for got := []byte(nil); len(got) < len(want); {
+		got = append(got, client.take()...)
+		if time.Since(began) > soon {
+			t.Fatalf("got %d bytes of %d", len(got), len(want))
+		}
+	}
+	got := make([]byte, len(want))
+	if err := far.SetReadDeadline(time.Now().Add(soon)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(far, got); err != nil {
+		t.Fatal(err)
+	}
+	wantBytes(t, "once it reads", got, want)
+	slow.inbox.shut()
+
+	// One that never reads again loses its socket; its writer ends with it.
+	slow.out = wire.NewWriter(&recorder{})
+	mustDeliver(t, slow)
+	h.dispatch(frame)
+	far.Close()
+	slow.inbox.shut() // returns once the writer has ended
+}
+
 func TestSessionsThatNeverListenedGetNothing(t *testing.T) {
 	s, client := listeningSession(t)
 	s.inbox.used = false
@@ -148,6 +194,10 @@ func TestDispatchReachesTheChannelsListeners(t *testing.T) {
 	}{{"news", true, true}, {"News", false, true}, {"other", true, false}, {"nobody", false, false}, {"", false, false}} {
 		frame := notification(c.channel, "payload")
 		h.dispatch(frame)
+		for _, s := range []*Session{a, b} {
+			s.inbox.shut()
+			mustDeliver(t, s)
+		}
 		for name, x := range map[string]struct {
 			r    *recorder
 			want bool

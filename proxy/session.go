@@ -79,6 +79,10 @@ func (s *Session) serve() error {
 		}
 		typ, frame, err := s.in.Next()
 		s.between.Store(false)
+		if err != nil {
+			// A notification that is being written to a client that does not read must not keep the session.
+			_ = s.nc.SetWriteDeadline(time.Now().Add(time.Second))
+		}
 		s.inbox.shut()
 		if err != nil {
 			return s.readFailed(err)
