@@ -264,8 +264,12 @@ func (c *copying) stream() error {
 		case 'X':
 			return errTerminated
 		default:
-			c.fail(pgerr.New(pgerr.ProtocolViolation, "unexpected message type 0x%s during COPY from stdin", hexByte(typ)))
-			return nil
+			for _, sink := range c.sinks {
+				if sink != nil {
+					sink.Abort("COPY failed")
+				}
+			}
+			return s.copyViolation(typ)
 		}
 	}
 }
@@ -398,19 +402,8 @@ func (c *copying) send(row copystream.Row, extra []copystream.Field) {
 }
 
 func (c *copying) deliver(sink *executor.CopySink, row copystream.Row, extra []copystream.Field) {
-	if !sink.Opened {
-		sink.Opened = true
-		head, err := c.reader.AppendHeader(nil, c.missingNames())
-		if err != nil {
-			c.failData(err)
-			return
-		}
-		if len(head) > 0 {
-			sink.Raw(head)
-		}
-		if c.c.Format.Header {
-			sink.Line++
-		}
+	if c.open(sink); c.failed != nil {
+		return
 	}
 	sink.Member.Wrote = true
 	var err error
@@ -432,6 +425,23 @@ func (c *copying) deliver(sink *executor.CopySink, row copystream.Row, extra []c
 			return
 		}
 		c.failData(err)
+	}
+}
+
+// open sends what stands ahead of the rows, once.
+func (c *copying) open(sink *executor.CopySink) {
+	if sink.Opened {
+		return
+	}
+	sink.Opened = true
+	head, err := c.reader.AppendHeader(nil, c.missingNames())
+	if err != nil {
+		c.failData(err)
+		return
+	}
+	sink.Raw(head)
+	if c.c.Format.Header {
+		sink.Line++
 	}
 }
 
@@ -535,16 +545,10 @@ func (c *copying) connect() (*backend.Conn, *pgerr.Error) {
 // finish ends the COPY on every backend and answers the client.
 func (c *copying) finish() error {
 	s := c.s
-	if c.failed == nil {
-		for _, sink := range c.sinks {
-			if sink != nil && sink.Opened {
-				if tail := c.reader.Epilogue(); len(tail) > 0 {
-					sink.Raw(tail)
-				}
-			} else if sink != nil && c.c.Format.Binary {
-				sink.Raw(c.reader.Prologue())
-				sink.Raw(c.reader.Epilogue())
-			}
+	for _, sink := range c.sinks {
+		if c.failed == nil && sink != nil {
+			c.open(sink)
+			sink.Raw(c.reader.Epilogue())
 		}
 	}
 	var total int64

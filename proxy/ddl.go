@@ -11,6 +11,7 @@ import (
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
 // runDDL runs a schema change. In a transaction its steps are part of that; alone they form a distributed
@@ -259,7 +260,14 @@ func stepSQL(st *router.Step) (string, error) {
 // runDDLAlone runs what PostgreSQL runs outside of transactions.
 func (s *Session) runDDLAlone(r *request) error {
 	if s.gang.Txn.State != executor.TxnNone {
-		s.fail(pgerr.New(pgerr.ActiveSQLTransaction, "%s cannot run inside a transaction block", r.tmpl.Command))
+		command := r.tmpl.Command
+		for _, t := range sqlparse.Tokens(string(r.text)) {
+			if t.Word == "concurrently" && t.Depth == 0 {
+				command += " CONCURRENTLY"
+				break
+			}
+		}
+		s.fail(pgerr.New(pgerr.ActiveSQLTransaction, "%s cannot run inside a transaction block", command))
 		return nil
 	}
 	if r.tmpl.DDL.Database != "" {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -80,6 +81,9 @@ func (s *Session) addStatement(st *statement) *pgerr.Error {
 		return pgerr.New(pgerr.SyntaxError, "cannot insert multiple commands into a prepared statement")
 	}
 	st.plan = s.planOwned([]byte(st.text))
+	if t := st.plan.tmpl; t.Kind == router.KindRefuse && !s.gang.Txn.Failed {
+		return t.Refusal
+	}
 	if s.gang.Txn.Failed && !endsFailure(st.plan.tmpl) {
 		return pgerr.New(pgerr.InFailedSQLTransaction,
 			"current transaction is aborted, commands ignored until end of transaction block")
@@ -332,6 +336,9 @@ func (s *Session) onBind(frame []byte) error {
 	}
 	if !local(plan.tmpl) {
 		set, err := s.routeBound(plan, p)
+		if errors.Is(err, shardmap.ErrNotProvable) && plan.tmpl.Insert != nil {
+			return s.bindLocal(p, tail, params) // home computes the key when it runs
+		}
 		if err != nil {
 			return s.failBatch(executor.ClientError(err))
 		}
@@ -418,7 +425,8 @@ func (p *portal) decode(tail []byte) (params int, bad *pgerr.Error) {
 			v.Format = shardmap.Format(binary.BigEndian.Uint16(formats[2*i:]))
 		}
 		if v.Format > shardmap.Binary {
-			return 0, pgerr.New(pgerr.InvalidParameterValue, "unsupported format code: %d", v.Format)
+			return 0, pgerr.New(pgerr.InvalidParameterValue, "unsupported format code: %d", v.Format).
+				WithContext("%s parameter $%d", p.described(), i+1)
 		}
 		if size := b.Int32(); size == -1 {
 			v.Null = true

@@ -469,9 +469,16 @@ func (s *Session) CopyIn(m *executor.Member) error {
 		case 'X':
 			return errTerminated
 		}
-		m.Out = wire.CopyFail(m.Out, "unexpected message type 0x"+hexByte(typ)+" during COPY from stdin")
-		return m.Send()
+		return s.copyViolation(typ)
 	}
+}
+
+// copyViolation ends the session of a client that sends something else than data during COPY: where its next message
+// starts is not certain.
+func (s *Session) copyViolation(typ byte) error {
+	s.out.Out = wire.Error(s.out.Out, pgerr.New(pgerr.ProtocolViolation,
+		"unexpected message type 0x%s during COPY from stdin", hexByte(typ)))
+	return s.bye(pgerr.ProtocolViolation, "terminating connection because protocol synchronization was lost")
 }
 
 // copyBroken tells a lost server from a lost client.

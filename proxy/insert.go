@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -26,6 +27,7 @@ type inserting struct {
 type evaluated struct {
 	set   bool
 	value []byte // text; nil is NULL
+	key   []byte // the same in binary, for cells of the partition key
 }
 
 func (s *Session) runInsert(r *request) error {
@@ -123,31 +125,43 @@ func sameCells(a, b []evaluated) bool {
 }
 
 func (w *inserting) askRows(m *executor.Member, from, to int) (ok bool, err error) {
+	var cells []int // the cells to compute; the same in all these rows
+	var formats []int16
+	for j := range w.computed[from] {
+		if w.computed[from][j].set {
+			cells = append(cells, j)
+			formats = append(formats, 0)
+		}
+	}
+	if len(cells) == 0 {
+		return true, nil
+	}
 	var b strings.Builder
-	b.WriteString("VALUES ")
-	any := false
+	b.WriteString("SELECT v.*")
+	for k, j := range cells {
+		if w.keyOf(from, j) >= 0 {
+			// Once more in binary, which can be hashed whatever DateStyle is.
+			b.WriteString(", v.c" + strconv.Itoa(k))
+			formats = append(formats, 1)
+		}
+	}
+	b.WriteString(" FROM (VALUES ")
 	for i := from; i < to; i++ {
 		if i > from {
 			b.WriteString(", ")
 		}
-		b.WriteByte('(')
-		first := true
-		for j := range w.computed[i] {
-			if !w.computed[i][j].set {
-				continue
-			}
-			if !first {
-				b.WriteString(", ")
-			}
-			first, any = false, true
+		for k, j := range cells {
+			b.WriteString([]string{", ", "("}[btoi(k == 0)])
 			b.WriteString(w.expression(i, j))
 		}
 		b.WriteByte(')')
 	}
-	if !any {
-		return true, nil
+	b.WriteString(") AS v (")
+	for k := range cells {
+		b.WriteString([]string{", ", ""}[btoi(k == 0)] + "c" + strconv.Itoa(k))
 	}
-	rows, errFrame, err := m.AskBound(b.String(), w.r.oids, w.r.bind)
+	b.WriteByte(')')
+	rows, errFrame, err := m.AskFormats(b.String(), w.r.oids, w.r.bind, formats)
 	switch {
 	case err != nil:
 		return false, w.s.lost(err)
@@ -161,15 +175,24 @@ func (w *inserting) askRows(m *executor.Member, from, to int) (ok bool, err erro
 		return false, nil
 	}
 	for i := from; i < to; i++ {
-		k := 0
-		for j := range w.computed[i] {
-			if w.computed[i][j].set {
-				w.computed[i][j].value = rows[i-from][k]
-				k++
+		next := len(cells)
+		for k, j := range cells {
+			e := &w.computed[i][j]
+			e.value = rows[i-from][k]
+			if w.keyOf(i, j) >= 0 {
+				e.key = rows[i-from][next]
+				next++
 			}
 		}
 	}
 	return true, nil
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // expression is the SQL of cell j of row i, with its column's type.
@@ -254,8 +277,8 @@ func (w *inserting) owning(i int) (int, error) {
 		if !w.computed[i][j].set {
 			return 0, shardmap.ErrNotProvable
 		}
-		v := w.computed[i][j].value
-		vals[k] = shardmap.Value{Data: v, Null: v == nil, TypeOID: t.KeyCols[k].TypeOID}
+		v := w.computed[i][j].key
+		vals[k] = shardmap.Value{Data: v, Null: v == nil, TypeOID: t.KeyCols[k].TypeOID, Format: shardmap.Binary}
 	}
 	b, err := w.in.KeyBackend(m, vals)
 	return w.orHome(int(b), err)

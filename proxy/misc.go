@@ -218,11 +218,6 @@ func (s *Session) sqlPrepare(r *request, p *router.Prepare) error {
 		s.fail(e)
 		return nil
 	}
-	if st.plan.tmpl.Kind == router.KindRefuse {
-		s.dropStatement(p.Name)
-		s.fail(st.plan.tmpl.Refusal)
-		return nil
-	}
 	m, err := s.gang.Join(s.ctx, s.anyBackend())
 	if err != nil {
 		s.dropStatement(p.Name)

@@ -190,6 +190,9 @@ func (s *Session) lost(err error) error {
 // runSharded runs a statement that touches sharded tables.
 func (s *Session) runSharded(r *request) error {
 	set, err := s.route(r)
+	if errors.Is(err, shardmap.ErrNotProvable) && r.tmpl.Insert != nil {
+		return s.runInsert(r)
+	}
 	if err != nil {
 		s.fail(executor.ClientError(err))
 		return nil

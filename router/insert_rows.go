@@ -13,6 +13,9 @@ func (p *planner) rows(a *analysis, s *sqlparse.InsertStmt, t *Table) (*Insert, 
 	if s.SelectStmt != nil && !plainValues(s) {
 		return nil, nil
 	}
+	if s.Override == sqlparse.OverrideUser && slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Identity != 0 }) {
+		return nil, refOverriding // each backend would take the value of a sequence of its own
+	}
 	in := &Insert{Table: t, Everywhere: t.Kind == TableReference, Returning: len(s.ReturningList) > 0}
 	c := insertClauses{}
 	if !c.read(p.text, p.from) {

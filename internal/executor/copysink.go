@@ -210,7 +210,7 @@ func (c *CopySink) Abort(reason string) (failure []byte) {
 	return c.mapLines(errFrame)
 }
 
-var copyLine = regexp.MustCompile(`^(COPY .*, line )(\d+)`)
+var copyLine = regexp.MustCompile(`(?m)^(COPY .*, line )(\d+)`)
 
 // mapLines rewrites the line in an error's context from the backend's count to the client's.
 func (c *CopySink) mapLines(frame []byte) []byte {

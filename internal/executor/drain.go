@@ -2,6 +2,7 @@ package executor
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/pleiad/pleiad/internal/wire"
 )
@@ -76,6 +77,35 @@ func (m *Member) AskBound(sql string, oids []uint32, bind []byte) (rows [][][]by
 	m.Out = wire.Parse(m.Out, "", sql, m.OIDs(oids))
 	m.Conn.Unnamed = 0
 	m.Out = wire.Bind(m.Out, "", "", append(append([]byte(nil), bind...), 0, 0))
+	m.Out = wire.Execute(m.Out, "", 0)
+	m.Out = wire.Sync(m.Out)
+	m.Owed++
+	if err := m.Send(); err != nil {
+		return nil, nil, err
+	}
+	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
+		if typ == 'D' {
+			rows = append(rows, rowValues(frame))
+		}
+	})
+	return rows, errFrame, err
+}
+
+// AskFormats is AskBound with a result format for each column.
+func (m *Member) AskFormats(sql string, oids []uint32, bind []byte, formats []int16) (rows [][][]byte, errFrame []byte, err error) {
+	if err := Settle(m); err != nil {
+		return nil, nil, err
+	}
+	if bind == nil {
+		bind = []byte{0, 0, 0, 0}
+	}
+	tail := binary.BigEndian.AppendUint16(append([]byte(nil), bind...), uint16(len(formats)))
+	for _, f := range formats {
+		tail = binary.BigEndian.AppendUint16(tail, uint16(f))
+	}
+	m.Out = wire.Parse(m.Out, "", sql, m.OIDs(oids))
+	m.Conn.Unnamed = 0
+	m.Out = wire.Bind(m.Out, "", "", tail)
 	m.Out = wire.Execute(m.Out, "", 0)
 	m.Out = wire.Sync(m.Out)
 	m.Owed++

@@ -374,7 +374,8 @@ func (m *Member) fail(frame []byte, forward bool, o *Outcome) {
 	} else if o.Skipped == nil {
 		o.Skipped = bytes.Clone(frame)
 	}
-	if m.Queue.Head().Msg == 'Q' {
+	o.renamed = *m.Queue.Head()
+	if o.renamed.Msg == 'Q' {
 		return
 	}
 	queries := false
