@@ -210,10 +210,10 @@ func (e *ear) hear(ctx context.Context) {
 func (h *hub) dispatch(frame []byte) {
 	b := wire.BodyOf(frame)
 	b.Int32()
-	channel := string(b.Text())
+	channel := b.Text()
 	h.mu.Lock()
 	var subs []*Session
-	for s := range h.channels[channel] {
+	for s := range h.channels[string(channel)] {
 		subs = append(subs, s)
 	}
 	h.mu.Unlock()
