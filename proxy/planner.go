@@ -86,7 +86,7 @@ func (s *Session) planText(text []byte) planned {
 		key.Scope = scope
 		t = router.Plan(string(text), s.planner.env)
 	}
-	if utility(t) && hasParameter(text) {
+	if (utility(t) || t.Kind == router.KindRefuse && sc.Utility) && hasParameter(text) {
 		// The parser takes $1 where PostgreSQL's grammar does not: let PostgreSQL say so.
 		t = &router.Template{Kind: router.KindSyntax, Command: t.Command}
 	}

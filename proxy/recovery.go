@@ -141,7 +141,8 @@ func (db *Database) stillPrepared(ctx context.Context, b int, gid string) (still
 }
 
 // sweepRecords deletes records of transactions of which no backend has a part any more. The age keeps it from those
-// whose parts are being committed.
+// whose parts are being committed. The place that recovery took (no owner) is kept for long: a coordinator that was
+// stopped all the while would find it free, and report a commit of what has been rolled back.
 func (db *Database) sweepRecords(ctx context.Context, pending map[string]bool) {
 	var keep []string
 	for gid := range pending {
@@ -153,7 +154,7 @@ func (db *Database) sweepRecords(ctx context.Context, pending map[string]bool) {
 	})
 	err := db.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, `DELETE FROM pleiad.commit_record
-			WHERE decided < now() - interval '1 minute' AND gid <> ALL ($1::text[])
+			WHERE decided < now() - CASE WHEN owner = '' THEN interval '30 days' ELSE interval '1 minute' END AND gid <> ALL ($1::text[])
 			AND pg_catalog.starts_with(gid, $2)`, append([]string{""}, keep...), db.srv.clusterPrefix)
 		return err
 	})

@@ -165,9 +165,11 @@ func (s *Session) relay(m *executor.Member) error {
 	if err != nil {
 		return s.lost(err)
 	}
+	if o.Failed && s.batch.open {
+		s.undo(o.Dropped)
+	}
 	switch {
 	case o.Failed:
-
 		s.failed()
 	case o.Skipped != nil:
 		// What puts the connection into the session's state failed: the connection's state is unknown.

@@ -187,8 +187,14 @@ func (s *Session) handle(typ byte, frame []byte) error {
 	case 'C':
 		return s.onClose(frame)
 	case 'H':
+		if len(frame) != wire.HeaderLen {
+			return s.failBatch(errFormat)
+		}
 		return s.onFlush()
 	case 'S':
+		if len(frame) != wire.HeaderLen {
+			s.fail(errFormat)
+		}
 		return s.onSync()
 	case 'X':
 		return errTerminated
@@ -201,6 +207,8 @@ func (s *Session) handle(typ byte, frame []byte) error {
 		return s.bye(pgerr.ProtocolViolation, "invalid frontend message type "+itoa(int(typ)))
 	}
 }
+
+var errFormat = pgerr.New(pgerr.ProtocolViolation, "invalid message format")
 
 // onFunctionCall refuses the fast-path protocol, which names functions by oid and carries no SQL to route.
 func (s *Session) onFunctionCall() error {
