@@ -98,7 +98,7 @@ var leaks = []leak{
 		name:  "prepared names",
 		alice: []string{"prepare p as select 'alice'"},
 		bob: answers{
-			{"execute p", "!26000"}, 
+			{"execute p", "!26000"},
 			{"prepare p as select 'bob'; execute p", "bob"},
 		},
 		mine: answers{{"execute p", "alice"}},
