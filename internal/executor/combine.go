@@ -34,11 +34,10 @@ func AskPartials(ctx context.Context, g *Gang, members []*Member, text string, o
 		m.Out = wire.Execute(m.Out, "", 0)
 		m.Out = wire.Sync(m.Out)
 		m.Owed++
+		m.opening, m.Extended = false, false
 	}
 	for _, m := range members {
-		if err := m.Send(); err != nil {
-			return nil, nil, err
-		}
+		_ = m.Send() // one that is lost says so again below
 	}
 	p := &Partials{}
 	var failure []byte
@@ -51,9 +50,13 @@ func AskPartials(ctx context.Context, g *Gang, members []*Member, text string, o
 					p.Names, p.Types = columnNames(frame), columnTypes(frame)
 				}
 			case 'D':
-				p.Rows = append(p.Rows, rowValues(frame))
+				p.Rows = m.appendValues(p.Rows, frame)
+				if n := len(p.Rows); len(p.Rows[n-1]) != len(p.Types) {
+					_ = m.Lost(errRow)
+				}
 			}
 		})
+		_, errFrame, err = m.asked(nil, errFrame, err)
 		if err != nil && lost == nil {
 			lost = err
 		}

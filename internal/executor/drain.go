@@ -59,10 +59,10 @@ func (m *Member) Ask(sql string) (rows [][][]byte, errFrame []byte, err error) {
 	}
 	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
 		if typ == 'D' {
-			rows = append(rows, rowValues(frame))
+			rows = m.appendValues(rows, frame)
 		}
 	})
-	return rows, errFrame, err
+	return m.asked(rows, errFrame, err)
 }
 
 // AskBound is Ask with the client's parameters: types (home's) and Bind's body from the formats to the last value. With
@@ -85,10 +85,10 @@ func (m *Member) AskBound(sql string, oids []uint32, bind []byte) (rows [][][]by
 	}
 	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
 		if typ == 'D' {
-			rows = append(rows, rowValues(frame))
+			rows = m.appendValues(rows, frame)
 		}
 	})
-	return rows, errFrame, err
+	return m.asked(rows, errFrame, err)
 }
 
 // AskFormats is AskBound with a result format for each column.
@@ -114,10 +114,10 @@ func (m *Member) AskFormats(sql string, oids []uint32, bind []byte, formats []in
 	}
 	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
 		if typ == 'D' {
-			rows = append(rows, rowValues(frame))
+			rows = m.appendValues(rows, frame)
 		}
 	})
-	return rows, errFrame, err
+	return m.asked(rows, errFrame, err)
 }
 
 // AskFormat is Ask with values in binary format when binary is set.
@@ -139,10 +139,10 @@ func (m *Member) AskFormat(sql string, binary bool) (rows [][][]byte, errFrame [
 	}
 	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
 		if typ == 'D' {
-			rows = append(rows, rowValues(frame))
+			rows = m.appendValues(rows, frame)
 		}
 	})
-	return rows, errFrame, err
+	return m.asked(rows, errFrame, err)
 }
 
 // ParameterTypes asks for the types of a statement's parameters, home's.
@@ -187,8 +187,25 @@ func (m *Member) DescribeStatement(name string, fields func(frame []byte)) (errF
 	})
 }
 
+// appendValues appends a DataRow's values; a malformed one loses the connection.
+func (m *Member) appendValues(rows [][][]byte, frame []byte) [][][]byte {
+	row, err := rowValues(frame)
+	if err != nil {
+		_ = m.Lost(err)
+	}
+	return append(rows, row)
+}
+
+// asked ends a question: a row that was malformed fails it.
+func (m *Member) asked(rows [][][]byte, errFrame []byte, err error) ([][][]byte, []byte, error) {
+	if err == nil && m.Broken() {
+		err = m.Lost(errRow)
+	}
+	return rows, errFrame, err
+}
+
 // rowValues copies a DataRow's values.
-func rowValues(frame []byte) [][]byte {
+func rowValues(frame []byte) ([][]byte, error) {
 	d := wire.BodyOf(bytes.Clone(frame))
 	n := d.Uint16()
 	out := make([][]byte, n)
@@ -197,5 +214,8 @@ func rowValues(frame []byte) [][]byte {
 			out[i] = d.Bytes(int(size))
 		}
 	}
-	return out
+	if d.End() != nil {
+		return nil, errRow
+	}
+	return out, nil
 }
