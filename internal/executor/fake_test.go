@@ -455,3 +455,5 @@ func (w *failingWriter) Write(b []byte) (int, error) {
 	w.left -= len(b)
 	return len(b), nil
 }
+
+func newDiscard() *wire.Writer { return wire.NewWriter(discard{}) }

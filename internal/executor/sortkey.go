@@ -20,7 +20,8 @@ type Collations interface {
 // comparator orders one sort column's binary values as PostgreSQL's btree does. nil is NULL.
 type comparator struct {
 	order      func(a, b []byte) int
-	size       int // exact length of a value, 0 for any
+	size       int                 // exact length of a value, 0 for any
+	valid      func(v []byte) bool // nil: any
 	desc       bool
 	nullsFirst bool
 }
@@ -49,6 +50,9 @@ func (c comparator) compare(a, b []byte) int {
 func (c comparator) check(v []byte) error {
 	if c.size != 0 && len(v) != c.size {
 		return fmt.Errorf("sort column has %d bytes instead of %d", len(v), c.size)
+	}
+	if c.valid != nil && !c.valid(v) {
+		return fmt.Errorf("sort column has a malformed value of %d bytes", len(v))
 	}
 	return nil
 }
@@ -99,7 +103,7 @@ func newComparator(oid uint32, k router.SortKey, cs Collations) (comparator, err
 	case oidTimetz:
 		c.size, c.order = 12, compareTimetz
 	case oidNumeric:
-		c.order = compareNumeric
+		c.order, c.valid = compareNumeric, validNumeric
 	case oidText, oidVarchar, oidName, oidBpchar:
 		return textComparator(c, oid, k, cs)
 	default:
@@ -195,6 +199,18 @@ func compareNumeric(a, b []byte) int {
 		return cmp.Compare(x.sign, y.sign)
 	}
 	return x.sign * x.compareMagnitude(y)
+}
+
+// validNumeric tells whether a value has the digits that it announces, and a known sign.
+func validNumeric(b []byte) bool {
+	if len(b) < 8 || len(b) != 8+2*int(binary.BigEndian.Uint16(b)) {
+		return false
+	}
+	switch binary.BigEndian.Uint16(b[4:]) {
+	case 0, 0x4000, 0xC000, 0xD000, 0xF000:
+		return true
+	}
+	return false
 }
 
 func numericRank(b []byte) int {
