@@ -39,6 +39,46 @@ func (db *Database) recover(ctx context.Context) {
 	}
 }
 
+// adoptDatabases opens the databases in which prepared transactions of this cluster lie, until ctx ends: an open one
+// recovers them. Their coordinator may have been another process, and no client may ever ask for the database here.
+func (srv *Server) adoptDatabases(ctx context.Context) {
+	t := time.NewTicker(max(srv.config().Transactions.RecoveryInterval.D(), 100*time.Millisecond))
+	defer t.Stop()
+	for {
+		for _, b := range srv.config().Backends {
+			srv.adoptFrom(ctx, b.Name)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+func (srv *Server) adoptFrom(ctx context.Context, backend string) {
+	ctx, stop := context.WithTimeout(ctx, controlTimeout)
+	defer stop()
+	var names []string
+	err := srv.control.with(ctx, backend, maintenanceDB, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT DISTINCT database::text FROM pg_catalog.pg_prepared_xacts
+			WHERE pg_catalog.starts_with(gid, $1)`, srv.clusterPrefix)
+		if err != nil {
+			return err
+		}
+		names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	if err != nil {
+		return // health says that the backend is down
+	}
+	for _, name := range names {
+		if _, err := srv.database(ctx, name); err != nil && ctx.Err() == nil {
+			srv.log.Warn("database_not_opened", "database", name, "error", err)
+		}
+	}
+}
+
 // forgetAll deletes the records of gid and of every other transaction that is waiting to be forgotten.
 func (db *Database) forgetAll(ctx context.Context, gid string) {
 	gids := []string{gid}
@@ -100,7 +140,9 @@ func (db *Database) resolve(ctx context.Context, b int, p preparedPart) error {
 	if _, busy := db.srv.inFlight.Load(p.GID); busy {
 		return nil
 	}
-	if p.Age < orphanAge.Seconds() && !db.srv.owns(p.GID) && !db.srv.starting.Load() {
+	// What was prepared before this process began is most likely of the one that it replaces.
+	young := min(orphanAge, time.Since(db.srv.began))
+	if p.Age < young.Seconds() && !db.srv.owns(p.GID) {
 		return nil
 	}
 	// It may have ended since it was listed; a coordinator of this process had ended before that was looked up.

@@ -45,7 +45,7 @@ type Server struct {
 	sessions atomic.Uint64 // ids given out
 	clients  atomic.Int64  // sessions alive
 	timed    atomic.Bool   // timeouts.query is set
-	starting atomic.Bool   // until the first recovery is over
+	began    time.Time
 	gids     atomic.Uint64
 	inFlight sync.Map // gids that a session of this process is committing
 
@@ -56,7 +56,6 @@ type Server struct {
 	databases map[string]*Database
 	opening   map[string]*opening
 	living    map[*Session]struct{}
-	listeners []net.Listener
 
 	run context.Context // ends with the server
 	bg  sync.WaitGroup  // what run's end stops
@@ -133,7 +132,7 @@ func (srv *Server) Run(ctx context.Context, ready func(addrs []net.Addr)) error 
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	srv.run = run
-	srv.starting.Store(true)
+	srv.began = time.Now()
 	if srv.watcher, err = newWatcher(); err != nil {
 		return err
 	}
@@ -147,6 +146,7 @@ func (srv *Server) Run(ctx context.Context, ready func(addrs []net.Addr)) error 
 		accepting.Go(func() { srv.accept(run, l) })
 	}
 	srv.warmUp(run)
+	srv.bg.Go(func() { srv.adoptDatabases(run) })
 	ready(addrs)
 	<-ctx.Done()
 	for _, l := range listeners {
@@ -161,27 +161,13 @@ func (srv *Server) Run(ctx context.Context, ready func(addrs []net.Addr)) error 
 	return nil
 }
 
-// warmUp opens the maintenance database, so that recovery starts with the process. With home down it is opened when
-// a client first asks for it.
+// warmUp opens the maintenance database, so that the first client need not wait for it. With home down it is opened
+// when a client first asks for it.
 func (srv *Server) warmUp(ctx context.Context) {
 	ctx, stop := context.WithTimeout(ctx, controlTimeout)
 	defer stop()
-	names := []string{maintenanceDB}
-	_ = srv.control.with(ctx, srv.config().Home, maintenanceDB, func(conn *pgx.Conn) error {
-		// Prepared transactions of other databases are recovered by opening these.
-		rows, err := conn.Query(ctx, `SELECT DISTINCT database FROM pg_catalog.pg_prepared_xacts
-			WHERE pg_catalog.starts_with(gid, $1)`, srv.clusterPrefix)
-		if err != nil {
-			return err
-		}
-		more, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		names = append(names, more...)
-		return err
-	})
-	for _, name := range names {
-		if _, err := srv.database(ctx, name); err != nil {
-			srv.log.Warn("database_not_opened", "database", name, "error", err)
-		}
+	if _, err := srv.database(ctx, maintenanceDB); err != nil {
+		srv.log.Warn("database_not_opened", "database", maintenanceDB, "error", err)
 	}
 }
 
