@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -57,7 +59,7 @@ func (srv *Server) adoptDatabases(ctx context.Context) {
 }
 
 func (srv *Server) adoptFrom(ctx context.Context, backend string) {
-	ctx, stop := context.WithTimeout(ctx, controlTimeout)
+	ctx, stop := context.WithTimeout(ctx, recoverTimeout)
 	defer stop()
 	var names []string
 	err := srv.control.with(ctx, backend, maintenanceDB, func(conn *pgx.Conn) error {
@@ -94,30 +96,50 @@ func (db *Database) forgetAll(ctx context.Context, gid string) {
 	}
 }
 
-// recoverOnce looks at every backend once.
+// recoverOnce looks at every backend once, at all of them together: one that does not answer keeps no other waiting
+// for longer than recoverTimeout.
 func (db *Database) recoverOnce(ctx context.Context) {
-	complete := true
-	pending := map[string]bool{}
+	ctx, stop := context.WithTimeout(ctx, recoverTimeout)
+	defer stop()
+	var (
+		wg       sync.WaitGroup
+		mu       sync.Mutex
+		complete = true
+		pending  = map[string]bool{}
+	)
 	for b := range db.targets {
-		if db.targets[b].Address == "" {
-			complete = false
-			continue
-		}
-		parts, err := db.preparedOn(ctx, b)
-		if err != nil {
-			complete = false
-			continue
-		}
-		for _, p := range parts {
-			pending[p.GID] = true
-			if err := db.resolve(ctx, b, p); err != nil && ctx.Err() == nil {
-				db.srv.log.Warn("transaction_in_doubt", "database", db.name, "backend", db.targets[b].Name,
-					"gid", p.GID, "age_seconds", int(p.Age), "error", err)
+		wg.Go(func() {
+			var parts []preparedPart
+			err := errNotConfigured
+			if db.targets[b].Address != "" {
+				parts, err = db.preparedOn(ctx, b)
 			}
-		}
+			mu.Lock()
+			complete = complete && err == nil
+			for _, p := range parts {
+				pending[p.GID] = true
+			}
+			mu.Unlock()
+			db.resolveAll(ctx, b, parts)
+		})
 	}
+	wg.Wait()
 	if complete {
 		db.sweepRecords(ctx, pending)
+	}
+}
+
+// recoverTimeout bounds one look at all backends.
+const recoverTimeout = 5 * time.Second
+
+var errNotConfigured = errors.New("the configuration does not name it")
+
+func (db *Database) resolveAll(ctx context.Context, b int, parts []preparedPart) {
+	for _, p := range parts {
+		if err := db.resolve(ctx, b, p); err != nil && ctx.Err() == nil {
+			db.srv.log.Warn("transaction_in_doubt", "database", db.name, "backend", db.targets[b].Name,
+				"gid", p.GID, "age_seconds", int(p.Age), "error", err)
+		}
 	}
 }
 
