@@ -138,7 +138,7 @@ func (srv *Server) newSession(ctx context.Context, raw net.Conn, res *startup.Re
 // loginError words what keeps a database from being opened.
 func loginError(err error, home string) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && (pg.Code == pgerr.InvalidCatalogName || pg.Code == "55000") {
+	if errors.As(err, &pg) && (pg.Code == pgerr.InvalidCatalogName || pg.Code == pgerr.ObjectNotInPrerequisiteState) {
 		return &pgerr.Error{Severity: "FATAL", Code: pg.Code, Message: pg.Message, Detail: pg.Detail}
 	}
 	return pgerr.Fatal(pgerr.ConnectionFailure, "cannot open the database on backend %q", home).WithDetail("%v", err)
@@ -158,7 +158,7 @@ func (s *Session) takeStartup(list []startup.Setting) *pgerr.Error {
 			return pgerr.New(pgerr.FeatureNotSupported, "standard_conforming_strings = off is not supported")
 		case name == "is_superuser" || name == "session_authorization" || name == "role":
 			if name != "role" {
-				return pgerr.New("55P02", "parameter %q cannot be changed", name)
+				return pgerr.New(pgerr.CantChangeRuntimeParam, "parameter %q cannot be changed", name)
 			}
 			set = set.With(name, quoteLiteral(kv.Value))
 		case isOwn(name):

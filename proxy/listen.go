@@ -8,6 +8,7 @@ import (
 	"github.com/pleiad/pleiad/internal/auth"
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
 )
@@ -280,7 +281,7 @@ func (i *inbox) deliver(s *Session) error {
 	i.queue = nil
 	if i.full {
 		i.full = false
-		s.warn("53200", "notifications were dropped: the session was in a transaction, or did not read, for too long")
+		s.warn(pgerr.OutOfMemory, "notifications were dropped: the session was in a transaction, or did not read, for too long")
 	}
 	i.open = true
 	return s.out.Flush()

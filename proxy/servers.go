@@ -12,6 +12,7 @@ import (
 
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
 )
 
 // roleServers gives one session's gang what it needs of its database. It implements executor.Servers.
@@ -70,7 +71,7 @@ func (r roleServers) Decide(_ context.Context, gid string) error {
 		return err
 	})
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "23505" {
+	if errors.As(err, &pg) && pg.Code == pgerr.UniqueViolation {
 		return executor.ErrAborted
 	}
 	return err

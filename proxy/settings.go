@@ -209,7 +209,7 @@ func (s *Session) runSet(r *request) error {
 
 func (s *Session) runSetOwn(set *router.Set) error {
 	if set.Local && s.gang.Txn.State == executor.TxnNone {
-		s.warn("25P01", "SET LOCAL can only be used in transaction blocks")
+		s.warn(pgerr.NoActiveSQLTransaction, "SET LOCAL can only be used in transaction blocks")
 	}
 	var value *string
 	if !set.Default {

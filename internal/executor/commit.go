@@ -95,7 +95,7 @@ func (g *Gang) endAll(all []*Member, sql string, out *wire.Writer, obs Observer)
 		}
 		errs[i] = o.Skipped
 		if errs[i] == nil && o.Undone && sql != "ROLLBACK" {
-			errs[i] = wire.Error(nil, pgerr.New("40000", "backend %q rolled the transaction back", m.Name).
+			errs[i] = wire.Error(nil, pgerr.New(pgerr.TransactionRollback, "backend %q rolled the transaction back", m.Name).
 				WithHint("Run the transaction again."))
 		}
 	}
@@ -169,7 +169,7 @@ func (g *Gang) decide(ctx context.Context, gid string, home *Member, out *wire.W
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrAborted):
-		return wire.Error(nil, pgerr.New("40000", "distributed transaction %s was rolled back by recovery", gid).
+		return wire.Error(nil, pgerr.New(pgerr.TransactionRollback, "distributed transaction %s was rolled back by recovery", gid).
 			WithHint("Run the transaction again."))
 	default:
 		return wire.Error(nil, pgerr.New(pgerr.TransactionResolutionUnknown,
