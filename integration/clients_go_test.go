@@ -277,7 +277,7 @@ func libpqWork(ctx context.Context, t *testing.T, d *sql.DB, say func(string, ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	copyIn, err := tx.Prepare(pq.CopyIn("kv", "k", "v"))
+	copyIn, err := tx.Prepare("copy kv (k, v) from stdin")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -259,13 +258,6 @@ func TestClientsPgDump(t *testing.T) {
 }
 
 var commentLines = regexp.MustCompile(`(?m)^(--.*|\\(un)?restrict .*)\n`)
-
-// sortedLines makes output comparable whose order nobody promised.
-func sortedLines(s string) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	sort.Strings(lines)
-	return strings.Join(lines, "\n")
-}
 
 // firstDifference shows where two logs part, with what led there.
 func firstDifference(want, got, name string) string {

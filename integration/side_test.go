@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -26,7 +25,8 @@ type side struct {
 	pleiad   bool   // places sharded tables by itself; else the harness makes the partitions
 	pid      int    // of pleiad
 	binDir   string
-	socket   string // directory of the server's Unix socket; "" for TCP
+	socket   string   // directory of the server's Unix socket; "" for TCP
+	login    []string // parameters of every connection, as a password
 }
 
 func parseURI(uri string) (*side, error) {
@@ -44,7 +44,7 @@ func parseURI(uri string) (*side, error) {
 func (s *side) dsn(database string, params ...string) string {
 	q := url.Values{"sslmode": {"disable"}}
 	user := s.user
-	for _, p := range params {
+	for _, p := range append(append([]string(nil), s.login...), params...) {
 		k, v, _ := strings.Cut(p, "=")
 		if k == "user" {
 			user = v
@@ -60,15 +60,6 @@ func (s *side) dsn(database string, params ...string) string {
 	}
 	// libpq does not read "+" as a space.
 	return fmt.Sprintf("postgres://%s@%s/%s?%s", user, s.addr, database, strings.ReplaceAll(q.Encode(), "+", "%20"))
-}
-
-func (s *side) hostPort(t testing.TB) (string, string) {
-	t.Helper()
-	host, port, err := net.SplitHostPort(s.addr)
-	if err != nil {
-		t.Fatalf("read address: %v", err)
-	}
-	return host, port
 }
 
 func ctxFor(t testing.TB) context.Context {

@@ -34,9 +34,8 @@ type copying struct {
 }
 
 type pendingRow struct {
-	row  copystream.Row
-	raw  []byte
-	vals []copystream.Field
+	row copystream.Row
+	raw []byte
 }
 
 func (s *Session) runCopyIn(r *request) error {

@@ -18,8 +18,7 @@ type inserting struct {
 	s  *Session
 	r  *request
 	in *router.Insert
-	// computed are values made on home, by row, for the cells at columns (positions in the table); nil for NULL.
-	columns  []int
+	// computed are values made on home, by row and cell; those of missing columns come after the row's own cells.
 	computed [][]evaluated
 	owner    []int // backend of each row
 }

@@ -59,11 +59,8 @@ func (a *analysis) join(q *query, j *sqlparse.JoinExpr, sc *scope) (*jnode, *nam
 		}
 	}
 	if alias := j.JoinUsingAlias; alias != nil {
-		it := nsItem{name: alias.Aliasname}
-		for _, c := range ns.cols[:len(using)] {
-			it.cols = append(it.cols, c)
-		}
-		ns.items = append(ns.items, it)
+		cols := append([]nsCol(nil), ns.cols[:len(using)]...)
+		ns.items = append(ns.items, nsItem{name: alias.Aliasname, cols: cols})
 	}
 	if j.Alias != nil {
 		ns = renamed(ns, j.Alias)

@@ -293,7 +293,6 @@ type fakeServers struct {
 	pools  *backend.Pools
 	decide func(gid string) error
 
-	mu      sync.Mutex
 	gids    int
 	decided []string
 	forgot  []string
