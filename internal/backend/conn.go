@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,7 @@ type Conn struct {
 	// Unnamed is the id of the statement the unnamed one holds, 0 for none. A simple query drops it.
 	Unnamed uint64
 
+	sink    io.Writer // writes to Conn
 	params  map[string]string
 	pid     uint32
 	secret  []byte
@@ -94,7 +96,10 @@ func (c *Conn) Send() error {
 	if len(c.Out) == 0 {
 		return nil
 	}
-	_, err := c.Conn.Write(c.Out)
+	if c.sink == nil {
+		c.sink = wire.NewSink(c.Conn)
+	}
+	_, err := c.sink.Write(c.Out)
 	c.Out = c.Out[:0]
 	if cap(c.Out) > 64<<10 {
 		c.Out = nil

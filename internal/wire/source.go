@@ -22,8 +22,8 @@ func NewSource(c net.Conn) Source {
 	if err != nil {
 		return c
 	}
-	s := &socketSource{Conn: c, rc: rc}
-	s.try = s.tryRead
+	s := &socketSource{rc: rc}
+	s.try, s.tryInto = s.tryRead, s.tryReadInto
 	return s
 }
 
@@ -32,24 +32,57 @@ type lazySource interface {
 	ReadLazy() (buf []byte, n int, err error)
 }
 
+// socketSource reads as socketSink writes.
 type socketSource struct {
-	net.Conn
-	rc  syscall.RawConn
-	try func(fd uintptr) bool
-	buf []byte
-	n   int
-	err error
+	rc           syscall.RawConn
+	try, tryInto func(fd uintptr) bool
+	buf          []byte
+	n            int
+	err          error
+}
+
+// Read fills b or a part of it.
+func (s *socketSource) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	s.buf = b
+	err := s.rc.Read(s.tryInto)
+	s.buf = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case s.err != nil:
+		return 0, s.err
+	case s.n == 0:
+		return 0, io.EOF
+	}
+	return s.n, nil
+}
+
+func (s *socketSource) tryReadInto(fd uintptr) bool { return s.read(fd, s.buf) }
+
+// read reads once; false waits until there is something.
+func (s *socketSource) read(fd uintptr, b []byte) bool {
+	for {
+		n, errno := rawIO(syscall.SYS_READ, fd, b)
+		switch errno {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return false
+		case 0:
+			s.n, s.err = n, nil
+		default:
+			s.n, s.err = 0, errno
+		}
+		return true
+	}
 }
 
 func (s *socketSource) tryRead(fd uintptr) bool {
 	b := getBuffer()
-	for {
-		s.n, s.err = syscall.Read(int(fd), b)
-		if s.err != syscall.EINTR {
-			break
-		}
-	}
-	if s.err == syscall.EAGAIN {
+	if !s.read(fd, b) {
 		putBuffer(b)
 		return false
 	}
