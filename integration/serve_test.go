@@ -31,10 +31,11 @@ type served struct {
 	cluster *devcluster.Cluster
 	program *program
 	config  string // path
+	env     []string
 }
 
-// serve starts a proxy on the shared three servers. Settings are lines of YAML put into the configuration.
-func serve(t *testing.T, settings string) *served {
+// sharedServers starts the three servers when they are first needed.
+func sharedServers(t *testing.T) *devcluster.Cluster {
 	t.Helper()
 	needPleiad(t)
 	serveCluster.once.Do(func() {
@@ -45,7 +46,13 @@ func serve(t *testing.T, settings string) *served {
 	if serveCluster.err != nil {
 		t.Fatal(serveCluster.err)
 	}
-	s := &served{cluster: serveCluster.cluster, config: filepath.Join(t.TempDir(), "config.yaml")}
+	return serveCluster.cluster
+}
+
+// serve starts a proxy on the shared three servers. Settings are lines of YAML put into the configuration.
+func serve(t *testing.T, settings string) *served {
+	t.Helper()
+	s := &served{cluster: sharedServers(t), config: filepath.Join(t.TempDir(), "config.yaml")}
 	s.side = &side{name: "pleiad serve", user: s.cluster.SuperUser(), database: "postgres", pleiad: true}
 	s.addr = freeAddress(t)
 	s.writeConfig(t, settings)
@@ -75,7 +82,7 @@ func (s *served) writeConfig(t *testing.T, settings string) {
 func (s *served) start(t *testing.T) {
 	t.Helper()
 	p, err := startProgram(programOptions{
-		name: "serve", binary: suite.binary, args: []string{"serve", "--config", s.config}, noReady: true,
+		name: "serve", binary: suite.binary, args: []string{"serve", "--config", s.config}, env: s.env, noReady: true,
 	})
 	if err != nil {
 		t.Fatal(err)
