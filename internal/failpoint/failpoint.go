@@ -1,5 +1,6 @@
-// Package failpoint lets a test kill the process at a named instruction. PLEIAD_FAILPOINT=name[:n] arms one: at the
-// n-th pass (the first by default) the process kills itself with SIGKILL, as a power cut would.
+// Package failpoint lets a test break the process at a named instruction. PLEIAD_FAILPOINT=name[:n[:stop]] arms one:
+// at the n-th pass (the first by default) the process kills itself with SIGKILL, as a power cut would. With "stop" it
+// stops itself with SIGSTOP instead, as a machine that hangs would, until somebody sends SIGCONT.
 package failpoint
 
 import (
@@ -12,17 +13,17 @@ import (
 
 var (
 	armed string
+	stops bool
 	left  atomic.Int64
 )
 
 func init() {
-	name, n, ok := strings.Cut(os.Getenv("PLEIAD_FAILPOINT"), ":")
-	armed = name
-	count := int64(1)
-	if ok {
-		if v, err := strconv.ParseInt(n, 10, 64); err == nil {
-			count = v
-		}
+	name, rest, _ := strings.Cut(os.Getenv("PLEIAD_FAILPOINT"), ":")
+	n, action, _ := strings.Cut(rest, ":")
+	armed, stops = name, action == "stop"
+	count, err := strconv.ParseInt(n, 10, 64)
+	if err != nil {
+		count = 1
 	}
 	left.Store(count)
 }
@@ -30,6 +31,10 @@ func init() {
 // Hit is one pass of the named point.
 func Hit(name string) {
 	if armed == "" || armed != name || left.Add(-1) != 0 {
+		return
+	}
+	if stops {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 		return
 	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
