@@ -5,6 +5,7 @@ package failpoint
 
 import (
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -34,9 +35,17 @@ func Hit(name string) {
 		return
 	}
 	if stops {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		stop()
 		return
 	}
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
+}
+
+// stop sends the signal to the calling thread: one sent to the process may be taken by another thread, and this one
+// would run on for a while.
+func stop() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_ = syscall.Tgkill(os.Getpid(), syscall.Gettid(), syscall.SIGSTOP)
 }
