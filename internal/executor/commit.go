@@ -163,19 +163,29 @@ func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.
 func (g *Gang) decide(ctx context.Context, gid string, home *Member, out *wire.Writer, obs Observer) []byte {
 	if home != nil {
 		home.Finishing("SELECT pleiad.record_commit('" + gid + "')")
-		return g.commitOne(home, out, obs)
+		e := g.commitOne(home, out, obs)
+		if e != nil && wire.ErrorField(e, 'C') == pgerr.UniqueViolation && wire.ErrorField(e, 's') == "pleiad" &&
+			wire.ErrorField(e, 't') == "commit_record" {
+			return abortedByRecovery(gid)
+		}
+		return e
 	}
 	switch err := g.Servers.Decide(ctx, gid); {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrAborted):
-		return wire.Error(nil, pgerr.New(pgerr.TransactionRollback, "distributed transaction %s was rolled back by recovery", gid).
-			WithHint("Run the transaction again."))
+		return abortedByRecovery(gid)
 	default:
 		return wire.Error(nil, pgerr.New(pgerr.TransactionResolutionUnknown,
 			"the outcome of distributed transaction %s is not known: %v", gid, err).
 			WithHint("Recovery completes it as soon as the home backend answers; see pleiad.transactions."))
 	}
+}
+
+// abortedByRecovery is what a coordinator hears that finds the place of its record taken.
+func abortedByRecovery(gid string) []byte {
+	return wire.Error(nil, pgerr.New(pgerr.TransactionRollback, "distributed transaction %s was rolled back by recovery", gid).
+		WithHint("Run the transaction again."))
 }
 
 // undoPrepared rolls back what did prepare. A member that failed is in no transaction any more.

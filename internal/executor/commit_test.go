@@ -116,6 +116,8 @@ func TestTwoPhaseCommitAtEachFailure(t *testing.T) {
 		{name: "prepare is lost", writers: []int{1, 2}, at: 1, prefix: "PREPARE", how: die, code: "08006"},
 		{name: "prepare rolls back", writers: []int{1, 2}, at: 1, prefix: "PREPARE", how: answer{tag: "ROLLBACK"}, code: "40000"},
 		{name: "record fails", writers: []int{0, 1}, at: 0, prefix: "SELECT pleiad.record", how: fail, code: "23505", home: "COMMIT"},
+		{name: "recovery was faster than home", writers: []int{0, 1}, at: 0, prefix: "SELECT pleiad.record",
+			how: answer{code: "23505", fields: []string{"spleiad", "tcommit_record"}}, code: "40000", home: "COMMIT"},
 		{name: "home's commit fails", writers: []int{0, 1}, at: 0, prefix: "COMMIT", how: fail, code: "23505", home: "COMMIT"},
 		{name: "home's commit rolls back", writers: []int{0, 1}, at: 0, prefix: "COMMIT", how: answer{tag: "ROLLBACK"}, code: "40000", home: "COMMIT"},
 		{name: "home is lost at the record", writers: []int{0, 1, 2}, at: 0, prefix: "SELECT pleiad.record", how: die,

@@ -22,6 +22,7 @@ type answer struct {
 	rows   [][]byte // DataRow frames
 	tag    string
 	code   string        // SQLSTATE of an error after the rows
+	fields []string      // further fields of that error, each with its type ahead
 	before []byte        // frames ahead of everything, such as notices
 	raw    []byte        // written as it is, instead of an answer
 	gate   chan struct{} // waited for before the answer, or until a cancel comes
@@ -174,8 +175,8 @@ func rowDescription(oids []uint32) []byte {
 	return wire.End(out, at)
 }
 
-func (s *fakeSession) fail(code string) {
-	s.out = append(s.out, errorFrame(code)...)
+func (s *fakeSession) fail(code string, fields ...string) {
+	s.out = append(s.out, errorFrame(code, fields...)...)
 	s.flush() // as send_message_to_frontend does
 	s.skip = true
 	if s.status == 'T' {
@@ -183,9 +184,12 @@ func (s *fakeSession) fail(code string) {
 	}
 }
 
-func errorFrame(code string) []byte {
+func errorFrame(code string, fields ...string) []byte {
 	out, at := wire.Begin(nil, 'E')
 	for _, f := range []string{"SERROR", "VERROR", "C" + code, "Mscripted " + code} {
+		out = wire.String(out, f)
+	}
+	for _, f := range fields {
 		out = wire.String(out, f)
 	}
 	return wire.End(append(out, 0), at)
@@ -228,7 +232,7 @@ func (s *fakeSession) run(sql string, simple bool) bool {
 		}
 	}
 	if a.code != "" {
-		s.fail(a.code)
+		s.fail(a.code, a.fields...)
 		return true
 	}
 	tag := a.tag
