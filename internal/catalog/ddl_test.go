@@ -65,7 +65,7 @@ func TestCommitRecordNamesTheSession(t *testing.T) {
 	if _, err := c.conns[0].Exec(t.Context(), RecordCommitSQL, "pleiad_x"); err != nil {
 		t.Fatal(err)
 	}
-	if got := text(t, c.conns[0], "SELECT gid || ' ' || outcome || ' ' || owner FROM pleiad.transactions"); got != "pleiad_x committed ann" {
+	if got := text(t, c.conns[0], "SELECT concat_ws(' ', gid, state, owner, database = current_database(), since IS NOT NULL) FROM pleiad.transactions"); got != "pleiad_x committed ann t t" {
 		t.Errorf("pleiad.transactions: %s", got)
 	}
 	if _, err := c.conns[0].Exec(t.Context(), ForgetCommitSQL, "pleiad_x"); err == nil {
@@ -73,5 +73,55 @@ func TestCommitRecordNamesTheSession(t *testing.T) {
 	}
 	if _, err := db.conns[0].Exec(t.Context(), ForgetCommitSQL, "pleiad_x"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCommitRecordNamesTheOwnerOfThePreparedParts: under whatever role a session acts, its record is that of the role
+// which PREPARE TRANSACTION gives the part to, and the decision is durable.
+func TestCommitRecordNamesTheOwnerOfThePreparedParts(t *testing.T) {
+	db, _ := newClient(t)
+	home := db.conns[0]
+	mustExec(t, home, "GRANT CREATE ON SCHEMA public TO ann; GRANT ann TO bob")
+	for _, as := range []string{
+		"SET ROLE ann", "SET SESSION AUTHORIZATION ann", "SET SESSION AUTHORIZATION bob; SET ROLE ann",
+		"SET SESSION AUTHORIZATION ann; SET ROLE none",
+	} {
+		mustExec(t, home, "BEGIN; "+as+"; CREATE TABLE part (k int); PREPARE TRANSACTION 'pleiad_p'")
+		owner := text(t, home, "SELECT owner::text FROM pg_prepared_xacts WHERE gid = 'pleiad_p'")
+		mustExec(t, home, "BEGIN; "+as+"; SET synchronous_commit = off")
+		if _, err := home.Exec(t.Context(), RecordCommitSQL, "pleiad_p"); err != nil {
+			t.Fatal(err)
+		}
+		if got := text(t, home, "SHOW synchronous_commit"); got != "on" {
+			t.Errorf("%s: synchronous_commit is %s at the decision", as, got)
+		}
+		mustExec(t, home, "COMMIT")
+		if got := text(t, home, "SELECT owner::text FROM pleiad.commit_record WHERE gid = 'pleiad_p'"); got != owner || owner != "ann" {
+			t.Errorf("%s: the record is %s's, the part %s's", as, got, owner)
+		}
+		mustExec(t, home, "RESET ROLE")
+		mustExec(t, home, "RESET SESSION AUTHORIZATION")
+		mustExec(t, home, "RESET synchronous_commit")
+		mustExec(t, home, "ROLLBACK PREPARED 'pleiad_p'")
+		mustExec(t, home, "DELETE FROM pleiad.commit_record")
+	}
+}
+
+// TestTransactionsSayWhatBecomesOfThem: a record in the way of a late decision is no commit, nor is one of another role.
+func TestTransactionsSayWhatBecomesOfThem(t *testing.T) {
+	db, _ := newClient(t)
+	home := db.conns[0]
+	for _, gid := range []string{"undecided", "taken", "forged", "decided"} {
+		mustExec(t, home, "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'pleiad_"+gid+"'")
+		defer mustExec(t, home, "ROLLBACK PREPARED 'pleiad_"+gid+"'")
+	}
+	mustExec(t, home, "INSERT INTO pleiad.commit_record (gid, owner) VALUES ('pleiad_taken', ''), ('pleiad_forged', 'ann'),"+
+		" ('pleiad_decided', current_user), ('pleiad_elsewhere', 'ann'), ('pleiad_late', '')")
+	got := text(t, home, `SELECT string_agg(concat_ws(' ', gid, state, CASE owner WHEN 'ann' THEN owner WHEN current_user THEN 'own' END), ', ' ORDER BY gid)
+		FROM pleiad.transactions WHERE database = current_database() AND since <= now()`)
+	want := "pleiad_decided committed own, pleiad_elsewhere committed ann, pleiad_forged rolled back ann, " +
+		"pleiad_late rolled back, pleiad_taken rolled back own, pleiad_undecided prepared own"
+	if got != want {
+		t.Errorf("pleiad.transactions: %s, want %s", got, want)
 	}
 }

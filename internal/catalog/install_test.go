@@ -31,6 +31,20 @@ func TestInstallReplacesOtherFunctions(t *testing.T) {
 	}
 }
 
+// TestInstallReplacesTheTransactionsView: its columns once had other names, and CREATE OR REPLACE cannot rename any.
+func TestInstallReplacesTheTransactionsView(t *testing.T) {
+	db := newDB(t)
+	mustExec(t, db.conns[0], "DROP VIEW pleiad.transactions; CREATE VIEW pleiad.transactions AS SELECT gid, '' AS outcome FROM pleiad.commit_record;"+
+		"UPDATE pleiad.node SET source_hash = 'old'")
+	if err := Install(t.Context(), db.conns[0], RoleHome); err != nil {
+		t.Fatal(err)
+	}
+	got := text(t, db.conns[0], "SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'pleiad.transactions'::regclass")
+	if want := "gid state owner database since"; got != want {
+		t.Errorf("columns %s, want %s", got, want)
+	}
+}
+
 func TestInstallRefusesNewerCatalogAndOtherRole(t *testing.T) {
 	db := newDB(t)
 	if err := Install(t.Context(), db.conns[1], RoleHome); !errors.Is(err, ErrRole) {

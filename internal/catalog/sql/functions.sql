@@ -298,12 +298,13 @@ BEGIN
   EXECUTE sql;
 END $$;
 
--- Decides that distributed transaction gid commits, together with home's part of it. The row names the
--- session's user, and recovery heeds it only for transactions that the same user prepared: nobody can decide
--- over another's.
+-- Decides that distributed transaction gid commits, together with home's part of it. The row names the role that
+-- PREPARE TRANSACTION gives its parts to, and recovery heeds it only for parts of that role: nobody can decide over
+-- another's. The decision must outlive a crash whatever the session thinks of its own commits.
 CREATE OR REPLACE FUNCTION pleiad.record_commit(gid text) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  INSERT INTO pleiad.commit_record (gid, owner) VALUES (gid, session_user)
+  SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';
+  INSERT INTO pleiad.commit_record (gid, owner) VALUES (gid, pleiad.acting_role())
 $$;
 
 -- Sizes of the shards that this backend holds. rows_estimate is -1 while never analyzed.

@@ -39,15 +39,26 @@ CREATE OR REPLACE VIEW pleiad.shards AS
   LEFT JOIN pleiad.shard_stat t ON t.relid = s.relid AND t.shard = p.shard
   ORDER BY n.nspname, c.relname, p.shard;
 
--- Distributed transactions that home knows of: decided ones whose parts are not all committed yet, and
--- its own prepared parts.
+-- Distributed transactions that home knows of, while anything of them is left: state says what becomes of every part, here and on
+-- other backends. A record without owner stands in the way of a decision that comes too late; one of another role
+-- than the part's counts for nothing.
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM pg_catalog.pg_attribute
+             WHERE attrelid = pg_catalog.to_regclass('pleiad.transactions') AND attname = 'outcome') THEN
+    DROP VIEW pleiad.transactions; -- its columns had other names
+  END IF;
+END $$;
 CREATE OR REPLACE VIEW pleiad.transactions AS
   SELECT coalesce(r.gid, x.gid) AS gid,
-         CASE WHEN r.gid IS NOT NULL THEN 'committed' ELSE 'prepared' END AS outcome,
-         coalesce(r.owner, x.owner) AS owner, r.decided, x.prepared
+         CASE WHEN r.gid IS NULL THEN 'prepared'
+              WHEN r.owner = '' OR r.owner <> x.owner THEN 'rolled back'
+              ELSE 'committed' END AS state,
+         coalesce(nullif(r.owner, ''), x.owner) AS owner,
+         pg_catalog.current_database() AS database,
+         coalesce(r.decided, x.prepared) AS since
   FROM pleiad.commit_record r
   FULL JOIN (SELECT gid, owner, prepared FROM pg_catalog.pg_prepared_xacts
-             WHERE database = pg_catalog.current_database() AND gid LIKE 'pleiad%') x ON x.gid = r.gid;
+             WHERE database = pg_catalog.current_database() AND pg_catalog.starts_with(gid, 'pleiad_')) x ON x.gid = r.gid;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA pleiad TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION pleiad.shard_schema(int), pleiad.free_name(name, name) FROM PUBLIC;
