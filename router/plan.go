@@ -1,6 +1,8 @@
 package router
 
 import (
+	"sort"
+
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/shardmap"
 )
@@ -84,14 +86,27 @@ type Pruner struct {
 	Stores bool
 }
 
-// SortKey is one ORDER BY item; its value travels as a hidden column at the end of each row.
+// SortKey is one ORDER BY item, or one field of an item that is a row; its value travels as a hidden column at the end of
+// each row.
 type SortKey struct {
 	Desc       bool
 	NullsFirst bool
 	// Collation of text-like sort columns: "" when not known from the text alone, else as Column.Collation.
 	Collation string
-	Expr      string // the expression's SQL, for the collation probe
+	Expr      string // the expression's SQL
+	// Form is what the hidden column holds.
+	Form SortForm
 }
+
+// SortForm is how a sort key travels.
+type SortForm uint8
+
+// The forms of sort keys.
+const (
+	SortPlain    SortForm = iota // the value itself
+	SortCollated                 // a record: the value's collation as pg_collation_for names it, the value
+	SortRanked                   // a record for an enum, else refused: its place in the enum's order, how many NULLs it is
+)
 
 // CountValue is a LIMIT or OFFSET: absent, a literal, a parameter or NULL (absent too).
 type CountValue struct {
@@ -99,6 +114,7 @@ type CountValue struct {
 	Source  Source
 	Index   int
 	Const   int64
+	Negated bool // a literal behind a minus sign
 	Cast    bool // the parameter carries a cast, and so a type of its own
 	CastTo  string
 }
@@ -426,14 +442,11 @@ type Span struct{ Start, End int }
 // Shift translates byte offset p of the template's text into the offset in a text with the same key whose
 // literals stand at lits. p must not lie inside a literal.
 func (t *Template) Shift(p int, lits []Span) int {
-	d := 0
-	for i, s := range t.Spans {
-		if s.End > p {
-			break
-		}
-		d = lits[i].End - s.End
+	before := sort.Search(len(t.Spans), func(i int) bool { return t.Spans[i].End > p })
+	if before == 0 {
+		return p
 	}
-	return p + d
+	return p + lits[before-1].End - t.Spans[before-1].End
 }
 
 // Env is what planning depends on besides the text.

@@ -194,3 +194,30 @@ func BenchmarkBackendsPoint(b *testing.B) {
 		}
 	}
 }
+
+// TestShiftIsTheSumOfWhatLiteralsGrew compares Shift with adding up, for every offset outside of literals.
+func TestShiftIsTheSumOfWhatLiteralsGrew(t *testing.T) {
+	tmpl := &Template{Spans: []Span{{3, 5}, {5, 6}, {9, 9}, {20, 30}}}
+	lits := []Span{{3, 4}, {4, 10}, {13, 15}, {26, 26}}
+	slow := func(p int) int {
+		d := 0
+		for i, s := range tmpl.Spans {
+			if s.End <= p {
+				d += lits[i].End - lits[i].Start - (s.End - s.Start)
+			}
+		}
+		return p + d
+	}
+	for p := range 40 {
+		inside := false
+		for _, s := range tmpl.Spans {
+			inside = inside || p > s.Start && p < s.End
+		}
+		if got := tmpl.Shift(p, lits); !inside && got != slow(p) {
+			t.Errorf("Shift(%d) = %d, want %d", p, got, slow(p))
+		}
+	}
+	if got := (&Template{}).Shift(7, nil); got != 7 {
+		t.Errorf("without literals: %d", got)
+	}
+}
