@@ -51,6 +51,11 @@ func (s *Scatter) reading() int {
 
 // hold reads the rest of all streams into memory, so that the connections are free.
 func (s *Scatter) hold() {
+	for _, st := range s.streams {
+		for range chunksAhead { // those read so far are not given back meanwhile
+			st.allow()
+		}
+	}
 	for s.reading() > 0 {
 		e := s.receive()
 		st := s.streams[e.from]
