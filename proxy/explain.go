@@ -49,11 +49,18 @@ func (s *Session) runExplain(r *request) error {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
-	how := "concatenate"
-	if len(e.Inner.Scatter.Sort) > 0 {
-		how = "merge by the sort key"
+	return s.explainOn(r, e, set.list(), text, gathering(e.Inner.Scatter))
+}
+
+// gathering says how the backends' rows become the answer.
+func gathering(sc *router.Scatter) string {
+	switch {
+	case len(sc.Combine) > 0:
+		return "combine: one row per backend, the answer computed by PostgreSQL"
+	case len(sc.Sort) > 0:
+		return "merge by the sort key"
 	}
-	return s.explainOn(r, e, set.list(), text, how)
+	return "concatenate"
 }
 
 func (s *Session) allBackends() (out []int) {
