@@ -26,57 +26,18 @@ type preparedPart struct {
 
 // recover runs until ctx ends.
 func (db *Database) recover(ctx context.Context) {
-	interval := db.srv.config().Transactions.RecoveryInterval.D()
-	t := time.NewTicker(max(interval, 100*time.Millisecond))
-	defer t.Stop()
+	db.recoverOnce(ctx)
+	next := time.NewTimer(db.srv.recoveryInterval())
+	defer next.Stop()
 	for {
-		db.recoverOnce(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case gid := <-db.forgets:
 			db.forgetAll(ctx, gid)
-		case <-t.C:
-		}
-	}
-}
-
-// adoptDatabases opens the databases in which prepared transactions of this cluster lie, until ctx ends: an open one
-// recovers them. Their coordinator may have been another process, and no client may ever ask for the database here.
-func (srv *Server) adoptDatabases(ctx context.Context) {
-	t := time.NewTicker(max(srv.config().Transactions.RecoveryInterval.D(), 100*time.Millisecond))
-	defer t.Stop()
-	for {
-		for _, b := range srv.config().Backends {
-			srv.adoptFrom(ctx, b.Name)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
-}
-
-func (srv *Server) adoptFrom(ctx context.Context, backend string) {
-	ctx, stop := context.WithTimeout(ctx, recoverTimeout)
-	defer stop()
-	var names []string
-	err := srv.control.with(ctx, backend, maintenanceDB, func(conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT DISTINCT database::text FROM pg_catalog.pg_prepared_xacts
-			WHERE pg_catalog.starts_with(gid, $1)`, srv.clusterPrefix)
-		if err != nil {
-			return err
-		}
-		names, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
-	})
-	if err != nil {
-		return // health says that the backend is down
-	}
-	for _, name := range names {
-		if _, err := srv.database(ctx, name); err != nil && ctx.Err() == nil {
-			srv.log.Warn("database_not_opened", "database", name, "error", err)
+		case <-next.C:
+			db.recoverOnce(ctx)
+			next.Reset(db.srv.recoveryInterval())
 		}
 	}
 }

@@ -52,6 +52,9 @@ type Server struct {
 	clusterPrefix string // of the gids of every proxy of this cluster
 	gidPrefix     string // of this process's
 
+	applying   sync.Mutex
+	mockSecret []byte // the catalog's, once read; nil before
+
 	mu        sync.Mutex
 	databases map[string]*Database
 	opening   map[string]*opening
@@ -90,10 +93,9 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 
 // apply makes cfg the configuration in force.
 func (srv *Server) apply(cfg *config.Config) error {
-	a, err := auth.NewServer(auth.Options{
-		Method: auth.Method(cfg.Auth.Method), Lookup: srv.lookupRole,
-		MockSecret: []byte("pleiad mock secret of cluster " + cfg.Cluster),
-	})
+	srv.applying.Lock()
+	defer srv.applying.Unlock()
+	a, err := srv.newAuth(cfg)
 	if err != nil {
 		return err
 	}
@@ -109,6 +111,16 @@ func (srv *Server) apply(cfg *config.Config) error {
 	srv.timed.Store(cfg.Timeouts.Query.D() > 0)
 	srv.cfg.Store(cfg)
 	return nil
+}
+
+// newAuth makes the login's server side. Until the catalog's secret is known it does with one that is equal on every proxy
+// too, but not secret: who knows it can tell roles that do not exist from those that do.
+func (srv *Server) newAuth(cfg *config.Config) (*auth.Server, error) {
+	secret := srv.mockSecret
+	if secret == nil {
+		secret = []byte("pleiad mock secret of cluster " + cfg.Cluster)
+	}
+	return auth.NewServer(auth.Options{Method: auth.Method(cfg.Auth.Method), Lookup: srv.lookupRole, MockSecret: secret})
 }
 
 // Reload makes what can be changed while running of next the configuration; restart lists what could not.
@@ -146,7 +158,7 @@ func (srv *Server) Run(ctx context.Context, ready func(addrs []net.Addr)) error 
 		accepting.Go(func() { srv.accept(run, l) })
 	}
 	srv.warmUp(run)
-	srv.bg.Go(func() { srv.adoptDatabases(run) })
+	srv.bg.Go(func() { srv.survey(run) })
 	ready(addrs)
 	<-ctx.Done()
 	for _, l := range listeners {
@@ -159,16 +171,6 @@ func (srv *Server) Run(ctx context.Context, ready func(addrs []net.Addr)) error 
 	srv.bg.Wait()
 	srv.control.close()
 	return nil
-}
-
-// warmUp opens the maintenance database, so that the first client need not wait for it. With home down it is opened
-// when a client first asks for it.
-func (srv *Server) warmUp(ctx context.Context) {
-	ctx, stop := context.WithTimeout(ctx, controlTimeout)
-	defer stop()
-	if _, err := srv.database(ctx, maintenanceDB); err != nil {
-		srv.log.Warn("database_not_opened", "database", maintenanceDB, "error", err)
-	}
 }
 
 func (srv *Server) listen() ([]net.Listener, error) {

@@ -1,7 +1,9 @@
 package catalog
 
 import (
+	"bytes"
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -96,5 +98,24 @@ func TestPutServersShowsExactlyThese(t *testing.T) {
 	got := text(t, db.conns[0], "SELECT string_agg(concat_ws(' ', name, role, port, state, home), ', ' ORDER BY name) FROM pleiad.backends")
 	if want := "b1 primary 5001 up t, b1-r1 replica 5002 down t"; got != want {
 		t.Errorf("pleiad.backends: %s, want %s", got, want)
+	}
+}
+
+func TestSecretIsMadeOnceAndForTheServiceRoleAlone(t *testing.T) {
+	db, c := newClient(t)
+	first, err := Secret(t.Context(), db.conns[0], MockSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Secret(t.Context(), db.conns[0], MockSecret)
+	if err != nil || !bytes.Equal(first, again) || len(first) != secretBytes {
+		t.Errorf("the second time: %x, %v, the first %x", again, err, first)
+	}
+	other, err := Secret(t.Context(), db.conns[0], "other")
+	if err != nil || bytes.Equal(other, first) {
+		t.Errorf("another one: %x, %v", other, err)
+	}
+	if _, err := c.conns[0].Exec(t.Context(), "SELECT FROM pleiad.secret"); err == nil || !strings.Contains(err.Error(), "42501") {
+		t.Errorf("a user reads secrets: %v", err)
 	}
 }

@@ -61,4 +61,5 @@ CREATE OR REPLACE VIEW pleiad.transactions AS
              WHERE database = pg_catalog.current_database() AND pg_catalog.starts_with(gid, 'pleiad_')) x ON x.gid = r.gid;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA pleiad TO PUBLIC;
+REVOKE ALL ON pleiad.secret FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION pleiad.shard_schema(int), pleiad.free_name(name, name) FROM PUBLIC;
