@@ -100,6 +100,7 @@ func (s *Session) addStatement(st *statement) *pgerr.Error {
 		return pgerr.New(pgerr.ConfigurationLimitExceeded, "more than %d prepared statements", limit).
 			WithHint("Close some, or raise limits.max_prepared_per_client.")
 	}
+	st.epoch = s.planner.env.Schema.Epoch
 	internStatement(st)
 	if s.stmts == nil {
 		s.stmts = map[string]*statement{}

@@ -23,6 +23,10 @@ type statement struct {
 	sql   bool
 	types string
 
+	// epoch is that of the schema the statement was prepared under: after a change, the same text is another
+	// statement, since servers keep the old one's result type. 0 is a schema of the session's own.
+	epoch uint64
+
 	plan planned
 	// described is the ParameterDescription and RowDescription or NoData of the statement, once asked for,
 	// valid for scope.
@@ -51,6 +55,10 @@ type internedStatement struct {
 
 // internStatement returns the id shared by all named statements of this text and these types.
 func internStatement(st *statement) {
+	if st.epoch == 0 {
+		st.id = statementIDs.next.Add(1)
+		return
+	}
 	key := st.internKey()
 	statementIDs.Lock()
 	defer statementIDs.Unlock()
@@ -77,6 +85,8 @@ func forgetStatement(st *statement) {
 
 func (st *statement) internKey() string {
 	var b strings.Builder
+	b.WriteString(strconv.FormatUint(st.epoch, 10))
+	b.WriteByte(' ')
 	if st.sql {
 		b.WriteString("sql ")
 		b.WriteString(st.types)
