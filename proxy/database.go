@@ -279,13 +279,26 @@ func (db *Database) dial(ctx context.Context, key backend.Key) (*backend.Conn, e
 	db.mu.Lock()
 	cred := db.creds[key.Role]
 	db.mu.Unlock()
-	if u, ok := db.srv.config().Users[key.Role]; ok {
-		if p, err := u.Password(); err == nil {
-			cred.Password = auth.Secret(p.Reveal())
-		}
+	if p, ok := db.passwordOf(t.Name, key.Role); ok {
+		cred.Password = p
 	}
 	params := map[string]string{"user": key.Role, "database": db.name, "client_encoding": "UTF8"}
 	return backend.Dial(ctx, t, params, cred)
+}
+
+// passwordOf is a role's password from the configuration, for servers whose verifier is not the one that the client
+// has logged in with.
+func (db *Database) passwordOf(backend, role string) (auth.Secret, bool) {
+	cfg := db.srv.config()
+	if p, err := cfg.Users[role].Password(); err == nil && p.Reveal() != "" {
+		return auth.Secret(p.Reveal()), true
+	}
+	b, ok := cfg.Backend(backend)
+	if !ok || b.Credentials.User != role {
+		return "", false
+	}
+	p, err := b.Credentials.Password()
+	return auth.Secret(p.Reveal()), err == nil && p.Reveal() != ""
 }
 
 func (db *Database) cancel(ctx context.Context, c *backend.Conn) error {
