@@ -440,7 +440,7 @@ func columnTypes(frame []byte) []uint32 {
 
 // stripColumns removes the last hidden columns from a RowDescription.
 func stripColumns(frame []byte, hidden int) []byte {
-	if hidden == 0 {
+	if hidden == 0 || len(frame) < wire.HeaderLen+2 {
 		return frame
 	}
 	d := wire.BodyOf(frame)

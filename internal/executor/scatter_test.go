@@ -296,6 +296,45 @@ func TestAnotherStatementBetweenFetches(t *testing.T) {
 	}
 }
 
+// TestHoldingAtAnyMoment: whatever has been read ahead when another statement comes, the rest is read too.
+func TestHoldingAtAnyMoment(t *testing.T) {
+	for n := range 120 {
+		parts, want := sortedParts(uint64(n), 40*n+3, 3, false, false)
+		if n%2 == 0 {
+			for i := range parts {
+				for at := range parts[i] {
+					parts[i][at] = join(notice("between rows"), parts[i][at])
+				}
+			}
+		}
+		g := newGang(t, serving(t, sortColumns, parts))
+		g.Begin(TxnExplicit, "BEGIN")
+		s := scatterOver(t, g, 3)
+		if n%3 != 0 {
+			s.Sort = []router.SortKey{{}}
+		}
+		if err := s.Open(); err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		out := wire.NewWriter(&got)
+		within(t, func() {
+			more, err := s.Fetch(t.Context(), int64(1+n%7), out, &watcher{})
+			g.quiesce()
+			for more && err == nil {
+				more, err = s.Fetch(t.Context(), 1000, out, &watcher{})
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		_ = out.Flush()
+		if rows := values(t, got.Bytes()); len(rows) != len(want) {
+			t.Fatalf("%d rows of %d", len(rows), len(want))
+		}
+	}
+}
+
 func TestSuspendedStatementsEndWithTheirTransaction(t *testing.T) {
 	for name, end := range map[string]func(g *Gang) []byte{
 		"commit":   func(g *Gang) []byte { return g.Commit(t.Context(), wire.NewWriter(io.Discard), &watcher{}) },

@@ -80,13 +80,18 @@ func (s *stream) read() {
 		s.events <- event{from: s.index, broken: err}
 		return
 	}
-	for {
-		buf := <-s.free
-		buf, frame, end, err := s.collect(buf)
+	var buf []byte
+	for have := false; ; {
+		if !have {
+			buf, have = <-s.free, true
+		}
+		var frame []byte
+		var end bool
+		var err error
+		buf, frame, end, err = s.collect(buf)
 		if len(buf) > 0 {
 			s.events <- event{from: s.index, rows: buf}
-		} else {
-			s.free <- buf
+			buf, have = nil, false
 		}
 		switch {
 		case err != nil:
