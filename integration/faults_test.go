@@ -366,8 +366,15 @@ func TestFaultLimits(t *testing.T) {
 		"timeouts:\n  query: 500ms\n  idle_in_transaction: 700ms\n")
 	db := s.newDatabase(t)
 	c := s.conn(t, db)
-	if e := s.failure(t, c.PgConn(), "select '"+strings.Repeat("x", 70<<10)+"'"); e.Code != "54001" && e.Code != "54000" {
+	long := "select '" + strings.Repeat("x", 70<<10) + "'"
+	if e := s.failure(t, c.PgConn(), long); e.Code != "54000" {
 		t.Errorf("a long statement: %s %s", e.Code, e.Message)
+	}
+	if _, err := c.PgConn().Prepare(ctxFor(t), "long", long, nil); err == nil || !strings.Contains(err.Error(), "SQLSTATE 54000") {
+		t.Errorf("a long statement in Parse: %v", err)
+	}
+	if got := s.one(t, c, long[:60<<10]+"'"); len(got) != 60<<10-len("select '") {
+		t.Errorf("a statement below the limit: %d characters", len(got))
 	}
 	if e := s.failure(t, c.PgConn(), "select pg_sleep(20)"); e.Code != "57014" {
 		t.Errorf("a slow statement: %s %s", e.Code, e.Message)

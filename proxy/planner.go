@@ -73,6 +73,9 @@ func (p *planner) current(s *Session) uint64 {
 // planText plans one statement. The result's literals are valid until the next call.
 func (s *Session) planText(text []byte) planned {
 	scope := s.planner.current(s)
+	if limit := int(s.srv.config().Limits.MaxQueryBytes); len(text) > limit {
+		return planned{tmpl: tooLong(text, limit), scope: scope}
+	}
 	sc := s.scanner.Scan(text)
 	key := plancache.Key{Scope: scope, Hash: sc.Hash, Text: sc.Key}
 	if sc.Cacheable {
@@ -101,6 +104,11 @@ func (s *Session) planText(text []byte) planned {
 		s.srv.plans.Put(key, t, planBytes(t))
 	}
 	return planned{tmpl: t, kinds: sc.Lits, scope: scope}
+}
+
+// tooLong refuses a statement over limits.max_query_bytes.
+func tooLong(text []byte, limit int) *router.Template {
+	return &router.Template{Kind: router.KindRefuse, Refusal: executor.ClientError(sqlparse.GuardLength(text, limit))}
 }
 
 // utility tells the statements that have no expressions, and so no parameters.
