@@ -66,6 +66,20 @@ func newFake(t *testing.T, index int, script func(sql string) answer) *fakeBacke
 	return f
 }
 
+// say changes what the server answers.
+func (f *fakeBackend) say(script func(sql string) answer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.script = script
+}
+
+func (f *fakeBackend) answer(sql string) answer {
+	f.mu.Lock()
+	script := f.script
+	f.mu.Unlock()
+	return script(sql)
+}
+
 func (f *fakeBackend) statements() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,7 +127,7 @@ func (s *fakeSession) serve() {
 				sql = s.stmts[string(b.Text())]
 				s.out = append(s.out, 't', 0, 0, 0, 6, 0, 0)
 			}
-			s.describe(s.f.script(sql))
+			s.describe(s.f.answer(sql))
 		case 'E':
 			ok = s.run(s.bound, false)
 		case 'C':
@@ -198,7 +212,7 @@ func errorFrame(code string, fields ...string) []byte {
 // run executes one statement; false ends the connection.
 func (s *fakeSession) run(sql string, simple bool) bool {
 	sql = strings.TrimSpace(sql)
-	a := s.f.script(sql)
+	a := s.f.answer(sql)
 	s.f.mu.Lock()
 	s.f.log = append(s.f.log, sql)
 	s.f.mu.Unlock()

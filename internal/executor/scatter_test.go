@@ -431,14 +431,7 @@ func TestScatterFailsOnceWhicheverBackendFails(t *testing.T) {
 			{oids: sortColumns, die: true},
 		} {
 			fs := serving(t, sortColumns, parts)
-			served := fs.fakes[failing].script
-			asked := 0
-			fs.fakes[failing].script = func(sql string) answer {
-				if asked++; strings.HasPrefix(sql, "SELECT") {
-					return how
-				}
-				return served(sql)
-			}
+			fs.fakes[failing].say(func(string) answer { return how })
 			g := newGang(t, fs)
 			s := scatterOver(t, g, 3)
 			s.Sort = []router.SortKey{{}}
