@@ -78,8 +78,8 @@ func (s *served) writeConfig(t *testing.T, settings string) {
 	}
 }
 
-// start runs the program and waits until it answers.
-func (s *served) start(t *testing.T) {
+// launch runs the program.
+func (s *served) launch(t *testing.T) {
 	t.Helper()
 	p, err := startProgram(programOptions{
 		name: "serve", binary: suite.binary, args: []string{"serve", "--config", s.config}, env: s.env, noReady: true,
@@ -89,6 +89,13 @@ func (s *served) start(t *testing.T) {
 	}
 	s.program, s.pid = p, p.cmd.Process.Pid
 	p.showLog(t)
+}
+
+// start runs the program and waits until it answers.
+func (s *served) start(t *testing.T) {
+	t.Helper()
+	s.launch(t)
+	p := s.program
 	deadline := time.Now().Add(60 * time.Second)
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
