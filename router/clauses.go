@@ -7,10 +7,14 @@ import "github.com/pleiad/pleiad/router/sqlparse"
 type clauses struct {
 	toks    []sqlparse.Token
 	depth   int
-	targets Span // between SELECT [ALL | DISTINCT] and FROM
-	order   Span // behind ORDER BY
-	limit   Span // LIMIT, OFFSET and FETCH, up to the statement's end
-	end     int  // behind the last token
+	targets Span   // between SELECT [ALL | DISTINCT] and FROM
+	order   Span   // behind ORDER BY
+	limit   Span   // LIMIT, OFFSET and FETCH, up to the statement's end
+	end     int    // behind the last token
+	table   Span   // the word TABLE in place of SELECT * FROM
+	parens  []Span // those around the whole SELECT, in the order of their places but for nesting
+	// orderWord is where ORDER stands.
+	orderWord int
 }
 
 // clauseEnds are the reserved words that end a target list or an ORDER BY at their own depth.
@@ -20,34 +24,78 @@ var clauseEnds = map[string]bool{
 	"returning": true,
 }
 
-// selectClauses finds the clauses of the SELECT that starts at byte from; ok is false when it starts with a
-// parenthesis or has no SELECT word (TABLE t, VALUES).
-func selectClauses(text string, from int) (c clauses, ok bool) {
+// selectClauses finds the clauses of the SELECT, TABLE or set operation that starts at byte from. Of a set operation only
+// those behind its last arm are found. ok is false for every other shape.
+func selectClauses(text string, from int, setOperation bool) (c clauses, ok bool) {
 	for _, t := range sqlparse.Tokens(text) {
 		if t.Start >= from && t.Punct != ';' {
 			c.toks = append(c.toks, t)
 		}
 	}
-	if len(c.toks) == 0 || c.toks[0].Punct == '(' {
+	if !setOperation {
+		c.unwrap()
+	}
+	if len(c.toks) == 0 {
 		return c, false
 	}
 	c.depth = c.toks[0].Depth
 	c.end = c.toks[len(c.toks)-1].End
-	at := c.find(0, "select")
-	if at < 0 {
-		return c, false
+	at := 0
+	if !setOperation {
+		if at = c.find(0, "select"); at >= 0 {
+			c.readTargets(at + 1)
+		} else if at = c.find(0, "table"); at >= 0 {
+			c.table = Span{c.toks[at].Start, c.toks[at].End}
+		} else {
+			return c, false
+		}
 	}
-	c.readTargets(at + 1)
 	for i := at; i < len(c.toks); i++ {
 		switch {
 		case !c.keyword(i):
 		case c.toks[i].Word == "order" && c.order.End == 0 && i+1 < len(c.toks):
+			if c.limit.End != 0 {
+				return c, false // (SELECT … LIMIT 1) ORDER BY 1
+			}
+			c.orderWord = c.toks[i].Start
 			c.order = Span{c.toks[i+1].End, c.clauseEnd(i + 2)}
 		case isLimitWord(c.toks[i].Word) && c.limit.End == 0:
 			c.limit = Span{c.toks[i].Start, c.end}
 		}
 	}
+	for _, p := range c.parens {
+		if c.limit.End != 0 && p.Start >= c.limit.Start && p.End <= c.limit.End {
+			return c, false // (SELECT … LIMIT 1) OFFSET 1
+		}
+	}
 	return c, true
+}
+
+// unwrap takes the parentheses around a SELECT off: PostgreSQL's grammar makes one statement of what stands inside and
+// behind them.
+func (c *clauses) unwrap() {
+	wraps := 0
+	for wraps < len(c.toks) && c.toks[wraps].Punct == '(' {
+		wraps++
+	}
+	if wraps == 0 {
+		return
+	}
+	base := c.toks[0].Depth
+	toks := c.toks[wraps:]
+	for _, t := range c.toks[:wraps] {
+		c.parens = append(c.parens, Span{t.Start, t.End})
+	}
+	c.toks = nil
+	for _, t := range toks {
+		if wraps > 0 && t.Punct == ')' && t.Depth == base+wraps-1 {
+			c.parens = append(c.parens, Span{t.Start, t.End})
+			wraps--
+			continue
+		}
+		t.Depth -= wraps
+		c.toks = append(c.toks, t)
+	}
 }
 
 func isLimitWord(w string) bool { return w == "limit" || w == "offset" || w == "fetch" }

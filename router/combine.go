@@ -35,57 +35,9 @@ func (a *analysis) combinable(q *query) []Combine {
 		}
 		c := Combine{Func: combiners[name[0]]}
 		if len(f.Args) == 1 {
-			c.Collation = a.collationOf(f.Args[0], a.column(f.Args[0], q.scope))
+			c.Collation = a.collationOf(f.Args[0], a.column(f.Args[0], q.scope), q.scope)
 		}
 		out = append(out, c)
 	}
 	return out
-}
-
-// collationOf is sortCollation, and the default collation where an expression can have no other: every column at hand has
-// that or none, nothing says COLLATE, and no function of a user's is called, which may have its own.
-func (a *analysis) collationOf(n sqlparse.Node, id colID) string {
-	if c := sortCollation(n, id); c != "" {
-		return c
-	}
-	if id.r != nil {
-		return "" // a column without a collation, or of a subquery
-	}
-	for _, r := range a.rels {
-		for _, c := range r.table.Columns {
-			if c.Collation != "" && c.Collation != "default" {
-				return ""
-			}
-		}
-	}
-	plain := true
-	for _, t := range sqlparse.Tokens(a.text) {
-		plain = plain && t.Word != "collate"
-	}
-	sqlparse.Walk(n, func(n sqlparse.Node) bool {
-		switch {
-		case n.GetFuncCall() != nil:
-			name := sqlparse.Strings(n.GetFuncCall().Funcname)
-			plain = plain && len(name) > 0 && len(a.env.Schema.Functions[name[len(name)-1]]) == 0
-		case n.GetSubLink() != nil:
-			plain = false
-		case n.GetTypeCast() != nil:
-			// A user's domain may have a collation of its own.
-			plain = plain && builtinName(n.GetTypeCast().TypeName)
-		}
-		return plain
-	})
-	if !plain {
-		return ""
-	}
-	return "default"
-}
-
-// builtinName reports whether a type's name is one of the built-in types that name no collation of their own.
-func builtinName(t *sqlparse.TypeName) bool {
-	if t == nil {
-		return false
-	}
-	names := sqlparse.Strings(t.Names)
-	return len(names) > 0 && typeOIDs[names[len(names)-1]] != 0 && names[len(names)-1] != "name"
 }

@@ -225,7 +225,7 @@ func (d *distributor) setOperation(q *query, top bool) (spread, *pgerr.Error) {
 		return out, d.once(q, limited)
 	case !top && limited:
 		return out, refSubLimit
-	case len(q.sel.SortClause) > 0 && top || len(q.sel.LockingClause) > 0:
+	case len(q.sel.LockingClause) > 0:
 		return out, refSetOp
 	case q.sel.Op == sqlparse.SetUnion && q.sel.All:
 		return out, nil

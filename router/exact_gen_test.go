@@ -41,26 +41,48 @@ func (g *sqlGen) statement() (text string, ordered bool) {
 		l, n := g.query(1, nil, ctes)
 		for range 20 {
 			r, m := g.query(1, nil, ctes)
-			if n == m {
-				return with + l + g.pick(" UNION ALL ", " UNION ", " EXCEPT ", " INTERSECT ", " EXCEPT ALL ") + r, false
+			if n != m {
+				continue
 			}
+			text = with + l + g.pick(" UNION ALL ", " UNION ", " EXCEPT ", " INTERSECT ", " EXCEPT ALL ") + r
+			if g.chance(2) {
+				return g.ordered(text, n), true
+			}
+			return text, false
 		}
 	}
 	body, n := g.query(2, nil, ctes)
 	text = with + body
-	if g.chance(3) && n > 0 {
-		var keys []string
-		for i := range n {
-			keys = append(keys, fmt.Sprint(i+1)+g.pick("", " DESC", " NULLS FIRST", " DESC NULLS LAST"))
-		}
-		g.r.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
-		text += " ORDER BY " + strings.Join(keys, ", ")
-		if g.chance(2) {
-			text += g.pick(" LIMIT 3", " LIMIT 4 OFFSET 2", " OFFSET 3", " LIMIT 0")
-		}
-		return text, true
+	switch {
+	case g.chance(3):
+		return g.ordered(text, n), true
+	case with == "" && g.chance(12):
+		return g.ordered("("+g.pick(body, "("+body+")")+")", n), true
+	case n > 1 && g.chance(12):
+		a, cols := g.name(), columns(n)
+		return fmt.Sprintf("%sSELECT * FROM (%s) %s(%s) ORDER BY %s(%s)%s", with, body, a, strings.Join(cols, ", "), g.pick("ROW", ""),
+			strings.Join(cols, ", "), g.pick("", " DESC", " NULLS FIRST", " DESC NULLS LAST")+g.limit()), true
+	case g.chance(20):
+		return "TABLE s1 ORDER BY " + g.pick("1, 2, 3", "3 DESC, 1, 2", "w NULLS FIRST, (k, v)") + g.limit(), true
 	}
 	return text, false
+}
+
+// ordered sorts a query by all its columns.
+func (g *sqlGen) ordered(text string, n int) string {
+	var keys []string
+	for i := range n {
+		keys = append(keys, fmt.Sprint(i+1)+g.pick("", " DESC", " NULLS FIRST", " DESC NULLS LAST"))
+	}
+	g.r.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	return text + " ORDER BY " + strings.Join(keys, ", ") + g.limit()
+}
+
+func (g *sqlGen) limit() string {
+	if g.chance(2) {
+		return ""
+	}
+	return g.pick(" LIMIT 3", " LIMIT 4 OFFSET 2", " OFFSET 3", " LIMIT 0", " LIMIT 2 * 2 - 1", " OFFSET 1.5", " LIMIT ALL")
 }
 
 func columns(n int) []string {

@@ -14,6 +14,7 @@ import (
 //	public.pairs    (a int, b bigint, note text), key (a, b)
 //	public.users    (id int default nextval, name text), key id
 //	public.days     (day date, n int), key day
+//	public.moods    (room text, mood enum), key room
 //	public.codes    (id int primary key, label text, seen timestamptz) reference
 //	public.counters (id int, n int default nextval) reference
 //	public.stamps   (id int primary key, at timestamptz default now()) reference
@@ -101,6 +102,7 @@ func fixtureTables(add func(*Table) *Table, col func(string, uint32, ...string) 
 		Definition: " SELECT meetings.room,\n    meetings.id AS n\n   FROM public.meetings;"})
 	add(&Table{Name: "labels", Kind: TableView, Relkind: 'v', Everywhere: true, Columns: []Column{col("label", txt)}, Definition: " SELECT codes.label\n   FROM public.codes;"})
 	add(&Table{Name: "bodies", Kind: TableView, Relkind: 'v', Columns: []Column{col("body", txt)}, Definition: " SELECT notes.body\n   FROM public.notes;"})
+	add(&Table{Name: "moods", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("mood", 16500)}})
 	touching := &Function{Schema: "public", Name: "log_change", Kind: 'f', Volatility: 'v', Language: "plpgsql", TouchesTables: true}
 	add(&Table{Name: "logged", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("x", i4)},
 		Triggers: []Trigger{{Name: "log", Function: touching, Row: true, OnInsert: true, OnUpdate: true, OnDelete: true}}})

@@ -105,7 +105,8 @@ type SortForm uint8
 const (
 	SortPlain    SortForm = iota // the value itself
 	SortCollated                 // a record: the value's collation as pg_collation_for names it, the value
-	SortRanked                   // a record for an enum, else refused: its place in the enum's order, how many NULLs it is
+	SortRanked                   // the value itself; of a user's type, the next key decides
+	SortRank                     // an enum's place in its order; -1 where the key before decides, -2 where neither can
 )
 
 // CountValue is a LIMIT or OFFSET: absent, a literal, a parameter or NULL (absent too).
@@ -411,8 +412,7 @@ type Template struct {
 	// sequences): it runs if its shards are all on home, else NoScatter is the answer. Backends sees to it.
 	NeedsHome bool
 	// NeedsSequenceState is true when currval or lastval is called: the answer is right only on the home
-	// connection where this session called nextval, so outside of a transaction or a pinned session the statement
-	// must be refused.
+	// connection where this session called nextval.
 	NeedsSequenceState bool
 	// Unknown is true when a relation of the statement is not in the snapshot: a session should read the catalog
 	// anew and plan again, once, before it believes the plan.

@@ -49,7 +49,9 @@ func (a *analysis) rejectsNull(n sqlparse.Node, sc *scope, out []*rel) []*rel {
 }
 
 // builtinOID is true of types that PostgreSQL itself defines (FirstNormalObjectId in transam.h).
-func builtinOID(oid uint32) bool { return oid > 0 && oid < 16384 }
+func builtinOID(oid uint32) bool { return oid > 0 && oid < firstUserOID }
+
+const firstUserOID = 16384
 
 func (a *analysis) reduceJoin(q *query, j *jnode, rejected []*rel) {
 	if j.rel != nil {

@@ -1,10 +1,9 @@
 package router
 
 import (
-	"strings"
+	"slices"
 
 	"github.com/pleiad/pleiad/internal/pgerr"
-	"github.com/pleiad/pleiad/router/shardmap"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
@@ -68,17 +67,20 @@ func (p *planner) merge(a *analysis, q *query) (*Scatter, *pgerr.Error) {
 		return nil, refWithTies
 	}
 	var ok1, ok2 bool
-	out.Limit, ok1 = a.count(s.LimitCount)
-	out.Offset, ok2 = a.count(s.LimitOffset)
+	out.Limit, ok1 = p.count(a, s.LimitCount)
+	out.Offset, ok2 = p.count(a, s.LimitOffset)
 	if !ok1 || !ok2 {
 		return nil, refLimitExpr
 	}
 	if len(s.SortClause) == 0 && s.LimitCount == nil && s.LimitOffset == nil {
 		return out, nil
 	}
-	c, ok := selectClauses(p.text, p.from)
+	c, ok := selectClauses(p.text, p.from, len(q.arms) > 0)
 	if !ok {
 		return nil, refSortShape
+	}
+	for _, paren := range c.parens {
+		out.Splices = append(out.Splices, Splice{Start: paren.Start, End: paren.End, With: " "})
 	}
 	if len(s.SortClause) > 0 {
 		if err := p.hidden(a, q, &c, out); err != nil {
@@ -91,208 +93,8 @@ func (p *planner) merge(a *analysis, q *query) (*Scatter, *pgerr.Error) {
 		}
 		out.Splices = append(out.Splices, Splice{Start: c.limit.Start, End: c.limit.End, Limit: true})
 	}
+	slices.SortStableFunc(out.Splices, func(x, y Splice) int { return x.Start - y.Start })
 	return out, nil
-}
-
-var integerNames = map[uint32]string{
-	shardmap.Int2OID: "pg_catalog.int2", shardmap.Int4OID: "pg_catalog.int4", shardmap.Int8OID: "pg_catalog.int8",
-}
-
-// count reads LIMIT's or OFFSET's value.
-func (a *analysis) count(n sqlparse.Node) (CountValue, bool) {
-	if n == nil {
-		return CountValue{}, true
-	}
-	v, ok := a.constant(n)
-	if !ok {
-		return CountValue{}, false
-	}
-	c := CountValue{Present: true, Source: v.Source, Index: v.Index, Cast: n.GetTypeCast() != nil}
-	switch v.Source {
-	case SourceNull:
-		return CountValue{}, true
-	case SourceParam:
-		if c.Cast {
-			c.CastTo = integerNames[v.TypeOID]
-		}
-		return c, v.TypeOID == 0 || isIntegerOID(v.TypeOID)
-	case SourceConst:
-		i, err := parseCount(v.Const)
-		c.Const = i
-		return c, err == nil && isIntegerOID(v.TypeOID)
-	}
-	return c, isIntegerOID(v.TypeOID) && !v.Negated
-}
-
-// hidden appends the sort keys to the target list.
-func (p *planner) hidden(a *analysis, q *query, c *clauses, out *Scatter) *pgerr.Error {
-	items, targets := c.split(c.order), c.split(c.targets)
-	if len(items) != len(q.sel.SortClause) || len(targets) != len(q.sel.TargetList) {
-		return refSortShape
-	}
-	var cols []string
-	for i, n := range q.sel.SortClause {
-		sb := n.GetSortBy()
-		key, ok := sortDirection(sb)
-		if !ok {
-			return refSortOperator
-		}
-		expr, id, err := p.sortExpr(a, q, sb, items[i], targets)
-		if err != nil {
-			return err
-		}
-		key.Expr = expr
-		key.Collation = a.collationOf(sb.Node, id)
-		out.Sort = append(out.Sort, key)
-		cols = append(cols, "("+expr+") AS pleiad_sort_"+itoa(i+1))
-	}
-	with := strings.Join(cols, ", ")
-	if len(targets) > 0 {
-		with = ", " + with
-	} else {
-		with = " " + with
-	}
-	at := c.targets.End
-	if at < len(p.text) && strings.IndexByte(" \t\r\n", p.text[at]) < 0 {
-		with += " " // SELECT*FROM
-	}
-	out.Splices = append(out.Splices, Splice{Start: at, End: at, With: with})
-	return nil
-}
-
-// sortDirection reads ASC, DESC, USING and NULLS. Nulls come last when ascending unless said otherwise.
-func sortDirection(sb *sqlparse.SortBy) (key SortKey, ok bool) {
-	switch sb.SortbyDir {
-	case sqlparse.SortDesc:
-		key.Desc = true
-	case sqlparse.SortUsing:
-		op := sqlparse.Strings(sb.UseOp)
-		if len(op) == 2 && op[0] == "pg_catalog" {
-			op = op[1:]
-		}
-		if len(op) != 1 || op[0] != "<" && op[0] != ">" {
-			return key, false
-		}
-		key.Desc = op[0] == ">"
-	}
-	switch sb.SortbyNulls {
-	case sqlparse.NullsFirst:
-		key.NullsFirst = true
-	case sqlparse.NullsLast:
-	default:
-		key.NullsFirst = key.Desc
-	}
-	return key, true
-}
-
-// sortExpr gives the SQL of one ORDER BY item, which must mean the same in the target list. A bare name is an output
-// column first (findTargetlistEntrySQL92), a number a position.
-func (p *planner) sortExpr(a *analysis, q *query, sb *sqlparse.SortBy, item []sqlparse.Token, targets [][]sqlparse.Token) (string, colID, *pgerr.Error) {
-	out := -1
-	if c := sb.Node.GetAConst(); c != nil {
-		if c.GetIval() == nil || q.open {
-			return "", colID{}, refSortShape
-		}
-		out = int(c.GetIval().Ival) - 1
-		if out < 0 || out >= len(q.out) {
-			return "", colID{}, refSortShape
-		}
-	} else if ref := sb.Node.GetColumnRef(); ref != nil && len(ref.Fields) == 1 {
-		name := sqlparse.Strings(ref.Fields)
-		for i, o := range q.out {
-			if len(name) == 1 && o.name == name[0] {
-				if out >= 0 && (o.id.r == nil || o.id != q.out[out].id) {
-					return "", colID{}, refSortShape
-				}
-				out = i
-			}
-		}
-		if out < 0 && q.open {
-			return "", colID{}, refSortShape
-		}
-	}
-	if out < 0 {
-		if a.volatileExpr(sb.Node) {
-			return "", colID{}, refSortVolatile
-		}
-		return p.span(rangeOf(sortBody(sb, item))), a.column(sb.Node, q.scope), nil
-	}
-	o := q.out[out]
-	if o.expr == nil {
-		name, ok := q.nameOf(o)
-		if !ok {
-			return "", colID{}, refSortShape
-		}
-		return name, o.id, nil
-	}
-	if a.volatileExpr(o.expr) {
-		return "", colID{}, refSortVolatile
-	}
-	toks := targets[o.target]
-	if q.sel.TargetList[o.target].GetResTarget().Name != "" {
-		toks = toks[:len(toks)-1]
-		if n := len(toks); n > 1 && toks[n-1].Word == "as" {
-			toks = toks[:n-1]
-		}
-	}
-	s := rangeOf(toks)
-	if p.hasLiterals(s) {
-		p.t.Cacheable = false // the copy holds this text's literals
-	}
-	return p.span(s), o.id, nil
-}
-
-// sortBody drops ASC, DESC, USING and NULLS from the end of an ORDER BY item.
-func sortBody(sb *sqlparse.SortBy, item []sqlparse.Token) []sqlparse.Token {
-	n := len(item)
-	if sb.SortbyNulls != sqlparse.NullsDefault && n > 2 {
-		n -= 2
-	}
-	switch sb.SortbyDir {
-	case sqlparse.SortAsc, sqlparse.SortDesc:
-		n--
-	case sqlparse.SortUsing:
-		for n > 0 && item[n-1].Word != "using" {
-			n--
-		}
-		n--
-	}
-	return item[:max(n, 0)]
-}
-
-// nameOf writes an input column so that it can stand in the target list.
-func (q *query) nameOf(o outCol) (string, bool) {
-	ns := q.scope.ns
-	if id, ok, _ := ns.unqualified(o.name); ok && id == o.id {
-		return quoteIdent(o.name), true
-	}
-	for _, it := range ns.items {
-		id, ok, _ := ns.qualified([]string{it.name}, o.name)
-		if ok && id == o.id && id.r != nil {
-			return quoteIdent(it.name) + "." + quoteIdent(o.name), true
-		}
-	}
-	return "", false
-}
-
-// sortCollation is the collation of a sort expression where it shows: an explicit one, or a plain column's.
-func sortCollation(n sqlparse.Node, id colID) string {
-	if c := n.GetCollateClause(); c != nil {
-		name := sqlparse.Strings(c.Collname)
-		switch last := name[len(name)-1]; last {
-		case "C", "POSIX", "default":
-			return last
-		default:
-			for i := range name {
-				name[i] = quoteIdent(name[i])
-			}
-			return strings.Join(name, ".")
-		}
-	}
-	if id.r != nil && id.r.table != nil && id.i < len(id.r.table.Columns) {
-		return id.r.table.Columns[id.i].Collation
-	}
-	return ""
 }
 
 // volatileExpr reports whether two evaluations of an expression on one row may differ.

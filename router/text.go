@@ -66,6 +66,9 @@ func (v *Values) count(c CountValue) (n int64, ok bool, err error) {
 		if !good || err != nil {
 			return 0, false, shardmap.ErrNotProvable
 		}
+		if c.Negated {
+			n = -n
+		}
 		return n, true, nil
 	case SourceParam:
 		if c.Index >= len(v.Params) {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strconv"
 
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router"
@@ -20,8 +21,9 @@ type Collations interface {
 // comparator orders one sort column's binary values as PostgreSQL's btree does. nil is NULL.
 type comparator struct {
 	order      func(a, b []byte) int
-	size       int                 // exact length of a value, 0 for any
-	valid      func(v []byte) bool // nil: any
+	size       int                  // exact length of a value, 0 for any
+	valid      func(v []byte) bool  // nil: any
+	verify     func(v []byte) error // as valid, with an error of its own
 	desc       bool
 	nullsFirst bool
 }
@@ -52,9 +54,21 @@ func (c comparator) check(v []byte) error {
 		return fmt.Errorf("sort column has %d bytes instead of %d", len(v), c.size)
 	}
 	if c.valid != nil && !c.valid(v) {
-		return fmt.Errorf("sort column has a malformed value of %d bytes", len(v))
+		return malformed(v)
+	}
+	if c.verify != nil {
+		return c.verify(v)
 	}
 	return nil
+}
+
+func malformed(v []byte) error {
+	return fmt.Errorf("sort column has a malformed value of %d bytes", len(v))
+}
+
+func unsortable(what string) *pgerr.Error {
+	return pgerr.New(pgerr.FeatureNotSupported, "ORDER BY over several backends is not supported for %s", what).
+		WithHint("Cast the sort expression to a number, text, date, timestamp or uuid, or select one partition key.")
 }
 
 // Type oids of pg_type.dat whose order is reproduced here.
@@ -67,6 +81,19 @@ const (
 
 func newComparator(oid uint32, k router.SortKey, cs Collations) (comparator, error) {
 	c := comparator{desc: k.Desc, nullsFirst: k.NullsFirst}
+	switch {
+	case k.Form == router.SortCollated && oid == oidRecord:
+		return collatedComparator(k, cs), nil
+	case k.Form == router.SortRanked && oid >= firstUserOID:
+		c.order = func(_, _ []byte) int { return 0 }
+		return c, nil
+	case k.Form == router.SortRank && oid == oidInt8:
+		return rankComparator(c), nil
+	}
+	if elem := arrayElements[oid]; elem != 0 {
+		e, err := newComparator(elem, router.SortKey{Collation: k.Collation}, cs)
+		return arrayComparator(c, e), err
+	}
 	switch oid {
 	case oidInt2:
 		c.size, c.order = 2, func(a, b []byte) int {
@@ -104,12 +131,23 @@ func newComparator(oid uint32, k router.SortKey, cs Collations) (comparator, err
 		c.size, c.order = 12, compareTimetz
 	case oidNumeric:
 		c.order, c.valid = compareNumeric, validNumeric
+	case oidTID:
+		c.size, c.order = 6, bytes.Compare
+	case oidInet, oidCIDR:
+		c.order, c.valid = compareInet, validInet
+	case oidBit, oidVarbit:
+		c.order, c.valid = compareBitString, validBits
+	case oidJSONB:
+		text, ok := cs.Compare("default")
+		if !ok {
+			return c, unsortable("jsonb in a database whose collation is not known")
+		}
+		c.order = jsonbOrder(text)
+		c.valid = func(v []byte) bool { _, ok := parseJSONB(v); return ok }
 	case oidText, oidVarchar, oidName, oidBpchar:
 		return textComparator(c, oid, k, cs)
 	default:
-		return c, pgerr.New(pgerr.FeatureNotSupported,
-			"ORDER BY over several backends is not supported for type oid %d", oid).
-			WithHint("Cast the sort expression to a number, text, date, timestamp or uuid, or select one partition key.")
+		return c, unsortable("type oid " + strconv.FormatUint(uint64(oid), 10))
 	}
 	return c, nil
 }

@@ -10,10 +10,8 @@ select doc['tags'][1], doc['nested']['even'] from d where id = 'd8';
 select id from d where doc @> '{"nested": {"even": true}}' order by id collate "C" limit 5;
 select id from d where doc @> '{"tags": ["t1", "t4"]}' order by (doc ->> 'n')::int;
 select id from d where doc ? 'name' and (doc ->> 'n')::int > 45 order by (doc ->> 'n')::int;
---! refused
 select id from d where doc ?| array['x', 'n'] order by (doc -> 'n') limit 3;
 select id, doc -> 'nested' ->> 'score' as score from d order by (doc -> 'nested' ->> 'score')::numeric desc, id collate "C" limit 5;
---! refused
 select id from d order by doc -> 'nested' -> 'score' desc, id collate "C" limit 5;
 select id, jsonb_path_query(doc, '$.tags[*] ? (@ == "t2")') from d where id in ('d2', 'd5', 'd17') order by id collate "C";
 select id from d where doc @@ '$.n > 48' order by id collate "C";
@@ -40,7 +38,6 @@ select to_jsonb(d) from d where id in ('d60', 'd1') order by id collate "C";
 insert into d values ('bad', '{');
 insert into d values ('x1', '{}'), ('x2', '[]'), ('x3', '{bad}');
 insert into d values ('x1', '"a"'), ('x2', '1e400'), ('x3', 'null'), ('x4', '"\u00e4\ud83d\ude00"');
---! refused
 select id, doc from d where id like 'x%' order by doc, id;
 select id from d where doc = 'null';
 insert into d values ('x5', '"\u0000"');

@@ -25,7 +25,6 @@ select k, x from t order by x desc, k desc limit 11;
 select k from t order by by;
 select k from t order by by desc limit 3 offset 5;
 select k, iv from t order by iv, k;
---! refused
 select k, j from t order by j, k;
 -- what is sorted by is not selected
 select i from t order by k;
@@ -48,7 +47,6 @@ select k, coalesce(i, -1) as ci from t order by coalesce(i, -1), k limit 9;
 select k, n * 2 as dbl from t order by n * 2 desc, k limit 6;
 select k, f::numeric from t where i > 6 and k % 6 > 3 order by f::numeric, k;
 select k from t order by (j ->> 'n')::int nulls last, k limit 20;
---! refused
 select k from t order by j -> 'n' desc nulls last, k limit 8;
 select k from t order by md5(k::text) collate "C" limit 6;
 select k from t order by d + 1, ts - interval '1 day', k limit 10;
@@ -56,15 +54,12 @@ select k, i from t order by i using <, k limit 5;
 select k, i from t order by i using >, k limit 5;
 --! refused
 select k from t order by random() * 0, k limit 3;
---! refused
 select k from t order by 'x' || k limit 3;
 select k from t order by (select 1), k limit 3;
 select t.* from t order by t.k limit 1;
 select * from t x order by x.k desc limit 1;
 -- row values
---! refused
 select k from t order by (i, k) limit 5;
---! refused
 select k from t order by row(d, k) desc limit 5;
 -- LIMIT and OFFSET
 select k from t order by k limit 0;
@@ -77,7 +72,6 @@ select k from t order by k offset 100;
 select k from t order by k limit 5 offset 3;
 select k from t order by k desc limit 5 offset 57;
 select k from t order by k offset 2 limit 2;
---! refused
 select k from t order by k limit 2 + 1;
 select k from t order by k fetch first 3 rows only;
 select k from t order by k offset 3 rows fetch next 2 rows only;

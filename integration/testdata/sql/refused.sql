@@ -30,9 +30,7 @@ select count(*) filter (where n = 1) from t;
 select bool_and(n > 0), string_agg(v, ',' order by k) from t;
 --! refused
 select grouping(n), count(*) from t group by rollup (n) order by 1, 2;
---! refused
 select k from t union select k from t order by 1;
---! refused
 select k from t union all select id from o order by 1;
 --! refused
 select k from t intersect select k from o order by 1;

@@ -171,5 +171,4 @@ select * from t where true order by k limit 2;
 select * from t where k in (select k from local where k < 0);
 select k from t where random() >= 0 order by k limit 5;
 table local;
---! refused
 table t order by k limit 2;
