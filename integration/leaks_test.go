@@ -136,6 +136,20 @@ var leaks = []leak{
 		name:  "currval and lastval",
 		alice: []string{"select nextval('leak_sequence')"},
 		bob:   answers{{"select currval('leak_sequence')", "!55000"}, {"select lastval()", "!55000"}},
+		// The connection that had it has gone to another client.
+		mine: answers{{"select currval('leak_sequence')", "!0A000"}, {"select lastval()", "!0A000"}},
+	}, {
+		name:  "lastval of a row on one server",
+		alice: []string{"insert into leak_serial (k) values (1)"},
+		bob:   answers{{"select lastval()", "!55000"}, {"select currval('leak_serial_n_seq')", "!55000"}},
+	}, {
+		name:  "lastval of a row on another server",
+		alice: []string{"insert into leak_serial (k) values (2)"},
+		bob:   answers{{"select lastval()", "!55000"}},
+	}, {
+		name:  "lastval of a row on a third server",
+		alice: []string{"insert into leak_serial (k) values (3)"},
+		bob:   answers{{"select lastval()", "!55000"}},
 	}, {
 		name:  "open transaction of a client that is gone",
 		alice: []string{"begin", "insert into leak_plain values (99)", "set local work_mem = '7MB'"},
@@ -169,7 +183,7 @@ func TestLeaks(t *testing.T) {
 		"create function leak_setting() returns void language plpgsql as $$ begin perform set_config('work_mem', '7MB', false); end $$",
 		"create function leak_trigger() returns trigger language plpgsql as $$ begin perform set_config('work_mem', '7MB', false); return new; end $$",
 		"create table leak_triggered (k int)", "create trigger tr before insert on leak_triggered for each row execute function leak_trigger()",
-		"create sequence leak_sequence", "create table leak_plain (k int)",
+		"create sequence leak_sequence", "create table leak_serial (k int primary key, n bigserial) partition by hash (k)", "create table leak_plain (k int)",
 		"create table leak_sharded (k int primary key, v text) partition by hash (k)",
 		"insert into leak_sharded values (1, ''), (2, ''), (3, ''), (4, ''), (5, ''), (6, '')",
 	} {
@@ -262,4 +276,27 @@ func TestLeaksOfAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCurrval has one client use sequences in the ways that work, and see them where it has called nextval itself.
+func TestCurrval(t *testing.T) {
+	s := serve(t, "pool:\n  size: 2\n  queue_timeout: 20s\n")
+	db := s.newDatabase(t)
+	c, other := s.conn(t, db), s.conn(t, db)
+	s.exec(t, c, "create sequence cs")
+	s.exec(t, c, "create table ct (k serial primary key, v text)")
+	l := leak{}
+	l.expect(t, s.side, c, answers{
+		{"select nextval('cs')", "1"}, {"select currval('cs'), lastval()", "1|1"},
+		{"insert into ct (v) values ('x') returning k", "1"}, {"select currval('ct_k_seq'), lastval()", "1|1"},
+		{"select nextval('cs'), currval('cs')", "2|2"}, {"discard sequences", ""}, {"select currval('cs')", "!55000"},
+	})
+	// Whoever shares the connections, a block keeps its own.
+	s.exec(t, c, "begin")
+	l.expect(t, s.side, c, answers{{"select nextval('cs')", "3"}})
+	l.expect(t, s.side, other, answers{{"select nextval('cs')", "4"}, {"select currval('cs')", "4"}})
+	l.expect(t, s.side, c, answers{{"select currval('cs')", "3"}})
+	s.exec(t, c, "commit")
+	s.exec(t, c, "discard all")
+	l.expect(t, s.side, c, answers{{"select lastval()", "!55000"}})
 }

@@ -101,6 +101,11 @@ func (w *inserting) ask() (ok bool, err error) {
 		w.s.fail(executor.ClientError(err))
 		return false, nil
 	}
+	if w.r.tmpl.Effect != router.EffectNone {
+		// Defaults leave currval and lastval here, also when none of the rows comes here.
+		w.s.mayCallNextval(m)
+		m.Unclean = true
+	}
 	for from := 0; from < len(w.in.Rows); {
 		to := from + 1
 		for to < len(w.in.Rows) && sameCells(w.computed[from], w.computed[to]) {

@@ -80,6 +80,12 @@ func (s *Session) runDiscard(r *request) error {
 	case "TEMP", "TEMPORARY":
 		s.planner.temp = nil
 		s.planner.stale()
+	case "SEQUENCES":
+		if q := &s.planner.sequences; q.conn == m.Conn && !q.split {
+			*q = sequences{}
+		} else if q.conn != nil {
+			q.split = true
+		}
 	}
 	return nil
 }
@@ -90,7 +96,7 @@ func (s *Session) discardAll() {
 	s.dropStatements()
 	s.dropCursors()
 	s.stopListening()
-	s.planner.temp = nil
+	s.planner.temp, s.planner.sequences = nil, sequences{}
 	s.settings.current = copyMap(s.settings.startup)
 	s.gang.Settings = s.startup
 	for _, m := range s.gang.Members() {

@@ -31,6 +31,7 @@ type planner struct {
 	temp map[string]bool
 	// tempStale says that temporary relations may have come or gone.
 	tempStale bool
+	sequences sequences
 }
 
 // stale says that settings changed on which plans depend.
@@ -204,6 +205,7 @@ func (p *planner) endTransaction(s *Session, committed bool) {
 	if p.changed && committed {
 		s.db.refresh(s.ctx)
 	}
+	p.sequences.inBlock = false
 	p.tempStale = p.tempStale || len(p.temp) > 0
 	if p.changed || p.private != nil {
 		p.private, p.changed, p.reload = nil, false, false

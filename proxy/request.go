@@ -49,6 +49,12 @@ func (s *Session) run(r *request) error {
 		if len(t.SetConfig) > 0 {
 			return s.runSetConfig(r)
 		}
+		if t.NeedsSequenceState {
+			if e := s.sequenceState(t); e != nil {
+				s.fail(e)
+				return nil
+			}
+		}
 		return s.forward(r, s.db.home)
 	case router.KindAny:
 		return s.forward(r, s.anyBackend())
@@ -151,8 +157,10 @@ func (s *Session) effect(t *router.Template, m *executor.Member) {
 	}
 	switch t.Effect {
 	case router.EffectUnclean:
+		s.mayCallNextval(m)
 		m.Unclean = true
 	case router.EffectPins:
+		s.mayCallNextval(m)
 		m.Unclean = true
 		m.Pinned = true
 		s.planner.tempStale = true

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"github.com/pleiad/pleiad/internal/executor"
-	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router"
 	"github.com/pleiad/pleiad/router/shardmap"
 )
@@ -52,19 +51,6 @@ func (s *Session) route(r *request) (backends, error) {
 	return backends{set}, err
 }
 
-// sequenceState refuses currval and lastval where they would not see the session's own nextval.
-func (s *Session) sequenceState(t *router.Template) *pgerr.Error {
-	if !t.NeedsSequenceState || s.gang.Txn.State == executor.TxnExplicit || s.pinnedHome() {
-		return nil
-	}
-	return currvalRefusal
-}
-
-func (s *Session) pinnedHome() bool {
-	m := s.gang.Member(s.db.home)
-	return m != nil && m.Pinned
-}
-
 // routeBound routes a Bind.
 func (s *Session) routeBound(plan *planned, p *portal) (backends, error) {
 	r := request{text: []byte(nil), tmpl: plan.tmpl, kinds: plan.kinds, params: p.params}
@@ -88,7 +74,3 @@ func (s *Session) scatterText(r *request, run *executor.Scatter) (string, error)
 	text, err := r.tmpl.AppendScatterText(nil, v)
 	return string(text), err
 }
-
-var currvalRefusal = pgerr.New(pgerr.FeatureNotSupported,
-	"currval and lastval are not supported outside of a transaction with pooled connections").
-	WithHint("Use RETURNING, or call nextval and currval in one transaction.")

@@ -147,8 +147,6 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 	}
 	if p.decide(a, nil) {
 		p.t.Scatter, p.t.NoScatter = p.scatterSelect(a, q)
-	} else if p.t.Kind == KindHome && a.fn&fnNextval != 0 {
-		p.t.Effect = EffectPins // currval is about this connection from now on
 	}
 }
 
