@@ -66,6 +66,7 @@ var importTable = map[string]row{
 		own: "internal/backend internal/failpoint internal/pgerr internal/wire router",
 		// For the error type alone: what a server said to a login reaches the client as it is.
 		third: "github.com/jackc/pgx/v5/pgconn",
+		tests: "internal/devcluster",
 	},
 	"internal/failpoint": {},
 	"internal/pgerr":     {pure: true},

@@ -82,6 +82,7 @@ func TestCommitRecordNamesTheOwnerOfThePreparedParts(t *testing.T) {
 	db, _ := newClient(t)
 	home := db.conns[0]
 	mustExec(t, home, "GRANT CREATE ON SCHEMA public TO ann; GRANT ann TO bob")
+	defer mustExec(t, home, "RESET ROLE; RESET SESSION AUTHORIZATION; REVOKE ann FROM bob") // roles are every test's
 	for _, as := range []string{
 		"SET ROLE ann", "SET SESSION AUTHORIZATION ann", "SET SESSION AUTHORIZATION bob; SET ROLE ann",
 		"SET SESSION AUTHORIZATION ann; SET ROLE none",
