@@ -163,7 +163,7 @@ func (s *Session) ensureParsed(m *executor.Member, st *statement, reply executor
 	m.Extended = true
 	if old, full := m.Statements.Add(st.id, s.srv.config().Limits.MaxPreparedPerServer); full {
 		m.Out = wire.CloseMessage(m.Out, 'S', backend.StatementName(old))
-		m.Queue.Push(executor.Owed{Msg: 'C', Reply: executor.Skip})
+		m.Queue.Push(executor.Owed{Msg: 'C', Reply: executor.Skip, Evicted: old})
 	}
 	return name, !st.sql
 }
