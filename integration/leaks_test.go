@@ -118,6 +118,21 @@ var leaks = []leak{
 		bob:    answers{{"select nextval('ts')", "!42P01"}, {"select * from tv", "!42P01"}},
 		leaves: true,
 	}, {
+		name: "function and types in pg_temp",
+		alice: []string{
+			"create function pg_temp.leak_f() returns int language sql as 'select 7'",
+			"create type pg_temp.leak_pair as (a int, b int)", "create domain pg_temp.leak_domain as int check (value < 9)",
+		},
+		mine: answers{
+			{"select pg_temp.leak_f()", "7"}, {"select ((1, 2)::pg_temp.leak_pair).b", "2"},
+			{"select 9::pg_temp.leak_domain", "!23514"},
+		},
+		bob: answers{
+			{"select count(*) from pg_proc where proname = 'leak_f'", "0"},
+			{"select count(*) from pg_type where typname like 'leak\\_%' and typtype in ('c', 'd') and typname ~ 'pair|domain'", "0"},
+		},
+		leaves: true,
+	}, {
 		name:   "cursor WITH HOLD",
 		alice:  []string{"declare held cursor with hold for select 1"},
 		bob:    answers{{"fetch all from held", "!34000"}},

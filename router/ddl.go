@@ -22,6 +22,9 @@ type ddl struct {
 func planDDL(stmt sqlparse.Node, text string, env Env) *Template {
 	kind := sqlparse.Kind(stmt)
 	d := &ddl{env: &env, text: text, stmt: stmt}
+	if t := d.temporary(); t != nil {
+		return t
+	}
 	if tag, ok := ddlEverywhere[kind]; ok {
 		d.tag = tag
 		return d.everywhere()

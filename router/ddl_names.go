@@ -67,6 +67,11 @@ func shardSchema(schema string) bool {
 	return rest[0] == '_' && len(rest) > 1 && strings.Trim(rest[1:], "0123456789") == ""
 }
 
+// tempSchema is true of the session's own schema, and of other sessions' by their names.
+func tempSchema(schema string) bool {
+	return schema == "pg_temp" || strings.HasPrefix(schema, "pg_temp_")
+}
+
 // listName reads a qualified name given as a list of strings: its last two parts.
 func listName(list []sqlparse.Node) (schema, name string) {
 	parts := sqlparse.Strings(list)
@@ -94,7 +99,7 @@ func (d *ddl) resolve(rv *sqlparse.RangeVar) (t *Table, temp bool) {
 	t, known := d.env.resolve(rv)
 	if t == nil && known {
 		unqualified := rv.Schemaname == "" && d.env.Temp[rv.Relname]
-		return nil, unqualified || rv.Schemaname == "pg_temp" || strings.HasPrefix(rv.Schemaname, "pg_temp_")
+		return nil, unqualified || tempSchema(rv.Schemaname)
 	}
 	return t, false
 }

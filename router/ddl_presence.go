@@ -66,8 +66,11 @@ func (d *ddl) indexPresence(schema, name string) (presence, string) {
 // presence finds where the object of a COMMENT, RENAME, GRANT … is, or why the statement is refused.
 func (d *ddl) presence(kind sqlparse.ObjectType, object sqlparse.Node) (presence, *pgerr.Error) {
 	list := object.GetList().GetItems()
-	if shardSchema(schemaOf(object)) {
+	switch schema := schemaOf(object); {
+	case shardSchema(schema):
 		return presence{}, refShardSchema
+	case tempSchema(schema):
+		return presence{where: onTemp}, nil
 	}
 	switch kind {
 	case sqlparse.ObjectTable, sqlparse.ObjectView, sqlparse.ObjectMatview, sqlparse.ObjectForeignTable, sqlparse.ObjectSequence:

@@ -78,7 +78,10 @@ func (d *ddl) createView() *Template {
 		return d.refuse(refShardSchema)
 	}
 	r := d.queryReads(s.Query)
-	if s.View.Relpersistence == "t" || s.View.Schemaname == "pg_temp" || r.temp {
+	if s.View.Relpersistence == "t" || tempSchema(s.View.Schemaname) || r.temp {
+		if r.sharded || r.everywhere {
+			return d.refuse(refTempEverywhere) // statements that use it run on home alone
+		}
 		return d.plainHome(EffectPins)
 	}
 	schema := d.creationSchema(s.View.Schemaname)
