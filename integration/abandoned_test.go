@@ -25,11 +25,11 @@ func TestFaultClientKilledInStream(t *testing.T) {
 		fmt.Fprintf(&rows, "%d\tcopied\n", 1000+i)
 	}
 	for name, script := range map[string]string{
-		"COPY":              "copy f from stdin;\n" + rows.String(),
-		"COPY in a block":   "begin;\nupdate f set v = 'copied';\ncopy f from stdin;\n" + rows.String(),
+		"COPY":            "copy f from stdin;\n" + rows.String(),
+		"COPY in a block": "begin;\nupdate f set v = 'copied';\ncopy f from stdin;\n" + rows.String(),
 		"cursor": fmt.Sprintf("begin;\nupdate f set v = 'copied' where k < 10;\n"+
 			"declare c cursor for select f.k from f, generate_series(1, 100000) where k = %d;\nfetch 5 from c;\n", keyOn["b2"]),
-		"a long result":     "select f.k, repeat('x', 1000) from f, generate_series(1, 100000);\n",
+		"a long result": "select f.k, repeat('x', 1000) from f, generate_series(1, 100000);\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(clientProgram("psql"), "-X", "-q", "-o", "/dev/null", s.dsn(db))
