@@ -111,7 +111,7 @@ func (g *sqlGen) query(depth int, outer, ctes []item) (string, int) {
 		list := strings.Join(cols, ", ")
 		return "SELECT " + list + ", " + g.pick("count(*)", "max("+g.column(items)+")") + from + where + " GROUP BY " + list + having, len(cols) + 1
 	case g.chance(12):
-		return "SELECT " + g.pick("count(*)", "sum("+g.column(items)+")") + from + where, 1
+		return "SELECT " + g.pick("count(*)", "sum("+g.column(items)+")", g.computed(items)) + from + where, 1
 	}
 	n := 1 + g.r.IntN(3)
 	var cols []string
@@ -119,6 +119,14 @@ func (g *sqlGen) query(depth int, outer, ctes []item) (string, int) {
 		cols = append(cols, g.target(depth, items, outer, ctes))
 	}
 	return "SELECT " + g.pick("", "", "", "DISTINCT ") + strings.Join(cols, ", ") + from + where, n
+}
+
+// computed is an expression over aggregates.
+func (g *sqlGen) computed(items []item) string {
+	c, d := g.column(items), g.column(items)
+	return g.pick("avg("+c+")", "avg("+c+"::numeric / 7)", "avg("+c+"::int8) FILTER (WHERE "+d+" > 3)", "count(*) + 1", "max("+c+") - min("+d+")",
+		"coalesce(sum("+c+"), 0)", "round(avg("+c+"), 2) || 'x' || count("+d+")", "CASE WHEN count(*) > 5 THEN -sum("+c+") ELSE 100 / count(*) END",
+		"10 / nullif(count("+c+"), 0)", "sum("+c+" * 1.50)::text", "(avg("+c+" * 0.001))::numeric(9, 4)", "greatest(max("+c+"), count(*)) AS g")
 }
 
 func (g *sqlGen) target(depth int, items, outer, ctes []item) string {

@@ -221,6 +221,9 @@ func (db *exactDB) run(t *testing.T, text string) (out [][]string, how string, o
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
+	if len(p.Scatter.Combine) > 0 {
+		return db.combine(t, p, set, string(sql)), "combine", true
+	}
 	for b := range set.All() {
 		part, code := rows(t.Context(), db.parts[b], string(sql))
 		if code != "" {
@@ -228,35 +231,32 @@ func (db *exactDB) run(t *testing.T, text string) (out [][]string, how string, o
 		}
 		out = append(out, part...)
 	}
-	if len(p.Scatter.Combine) > 0 {
-		return [][]string{combined(p.Scatter.Combine, out)}, "combine", true
-	}
 	return merge(t, p, v, out), "scatter", true
 }
 
-// combined makes one row of the backends' partial aggregates.
-func combined(how []Combine, parts [][]string) []string {
-	out := make([]string, len(how))
-	for i, c := range how {
-		out[i] = "~"
-		for _, p := range parts {
-			if p[i] == "~" {
-				continue
-			}
-			x, _ := strconv.Atoi(p[i])
-			if out[i] != "~" {
-				y, _ := strconv.Atoi(out[i])
-				switch c.Func {
-				case "sum":
-					x += y
-				case "min":
-					x = min(x, y)
-				case "max":
-					x = max(x, y)
-				}
-			}
-			out[i] = strconv.Itoa(x)
+// combine answers a query of aggregates by the backends' partial ones.
+func (db *exactDB) combine(t *testing.T, p *Template, set shardmap.ShardSet, sql string) [][]string {
+	var parts [][][]byte
+	var names []string
+	var types []uint32
+	for b := range set.All() {
+		results, err := db.parts[b].Exec(t.Context(), sql).ReadAll()
+		if err != nil {
+			t.Fatalf("%s: %v", sql, err)
 		}
+		parts = append(parts, results[0].Rows...)
+		names, types = nil, nil
+		for _, f := range results[0].FieldDescriptions {
+			names, types = append(names, f.Name), append(types, f.DataTypeOID)
+		}
+	}
+	answer, e := CombineSQL(p.Scatter.Combine, names, types, parts)
+	if e != nil {
+		t.Fatalf("%s: %v", sql, e)
+	}
+	out, code := rows(t.Context(), db.parts[0], answer)
+	if code != "" {
+		t.Fatalf("%s: %s", answer, code)
 	}
 	return out
 }

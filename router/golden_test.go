@@ -199,9 +199,16 @@ func scatterText(p *Template, text string) string {
 		}
 	}
 	for _, c := range p.Scatter.Combine {
-		fmt.Fprintf(&b, "; combine %s", c.Func)
-		if c.Collation != "" {
-			b.WriteString(" collate " + c.Collation)
+		fmt.Fprintf(&b, "; %s is", c.Name)
+		for _, piece := range c.Pieces {
+			if piece.Func == "" {
+				fmt.Fprintf(&b, " %q", piece.Text)
+				continue
+			}
+			fmt.Fprintf(&b, " %s of column %d", piece.Func, piece.Column+1)
+			if piece.Collation != "" {
+				b.WriteString(" collate " + piece.Collation)
+			}
 		}
 	}
 	if len(p.Scatter.Splices) > 0 {

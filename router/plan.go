@@ -136,17 +136,25 @@ type Scatter struct {
 	Sort    []SortKey // k-way merge; empty: concatenate
 	Limit   CountValue
 	Offset  CountValue
-	// Combine, when set, names for each output column the aggregate that makes one value of the backends' partial
-	// values: every backend gives one row, and PostgreSQL computes the answer from them.
+	// Combine, when set, says for each output column how it is made of the backends' partial values: every backend
+	// gives one row, and PostgreSQL computes the answer from them (CombineSQL).
 	Combine []Combine
 	// Modifies is true for UPDATE and DELETE (also with RETURNING): tags add up, and the backends commit
 	// together.
 	Modifies bool
 }
 
-// Combine is how the partial values of one output column become one.
+// Combine is how one output column is made of the partial rows: its pieces one behind the other are its SQL.
 type Combine struct {
-	Func string // an aggregate of pg_catalog
+	Name   string // the output column's
+	Pieces []CombinePiece
+}
+
+// CombinePiece is SQL of the client's, or an aggregate of partial values.
+type CombinePiece struct {
+	Text   string // where Func is ""
+	Func   string // an aggregate of pg_catalog; avg divides the sum of Column by that of the column behind it
+	Column int    // of the partial rows
 	// Collation is that of text values, as in SortKey.
 	Collation string
 }

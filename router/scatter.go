@@ -13,8 +13,8 @@ func (p *planner) scatterSelect(a *analysis, q *query) (*Scatter, *pgerr.Error) 
 		return nil, err
 	}
 	d := a.distributor()
-	combine := a.combinable(q)
-	if combine != nil {
+	combine, combines := p.combinable(a, q)
+	if combines {
 		d.combines = q
 	}
 	s, err := d.level(q, true)
@@ -27,8 +27,8 @@ func (p *planner) scatterSelect(a *analysis, q *query) (*Scatter, *pgerr.Error) 
 	if q.targetClock() {
 		return nil, refClock
 	}
-	if combine != nil {
-		return &Scatter{Combine: combine}, nil
+	if combines {
+		return combine, nil
 	}
 	return p.merge(a, q)
 }

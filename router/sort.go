@@ -236,10 +236,7 @@ func (p *planner) sortExpr(a *analysis, q *query, sb *sqlparse.SortBy, item []sq
 	}
 	toks := targets[o.target]
 	if q.sel.TargetList[o.target].GetResTarget().Name != "" {
-		toks = toks[:len(toks)-1]
-		if n := len(toks); n > 1 && toks[n-1].Word == "as" {
-			toks = toks[:n-1]
-		}
+		toks = withoutAlias(toks)
 	}
 	s := rangeOf(toks)
 	if p.hasLiterals(s) {

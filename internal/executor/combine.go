@@ -2,8 +2,6 @@ package executor
 
 import (
 	"context"
-	"strconv"
-	"strings"
 
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
@@ -79,72 +77,7 @@ func columnNames(frame []byte) (names []string) {
 	return names
 }
 
-// combinedTypes are the types whose partial values combine exactly, by the name to cast them to. For sum, only those
-// whose addition is exact in any order.
-var combinedTypes = map[uint32]struct {
-	name string
-	sums bool
-	text bool
-}{
-	oidInt2: {name: "int2"}, oidInt4: {name: "int4"}, oidInt8: {name: "int8", sums: true}, oidOID: {name: "oid"},
-	oidNumeric: {name: "numeric", sums: true}, oidMoney: {name: "money", sums: true}, oidInterval: {name: "interval", sums: true},
-	oidFloat4: {name: "float4"}, oidFloat8: {name: "float8"}, oidBool: {name: "bool"},
-	oidText: {name: "text", text: true}, oidBpchar: {name: "bpchar", text: true},
-	oidDate: {name: "date"}, oidTime: {name: "time"}, oidTimetz: {name: "timetz"},
-	oidTimestamp: {name: "timestamp"}, oidTimestamptz: {name: "timestamptz"},
-	oidLSN: {name: "pg_lsn"}, oidXid8: {name: "xid8"}, 869: {name: "inet"}, 27: {name: "tid"},
-	1560: {name: "bit"}, 1562: {name: "varbit"},
-}
-
 // CombineSQL is the statement that makes the answer of the partial values.
 func (p *Partials) CombineSQL(list []router.Combine) (string, *pgerr.Error) {
-	if len(p.Names) != len(list) {
-		return "", pgerr.New(pgerr.InternalError, "aggregate query has %d columns instead of %d", len(p.Names), len(list))
-	}
-	var b strings.Builder
-	b.WriteString("SELECT ")
-	for i, c := range list {
-		t, ok := combinedTypes[p.Types[i]]
-		if !ok || c.Func == "sum" && !t.sums || t.text && c.Collation != "default" {
-			return "", pgerr.New(pgerr.FeatureNotSupported,
-				"combining column %q of type oid %d over several backends is not supported", p.Names[i], p.Types[i]).
-				WithHint("Restrict every sharded table to one value of its partition key, or cast to numeric.")
-		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString("pg_catalog." + c.Func + "(p.c" + strconv.Itoa(i) + ")::pg_catalog." + t.name + " AS " + quoteName(p.Names[i]))
-	}
-	b.WriteString(" FROM (VALUES ")
-	for r, row := range p.Rows {
-		if r > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteByte('(')
-		for i, v := range row {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString(quoteText(v) + "::pg_catalog." + combinedTypes[p.Types[i]].name)
-		}
-		b.WriteByte(')')
-	}
-	b.WriteString(") AS p (")
-	for i := range list {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString("c" + strconv.Itoa(i))
-	}
-	b.WriteByte(')')
-	return b.String(), nil
-}
-
-func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
-
-func quoteText(v []byte) string {
-	if v == nil {
-		return "NULL"
-	}
-	return "'" + strings.ReplaceAll(string(v), "'", "''") + "'"
+	return router.CombineSQL(list, p.Names, p.Types, p.Rows)
 }

@@ -51,7 +51,12 @@ const (
 	ExprOp    = pg_query.A_Expr_Kind_AEXPR_OP
 	ExprOpAny = pg_query.A_Expr_Kind_AEXPR_OP_ANY
 	ExprIn    = pg_query.A_Expr_Kind_AEXPR_IN
+	// ExprNullIf is NULLIF.
+	ExprNullIf = pg_query.A_Expr_Kind_AEXPR_NULLIF
 )
+
+// MinMaxLeast is LEAST.
+const MinMaxLeast = pg_query.MinMaxOp_IS_LEAST
 
 // SubAny is IN (SELECT …) and = ANY (SELECT …).
 const SubAny = pg_query.SubLinkType_ANY_SUBLINK
