@@ -58,6 +58,7 @@ func (c *control) pool(ctx context.Context, name, database string) (*pgxpool.Poo
 	pc.ConnConfig.ConnectTimeout = cfg.Timeouts.Connect.D()
 	pc.ConnConfig.RuntimeParams["search_path"] = auth.LookupSearchPath
 	pc.ConnConfig.RuntimeParams["application_name"] = "pleiad"
+	pc.AfterConnect = durable
 	p, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("service connection to backend %q: %w", name, err)
@@ -67,6 +68,13 @@ func (c *control) pool(ctx context.Context, name, database string) (*pgxpool.Poo
 	}
 	c.pools[key] = p
 	return p, nil
+}
+
+// durable makes commits outlive a crash of the server where its configuration would not: decisions depend on it.
+func durable(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"+
+		" WHERE pg_catalog.current_setting('synchronous_commit') = 'off'")
+	return err
 }
 
 // with runs f on a service connection to a database of a backend.

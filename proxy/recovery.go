@@ -10,8 +10,8 @@ import (
 )
 
 // Recovery ends distributed transactions whose coordinator is gone, from the records on home and pg_prepared_xacts
-// of every backend alone. A record under the prepared transaction's owner means commit. Where there is none,
-// recovery first takes the record's place (with no owner): a coordinator that is still alive then finds that it
+// of every backend alone. A record of a proxy's own means commit, and so does one under the prepared transaction's
+// owner. Where there is none, recovery first takes the record's place (with no owner): a coordinator that is still alive then finds that it
 // cannot decide to commit any more, and a decision being written at the same moment is waited for.
 
 // orphanAge is how old a prepared transaction of another process must be before recovery touches it.
@@ -133,18 +133,19 @@ func (db *Database) resolve(ctx context.Context, b int, p preparedPart) error {
 		return err
 	}
 	var owner string
+	var trusted bool
 	err := db.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, `INSERT INTO pleiad.commit_record (gid, owner) VALUES ($1, '')
 			ON CONFLICT (gid) DO NOTHING`, p.GID); err != nil {
 			return err
 		}
-		return conn.QueryRow(ctx, "SELECT owner::text FROM pleiad.commit_record WHERE gid = $1", p.GID).Scan(&owner)
+		return conn.QueryRow(ctx, "SELECT owner::text, trusted FROM pleiad.commit_record WHERE gid = $1", p.GID).Scan(&owner, &trusted)
 	})
 	if err != nil {
 		return err
 	}
 	verb := "ROLLBACK"
-	if owner == p.Owner {
+	if trusted || owner == p.Owner {
 		verb = "COMMIT"
 	}
 	err = db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {

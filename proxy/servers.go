@@ -19,7 +19,7 @@ import (
 type roleServers struct {
 	db   *Database
 	role string
-	// acting is the role that owns what the session prepares: SET ROLE's, or the login role.
+	// acting is the role that the session acts as, as far as its own SET says: SET ROLE's, or the login role.
 	acting func() string
 }
 
@@ -61,13 +61,14 @@ func (r roleServers) NewGID() string {
 	return gid
 }
 
-// Decide records that gid commits. The record's owner is that of every prepared part.
+// Decide records that gid commits. What the owner says is for people: which role prepared is the servers' to know, and
+// a setting of the role's own or of the database's may have made it another one.
 func (r roleServers) Decide(_ context.Context, gid string) error {
 	// Not the statement's context: a cancel must not leave the outcome unknown.
 	ctx, stop := r.db.srv.controlContext()
 	defer stop()
 	err := r.db.srv.control.with(ctx, r.db.targets[r.db.home].Name, r.db.name, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "INSERT INTO pleiad.commit_record (gid, owner) VALUES ($1, $2)", gid, r.acting())
+		_, err := conn.Exec(ctx, "INSERT INTO pleiad.commit_record (gid, owner, trusted) VALUES ($1, $2, true)", gid, r.acting())
 		return err
 	})
 	var pg *pgconn.PgError

@@ -112,16 +112,17 @@ func TestCommitRecordNamesTheOwnerOfThePreparedParts(t *testing.T) {
 func TestTransactionsSayWhatBecomesOfThem(t *testing.T) {
 	db, _ := newClient(t)
 	home := db.conns[0]
-	for _, gid := range []string{"undecided", "taken", "forged", "decided"} {
+	for _, gid := range []string{"undecided", "taken", "forged", "decided", "proxy"} {
 		mustExec(t, home, "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'pleiad_"+gid+"'")
 		defer mustExec(t, home, "ROLLBACK PREPARED 'pleiad_"+gid+"'")
 	}
 	mustExec(t, home, "INSERT INTO pleiad.commit_record (gid, owner) VALUES ('pleiad_taken', ''), ('pleiad_forged', 'ann'),"+
 		" ('pleiad_decided', current_user), ('pleiad_elsewhere', 'ann'), ('pleiad_late', '')")
+	mustExec(t, home, "INSERT INTO pleiad.commit_record (gid, owner, trusted) VALUES ('pleiad_proxy', 'ann', true)")
 	got := text(t, home, `SELECT string_agg(concat_ws(' ', gid, state, CASE owner WHEN 'ann' THEN owner WHEN current_user THEN 'own' END), ', ' ORDER BY gid)
 		FROM pleiad.transactions WHERE database = current_database() AND since <= now()`)
 	want := "pleiad_decided committed own, pleiad_elsewhere committed ann, pleiad_forged rolled back ann, " +
-		"pleiad_late rolled back, pleiad_taken rolled back own, pleiad_undecided prepared own"
+		"pleiad_late rolled back, pleiad_proxy committed ann, pleiad_taken rolled back own, pleiad_undecided prepared own"
 	if got != want {
 		t.Errorf("pleiad.transactions: %s, want %s", got, want)
 	}

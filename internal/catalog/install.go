@@ -30,7 +30,7 @@ const (
 var files embed.FS
 
 // migrations run once each, in this order; the version is how many ran.
-var migrations = []string{"sql/001_tables.sql", "sql/002_secret.sql"}
+var migrations = []string{"sql/001_tables.sql", "sql/002_secret.sql", "sql/003_trusted.sql"}
 
 // replaced are run whenever their text differs from what is installed.
 var replaced = []string{"sql/functions.sql", "sql/snapshot.sql", "sql/views.sql"}

@@ -51,7 +51,7 @@ END $$;
 CREATE OR REPLACE VIEW pleiad.transactions AS
   SELECT coalesce(r.gid, x.gid) AS gid,
          CASE WHEN r.gid IS NULL THEN 'prepared'
-              WHEN r.owner = '' OR r.owner <> x.owner THEN 'rolled back'
+              WHEN r.owner = '' OR r.owner <> x.owner AND NOT r.trusted THEN 'rolled back'
               ELSE 'committed' END AS state,
          coalesce(nullif(r.owner, ''), x.owner) AS owner,
          pg_catalog.current_database() AS database,
