@@ -11,8 +11,9 @@ import (
 
 // Recovery ends distributed transactions whose coordinator is gone, from the records on home and pg_prepared_xacts
 // of every backend alone. A record of a proxy's own means commit, and so does one under the prepared transaction's
-// owner. Where there is none, recovery first takes the record's place (with no owner): a coordinator that is still alive then finds that it
-// cannot decide to commit any more, and a decision being written at the same moment is waited for.
+// owner. Where there is none, recovery first takes the record's place (with no owner): a coordinator that is still
+// alive then finds that it cannot decide to commit any more, and a decision being written at the same moment is
+// waited for.
 
 // orphanAge is how old a prepared transaction of another process must be before recovery touches it.
 const orphanAge = 5 * time.Second
