@@ -144,9 +144,9 @@ func (j *judgement) sameRoles(i, ref int, want map[string]role) {
 	}
 }
 
-// weight: the service role may differ between servers, clients just cannot
-// log in as it then; nor need a role be the same that has its own password in
-// the configuration.
+// weight: a role may differ between servers whose password is in the
+// configuration, the service role's among them; without one, clients just
+// cannot log in as the service role then.
 func (j *judgement) weight(name string) Severity {
 	for _, b := range j.config.Backends {
 		if b.Credentials.User == name {
