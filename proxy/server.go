@@ -151,14 +151,14 @@ func (srv *Server) Run(ctx context.Context, ready func(addrs []net.Addr)) error 
 	srv.bg.Go(func() { srv.watcher.run(run) })
 	srv.bg.Go(func() { srv.health.run(run) })
 	srv.bg.Go(func() { srv.watchTimeouts(run) })
+	srv.warmUp(run)
+	srv.bg.Go(func() { srv.survey(run) })
 	var accepting sync.WaitGroup
 	addrs := make([]net.Addr, 0, len(listeners))
 	for _, l := range listeners {
 		addrs = append(addrs, l.Addr())
 		accepting.Go(func() { srv.accept(run, l) })
 	}
-	srv.warmUp(run)
-	srv.bg.Go(func() { srv.survey(run) })
 	ready(addrs)
 	<-ctx.Done()
 	for _, l := range listeners {

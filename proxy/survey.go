@@ -16,9 +16,10 @@ import (
 // surveyTimeout bounds one look at a backend.
 const surveyTimeout = 5 * time.Second
 
-// warmUp opens the maintenance database, so that the first client does not wait for it.
+// warmUp opens the maintenance database before the first client comes, for its logins need the secret there. A home that
+// does not answer is not waited for: the survey goes on asking.
 func (srv *Server) warmUp(ctx context.Context) {
-	ctx, stop := context.WithTimeout(ctx, controlTimeout)
+	ctx, stop := context.WithTimeout(ctx, surveyTimeout)
 	defer stop()
 	if err := srv.prepareHome(ctx); err != nil {
 		srv.log.Warn("database_not_opened", "database", maintenanceDB, "error", err)

@@ -1,0 +1,148 @@
+package integration
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pleiad/pleiad/internal/devcluster"
+)
+
+// TestRecoveryServerDownAtStart kills the proxy in a distributed commit and starts it while a server is down. What the
+// others hold is ended as soon as home answers, what lies on that one when it is back, in a database that no
+// client asks for.
+func TestRecoveryServerDownAtStart(t *testing.T) {
+	w := newWrites(t, serve(t, "transactions:\n  recovery_interval: 200ms\ntimeouts:\n  connect: 2s\n"))
+	for _, c := range []struct {
+		name, down string
+		point      string
+		decided    bool
+		meanwhile  []string // servers on which nothing must stay prepared while it is down
+	}{
+		{"another server, decided", "b3", "after-decision", true, []string{"b1", "b2"}},
+		{"another server, undecided", "b3", "after-prepare", false, []string{"b1", "b2"}},
+		{"home, decided", "b1", "after-decision", true, nil},
+		{"home, undecided", "b1", "after-prepare", false, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w.arm(t, c.point)
+			sql, rows := w.insert(c.name, "b2", "b3")
+			err := w.conn(t, w.db).PgConn().Exec(ctxFor(t), sql).Close()
+			var pg *pgconn.PgError
+			if err == nil || errors.As(err, &pg) {
+				t.Fatalf("the statement ended with %v, want a lost connection", err)
+			}
+			<-w.program.exited
+			down := w.cluster.Server(c.down)
+			if err := down.Stop(devcluster.Immediate); err != nil {
+				t.Fatal(err)
+			}
+			back := false
+			t.Cleanup(func() {
+				if !back {
+					if err := down.Start(context.Background()); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			w.launch(t)
+			for _, name := range c.meanwhile {
+				conn := w.server(name).conn(t, w.db)
+				eventually(t, patience(inDoubtLimit), "nothing is prepared on "+name, func() bool {
+					return w.server(name).one(t, conn, "select count(*) from pg_prepared_xacts") == "0"
+				})
+			}
+			if err := down.Start(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			back = true
+			w.settled(t)
+			want := 0
+			if c.decided {
+				want = rows
+			}
+			if n := w.count(t, c.name); n != want {
+				t.Errorf("%d rows, want %d", n, want)
+			}
+		})
+	}
+}
+
+var salt = regexp.MustCompile(`s=([^,]+)`)
+
+// saltOf begins a login with SCRAM and returns the salt that the proxy names.
+func saltOf(t *testing.T, addr, user string) string {
+	t.Helper()
+	c := dialRaw(t, addr)
+	defer c.Close()
+	if _, err := c.Write(startupMessage("user", user, "database", "postgres")); err != nil {
+		t.Fatal(err)
+	}
+	if kind, body, err := c.receive(callLimit); err != nil || kind != 'R' || !strings.Contains(string(body), "SCRAM-SHA-256") {
+		t.Fatalf("asked for a login with %q %q, %v", kind, body, err)
+	}
+	first := "n,,n=,r=nonce"
+	body := append([]byte("SCRAM-SHA-256\x00"), binary.BigEndian.AppendUint32(nil, uint32(len(first)))...)
+	if _, err := c.Write(frame('p', append(body, first...))); err != nil {
+		t.Fatal(err)
+	}
+	kind, answer, err := c.receive(callLimit)
+	m := salt.FindSubmatch(answer)
+	if err != nil || kind != 'R' || m == nil {
+		t.Fatalf("answered with %q %q, %v", kind, answer, err)
+	}
+	if raw, err := base64.StdEncoding.DecodeString(string(m[1])); err != nil || len(raw) != 16 {
+		t.Fatalf("salt %q: %v", m[1], err)
+	}
+	return string(m[1])
+}
+
+// TestMockSecretIsTheClusters: a role that does not exist has the same salt after a restart, as one that exists has, and
+// nobody can work it out who has not read home's catalog.
+func TestMockSecretIsTheClusters(t *testing.T) {
+	s := serve(t, "")
+	raw, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.config, []byte(strings.Replace(string(raw), "method: trust", "method: scram-sha-256", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	again := func() {
+		t.Helper()
+		if err := s.program.stop(); err != nil {
+			t.Fatal(err)
+		}
+		s.launch(t)
+		eventually(t, 30*time.Second, "the proxy listens", func() bool {
+			c, err := pgconn.Connect(ctxFor(t), s.dsn("postgres"))
+			if err == nil {
+				c.Close(ctxFor(t))
+			}
+			return err == nil || strings.Contains(err.Error(), "28P01") || strings.Contains(err.Error(), "password")
+		})
+	}
+	again()
+	first := saltOf(t, s.addr, "nobody_at_all")
+	if other := saltOf(t, s.addr, "somebody_else"); other == first {
+		t.Error("two roles that do not exist have one salt")
+	}
+	again()
+	if second := saltOf(t, s.addr, "nobody_at_all"); second != first {
+		t.Errorf("salt %s after a restart, was %s", second, first)
+	}
+	home := s.server("b1").conn(t, "postgres")
+	s.server("b1").exec(t, home, "update pleiad.secret set value = sha256(value)")
+	again()
+	if third := saltOf(t, s.addr, "nobody_at_all"); third == first {
+		t.Error("the salt does not come from the catalog's secret")
+	}
+}
