@@ -85,7 +85,7 @@ func TestFaultPortalAbandoned(t *testing.T) {
 	db, _ := faultTable(t, s)
 	busy := s.onEach(t, db, `select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
 		and backend_type = 'client backend' and state <> 'idle'`)
-	for _, sql := range []string{"select f.k from f, generate_series(1, 100000)", "select f.k from f, generate_series(1, 100000) order by 1"} {
+	for _, sql := range []string{"select f.k from f, generate_series(1, 20000)", "select f.k from f, generate_series(1, 20000) order by 1"} {
 		raw := dialRaw(t, s.addr).mustStart(t, "user", s.user, "database", db)
 		for _, m := range [][]byte{
 			queryMessage("begin"), queryMessage("update f set v = 'abandoned'"),
