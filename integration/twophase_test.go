@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -116,29 +117,42 @@ func runBatch(ctx context.Context, c *pgx.Conn, who, sql string) error {
 // nothing without being asked for that database.
 func TestCommitProxyKilled(t *testing.T) {
 	w := newWrites(t, serve(t, "transactions:\n  recovery_interval: 200ms\n"))
+	type step struct {
+		point, who string
+		decided    bool
+	}
+	var steps []step
 	for _, point := range commitPoints {
-		for who, servers := range participants {
-			batch := point.name + ", " + who
-			w.arm(t, point.name)
-			sql, rows := w.insert(batch, servers...)
-			err := runBatch(ctxFor(t), w.conn(t, w.db), who, sql)
-			var pg *pgconn.PgError
-			if err == nil || errors.As(err, &pg) {
-				t.Fatalf("%s: the statement ended with %v, want a lost connection", batch, err)
-			}
-			<-w.program.exited
-			if err := w.program.complaints(); err != nil {
-				t.Error(err)
-			}
-			w.start(t)
-			w.settled(t)
-			want := 0
-			if point.decided {
-				want = rows
-			}
-			if n := w.count(t, batch); n != want {
-				t.Errorf("%s: %d rows, want %d", batch, n, want)
-			}
+		for who := range participants {
+			steps = append(steps, step{point.name, who, point.decided})
+		}
+	}
+	w.arm(t, steps[0].point)
+	for i, st := range steps {
+		batch := st.point + ", " + st.who
+		sql, rows := w.insert(batch, participants[st.who]...)
+		err := runBatch(ctxFor(t), w.conn(t, w.db), st.who, sql)
+		var pg *pgconn.PgError
+		if err == nil || errors.As(err, &pg) {
+			t.Fatalf("%s: the statement ended with %v, want a lost connection", batch, err)
+		}
+		<-w.program.exited
+		if err := w.program.complaints(); err != nil {
+			t.Error(err)
+		}
+		// The proxy that recovers is the next to be killed.
+		w.env = nil
+		if i+1 < len(steps) {
+			w.env = []string{"PLEIAD_FAILPOINT=" + steps[i+1].point}
+		}
+		w.start(t)
+		w.settled(t)
+		want := 0
+		if st.decided {
+			want = rows
+		}
+		if n := w.count(t, batch); n != want {
+			t.Errorf("%s: %d rows, want %d", batch, n, want)
 		}
 	}
 }
@@ -234,13 +248,48 @@ func serveBeside(t *testing.T, s *served) *served {
 		t.Fatal(err)
 	}
 	side := *s.side
-	other := &served{side: &side, cluster: s.cluster, config: s.config + "." + strconv.FormatInt(databaseNumber.Add(1), 10)}
+	other := &served{side: &side, cluster: s.cluster, env: s.env, config: s.config + "." + strconv.FormatInt(databaseNumber.Add(1), 10)}
 	other.addr = freeAddress(t)
 	if err := os.WriteFile(other.config, []byte(strings.Replace(string(raw), s.addr, other.addr, 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	other.start(t)
 	return other
+}
+
+// TestCommitOtherProxyKilled kills proxies beside one that lives: that one ends their transactions, in a database that
+// nobody has opened through it, and leaves alone what is not yet old.
+func TestCommitOtherProxyKilled(t *testing.T) {
+	w := newWrites(t, serve(t, "transactions:\n  recovery_interval: 200ms\n"))
+	if err := w.program.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.start(t)
+	want := map[string]int{}
+	// Each proxy that starts also ends what was prepared before; what the last one leaves is for the living one.
+	last := len(commitPoints) - 2
+	for _, point := range append(slices.Delete(slices.Clone(commitPoints), last, last+1), commitPoints[last]) {
+		w.env = []string{"PLEIAD_FAILPOINT=" + point.name}
+		other := serveBeside(t, w.served)
+		batch := "beside a living proxy, " + point.name
+		sql, rows := w.insert(batch, participants["home and two others"]...)
+		if point.decided {
+			want[batch] = rows
+		} else {
+			want[batch] = 0
+		}
+		if err := runBatch(ctxFor(t), other.conn(t, w.db), "", sql); err == nil {
+			t.Fatalf("%s: the statement succeeded", batch)
+		}
+		<-other.program.exited
+	}
+	w.env = nil
+	w.settled(t)
+	for batch, rows := range want {
+		if n := w.count(t, batch); n != rows {
+			t.Errorf("%s: %d rows, want %d", batch, n, rows)
+		}
+	}
 }
 
 // TestCommitBackendKilled kills a server while a commit stands between two steps. The outcome is the same everywhere
