@@ -67,7 +67,7 @@ func (s *Session) scatterText(r *request, run *executor.Scatter) (string, error)
 	if err != nil {
 		return "", err
 	}
-	run.Offset = counts.Offset
+	run.Offset, run.Ties = counts.Offset, r.tmpl.Scatter.Ties
 	if counts.Limited {
 		run.Limit = counts.Limit
 	}

@@ -56,6 +56,8 @@ func (g *sqlGen) statement() (text string, ordered bool) {
 	switch {
 	case g.chance(3):
 		return g.ordered(text, n), true
+	case n > 0 && g.chance(12):
+		return text + " ORDER BY 1" + g.pick("", " DESC") + g.pick("", ", 1 NULLS FIRST") + " FETCH FIRST " + g.pick("1", "3", "5") + " ROWS WITH TIES", false
 	case with == "" && g.chance(12):
 		return g.ordered("("+g.pick(body, "("+body+")")+")", n), true
 	case n > 1 && g.chance(12):
@@ -82,7 +84,8 @@ func (g *sqlGen) limit() string {
 	if g.chance(2) {
 		return ""
 	}
-	return g.pick(" LIMIT 3", " LIMIT 4 OFFSET 2", " OFFSET 3", " LIMIT 0", " LIMIT 2 * 2 - 1", " OFFSET 1.5", " LIMIT ALL")
+	return g.pick(" LIMIT 3", " LIMIT 4 OFFSET 2", " OFFSET 3", " LIMIT 0", " LIMIT 2 * 2 - 1", " OFFSET 1.5", " LIMIT ALL",
+		" OFFSET 1 ROW FETCH NEXT 2 ROWS WITH TIES")
 }
 
 func columns(n int) []string {

@@ -273,16 +273,23 @@ func merge(t *testing.T, p *Template, v *Values, in [][]string) [][]string {
 		}
 		return 0
 	})
+	var keys [][]string
 	for i := range in {
-		in[i] = in[i][:len(in[i])-n]
+		cut := len(in[i]) - n
+		keys = append(keys, in[i][cut:])
+		in[i] = in[i][:cut]
 	}
 	c, err := p.Scatter.Counts(v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in = in[min(int(c.Offset), len(in)):]
+	in, keys = in[min(int(c.Offset), len(in)):], keys[min(int(c.Offset), len(in)):]
 	if c.Limited {
-		in = in[:min(int(c.Limit), len(in))]
+		cut := min(int(c.Limit), len(in))
+		for p.Scatter.Ties && cut > 0 && cut < len(in) && slices.Equal(keys[cut-1], keys[cut]) {
+			cut++
+		}
+		in = in[:cut]
 	}
 	return in
 }

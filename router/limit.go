@@ -44,6 +44,12 @@ func (p *planner) count(a *analysis, n sqlparse.Node) (CountValue, bool) {
 	return c, isIntegerOID(v.TypeOID)
 }
 
+// tiesKnown reports whether the backends can be told how many rows they need with their ties. A NULL count is an error of
+// PostgreSQL's there, which a sum with a parameter would hide.
+func (s *Scatter) tiesKnown() bool {
+	return s.Limit.Present && (!s.Offset.Present || s.Limit.Source != SourceParam && s.Offset.Source != SourceParam)
+}
+
 // integer is a constant of type int4 or int8.
 type integer struct {
 	value int64

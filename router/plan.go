@@ -136,6 +136,8 @@ type Scatter struct {
 	Sort    []SortKey // k-way merge; empty: concatenate
 	Limit   CountValue
 	Offset  CountValue
+	// Ties is FETCH FIRST … WITH TIES: rows equal to the last one in all sort keys follow it.
+	Ties bool
 	// Combine, when set, says for each output column how it is made of the backends' partial values: every backend
 	// gives one row, and PostgreSQL computes the answer from them (CombineSQL).
 	Combine []Combine

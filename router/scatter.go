@@ -63,14 +63,14 @@ func (q *query) targetClock() bool {
 func (p *planner) merge(a *analysis, q *query) (*Scatter, *pgerr.Error) {
 	out := &Scatter{}
 	s := q.sel
-	if s.LimitOption == sqlparse.LimitWithTies {
-		return nil, refWithTies
-	}
 	var ok1, ok2 bool
 	out.Limit, ok1 = p.count(a, s.LimitCount)
 	out.Offset, ok2 = p.count(a, s.LimitOffset)
 	if !ok1 || !ok2 {
 		return nil, refLimitExpr
+	}
+	if out.Ties = s.LimitOption == sqlparse.LimitWithTies; out.Ties && !out.tiesKnown() {
+		return nil, refWithTies
 	}
 	if len(s.SortClause) == 0 && s.LimitCount == nil && s.LimitOffset == nil {
 		return out, nil

@@ -119,6 +119,9 @@ func (t *Template) AppendScatterText(dst []byte, v *Values) ([]byte, error) {
 		if err != nil {
 			return dst, err
 		}
+		if n, ok := strings.CutPrefix(with, "LIMIT "); ok && t.Scatter.Ties {
+			with = "FETCH FIRST (" + n + ") ROWS WITH TIES"
+		}
 		dst = append(dst, with...)
 	}
 	return append(dst, v.Text[from:]...), nil

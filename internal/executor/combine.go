@@ -15,6 +15,28 @@ type Partials struct {
 	Rows  [][][]byte // one for each backend; text, nil for NULL
 }
 
+// CheckText lets a member analyse a text that it will not run as it stands, so that what is wrong with it is said in the
+// client's terms. It returns the ErrorResponse.
+func CheckText(m *Member, text string, oids []uint32) ([]byte, error) {
+	if err := Settle(m); err != nil {
+		return nil, err
+	}
+	m.Out = wire.Parse(m.Out, "", text, m.OIDs(oids))
+	m.Conn.Unnamed = 0
+	m.Out = wire.Sync(m.Out)
+	m.Owed++
+	m.opening, m.Extended = false, false
+	if err := m.Send(); err != nil {
+		return nil, err
+	}
+	errFrame, err := m.drainInto(nil)
+	_, errFrame, err = m.asked(nil, errFrame, err)
+	if errFrame != nil {
+		errFrame = fixError(errFrame, 0)
+	}
+	return errFrame, err
+}
+
 // AskPartials runs an aggregate query on every member at once. It returns the ErrorResponse of the first that failed.
 func AskPartials(ctx context.Context, g *Gang, members []*Member, text string, oids []uint32, bind []byte) (*Partials, []byte, error) {
 	for _, m := range members {

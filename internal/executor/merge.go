@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"bytes"
 	"container/heap"
 	"encoding/binary"
 	"errors"
@@ -22,10 +23,13 @@ func (s *Scatter) merge(limit int64, out *wire.Writer, obs Observer) (more bool,
 		}
 		heap.Init((*rowHeap)(s))
 	}
-	for len(s.heap) > 0 && !s.full() {
+	for len(s.heap) > 0 && (!s.full() || s.tied()) {
 		i := s.heap[0]
 		st := s.streams[i]
 		if s.pass() {
+			if s.Ties && s.sent == s.Limit {
+				s.keepTie(st.keys)
+			}
 			out.Out = appendVisible(out.Out, st.head, s.columns, st.cut)
 			if err := out.Spill(); err != nil {
 				return false, err
@@ -45,6 +49,23 @@ func (s *Scatter) merge(limit int64, out *wire.Writer, obs Observer) (more bool,
 		}
 	}
 	return false, nil
+}
+
+// keepTie remembers the last row within the limit.
+func (s *Scatter) keepTie(keys []sortValue) {
+	for _, k := range keys {
+		s.tie = append(s.tie, sortValue{bytes.Clone(k.value)})
+	}
+}
+
+// tied tells whether the next row equals the last one within the limit.
+func (s *Scatter) tied() bool {
+	for i := range s.tie {
+		if s.cmp[i].compare(s.tie[i].value, s.streams[s.heap[0]].keys[i].value) != 0 {
+			return false
+		}
+	}
+	return len(s.tie) > 0
 }
 
 // advance makes the next row of stream i its head and appends i to the heap's slice (not yet in order); at the

@@ -28,6 +28,8 @@ type Scatter struct {
 	Sort    []router.SortKey
 	Limit   int64 // rows to give, -1 for all
 	Offset  int64
+	// Ties is true if rows equal to the last one in all sort columns follow it.
+	Ties bool
 	// Describe is true if the client is to see a RowDescription (simple protocol).
 	Describe bool
 	// Command is the tag's word; INSERT's tag carries an oid of 0.
@@ -46,11 +48,12 @@ type Scatter struct {
 	columns int      // visible ones
 	types   []uint32 // of the sort columns behind them
 	heap    []int
-	turning bool  // Turns was set
-	paused  bool  // a Fetch has left rows for another one
-	sent    int64 // rows given to the client
-	skipped int64 // rows of the OFFSET passed over
-	counted int64 // rows counted by the backends' tags
+	turning bool        // Turns was set
+	paused  bool        // a Fetch has left rows for another one
+	sent    int64       // rows given to the client
+	skipped int64       // rows of the OFFSET passed over
+	tie     []sortValue // with Ties: the sort columns of the last row within the limit
+	counted int64       // rows counted by the backends' tags
 	failure []byte
 	lost    error
 	held    int             // bytes of rows that hold has read

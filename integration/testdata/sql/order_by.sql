@@ -94,7 +94,6 @@ select k, $1::int as p from t order by k limit $1;
 select k from t where i = $1 + 1 order by k desc limit $2;
 select k from t order by k limit -1;
 select k from t order by k offset -1;
---! refused
 select k from t order by i desc nulls last, k fetch first 3 rows with ties;
 --! shape
 select k from t limit 7;

@@ -88,5 +88,23 @@ select k from t order by k limit 9223372036854775808;
 --! refused
 select k from t order by k limit '3';
 select k from t order by k fetch first (1 + 1) rows only;
+select x from t order by x fetch first 3 rows with ties;
+select m from t order by m nulls first fetch first row with ties;
+select c from t order by c desc offset 2 rows fetch next 4 rows with ties;
+select k % 4 as r, j from t order by k % 4 desc, j offset 3 fetch first (1 + 1) rows with ties;
+select k % 4 as r from t order by k % 4 fetch first 0 rows with ties;
+select k % 4 as r from t order by r fetch first 100 rows with ties;
+select k from t fetch first 1 rows with ties;
+--! params 4
+select ia from t order by ia fetch first $1 rows with ties;
+--! params null
+select k from t order by k fetch first $1 rows with ties;
+begin;
+--! refused
+declare c cursor for select x from t order by x fetch first 3 rows with ties;
+fetch 2 from c;
+fetch 2 from c;
+fetch all from c;
+commit;
 drop view v;
 drop table t;
