@@ -3,6 +3,7 @@ package executor
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -35,6 +36,7 @@ type stream struct {
 	head    []byte      // merge: the row that is next in this stream, in buffer
 	keys    []sortValue // merge: head's sort columns
 	cut     int         // merge: where head's visible columns end
+	told    bool        // the reading goroutine's: the server has said how the statement ended
 	ended   bool        // its last event has been handled
 	over    bool        // its last event has been received: the goroutine has ended
 }
@@ -131,8 +133,14 @@ func (s *stream) collect(buf []byte) (rows, frame []byte, end bool, err error) {
 			if err := s.m.Ready(f); err != nil {
 				return buf, nil, false, err
 			}
+			if s.m.Owed == 0 && !s.told {
+				return buf, nil, false, s.m.Lost(errors.New("no word of how the statement ended"))
+			}
 			return buf, nil, s.m.Owed == 0, nil
-		case 'E', 'N', 'S', 'C', 'I', 'n', 's':
+		case 'E', 'C', 'I', 's':
+			s.told = true
+			return buf, bytes.Clone(f), false, nil
+		case 'N', 'S', 'n':
 			return buf, bytes.Clone(f), false, nil
 		case 'A':
 		default:
