@@ -71,27 +71,10 @@ func (m *Member) AskBound(sql string, oids []uint32, bind []byte) (rows [][][]by
 	if bind == nil {
 		return m.Ask(sql)
 	}
-	if err := Settle(m); err != nil {
-		return nil, nil, err
-	}
-	m.Out = wire.Parse(m.Out, "", sql, m.OIDs(oids))
-	m.Conn.Unnamed = 0
-	m.Out = wire.Bind(m.Out, "", "", append(append([]byte(nil), bind...), 0, 0))
-	m.Out = wire.Execute(m.Out, "", 0)
-	m.Out = wire.Sync(m.Out)
-	m.Owed++
-	if err := m.Send(); err != nil {
-		return nil, nil, err
-	}
-	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
-		if typ == 'D' {
-			rows = m.appendValues(rows, frame)
-		}
-	})
-	return m.asked(rows, errFrame, err)
+	return m.AskFormats(sql, oids, bind, nil)
 }
 
-// AskFormats is AskBound with a result format for each column.
+// AskFormats is AskBound with result formats: none (text), one for all columns, or one for each.
 func (m *Member) AskFormats(sql string, oids []uint32, bind []byte, formats []int16) (rows [][][]byte, errFrame []byte, err error) {
 	if err := Settle(m); err != nil {
 		return nil, nil, err
@@ -125,24 +108,7 @@ func (m *Member) AskFormat(sql string, binary bool) (rows [][][]byte, errFrame [
 	if !binary {
 		return m.Ask(sql)
 	}
-	if err := Settle(m); err != nil {
-		return nil, nil, err
-	}
-	m.Out = wire.Parse(m.Out, "", sql, nil)
-	m.Conn.Unnamed = 0
-	m.Out = wire.Bind(m.Out, "", "", []byte{0, 0, 0, 0, 0, 1, 0, 1})
-	m.Out = wire.Execute(m.Out, "", 0)
-	m.Out = wire.Sync(m.Out)
-	m.Owed++
-	if err := m.Send(); err != nil {
-		return nil, nil, err
-	}
-	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
-		if typ == 'D' {
-			rows = m.appendValues(rows, frame)
-		}
-	})
-	return m.asked(rows, errFrame, err)
+	return m.AskFormats(sql, nil, nil, []int16{1})
 }
 
 // ParameterTypes asks for the types of a statement's parameters, home's.
