@@ -82,6 +82,23 @@ func (b *running) makeSharded(ctx context.Context) error {
 	return run(ctx, b.pleiadURI, "vacuum analyze pgbench_accounts", "vacuum analyze documents")
 }
 
+// makeLocal makes the same rows through pleiad in local tables, which are on one server. It returns where they are.
+func (b *running) makeLocal(ctx context.Context) (dsn string, err error) {
+	if err := run(ctx, b.pleiadURI, "create database "+localDatabase); err != nil {
+		return "", err
+	}
+	u, err := url.Parse(b.pleiadURI)
+	if err != nil {
+		return "", fmt.Errorf("read pleiad's address: %w", err)
+	}
+	u.Path = "/" + localDatabase
+	dsn = u.String()
+	return dsn, run(ctx, dsn,
+		accountsTable, "insert into pgbench_accounts "+fmt.Sprintf(accountsRows, b.o.accounts),
+		documentTable, "insert into documents "+fmt.Sprintf(documentRows, b.o.documents),
+		"vacuum analyze pgbench_accounts", "vacuum analyze documents")
+}
+
 // copyRows has the first connection make rows that the second one stores, without holding them.
 func copyRows(ctx context.Context, dsn, table, query string) error {
 	from, err := pgx.Connect(ctx, dsn)

@@ -2,8 +2,9 @@
 // JSONB mix of point reads and upserts, in one go on one machine. It starts and stops everything it uses
 // and prints Markdown.
 //
-// Fairness: all three answer from the same servers. Directly and behind PgBouncer, one of pleiad's three
-// servers holds all rows in a database of its own; behind pleiad they are sharded over the three. Clients
+// Fairness: all answer from the same servers. Directly and behind PgBouncer, one of pleiad's three
+// servers holds all rows in a database of its own; behind pleiad they are sharded over the three, and, as target
+// pleiad-local, in local tables on that same one server: this tells the proxy's cost from the layout's. Clients
 // come over TCP loopback, both proxies reach the servers over Unix sockets with pools of the same size.
 // Runs are short and interleaved, so that what else the machine does falls on all alike.
 package main
@@ -53,7 +54,7 @@ func main() {
 
 func readFlags() (options, error) {
 	var o options
-	targets := flag.String("targets", "postgres,pgbouncer,pleiad", "what to measure")
+	targets := flag.String("targets", "postgres,pgbouncer,pleiad,pleiad-local", "what to measure")
 	scripts := flag.String("scripts", "select,json", "select is pgbench -S, json the mix of documents")
 	modes := flag.String("modes", "simple,prepared", "pgbench's protocol modes")
 	clients := flag.String("clients", "1,16,64", "numbers of clients")
@@ -78,7 +79,7 @@ func readFlags() (options, error) {
 		given []string
 		known []string
 	}{
-		{"targets", o.targets, []string{"postgres", "pgbouncer", "pleiad"}},
+		{"targets", o.targets, []string{"postgres", "pgbouncer", "pleiad", "pleiad-local"}},
 		{"scripts", o.scripts, []string{"select", "json"}},
 		{"modes", o.modes, []string{"simple", "extended", "prepared"}},
 	} {

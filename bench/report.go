@@ -60,7 +60,9 @@ func report(to io.Writer, machine string, results []result, memories []memory) e
 		fmt.Fprintf(w, "| %s | %s | %d | %s | %.0f | %.3f | %.3f | %s |\n",
 			r.script, r.mode, r.clients, r.target, r.rate(), r.quantile(0.5), r.quantile(0.99), cpu)
 	}
-	reportRatios(w, results)
+	for _, ours := range []string{"pleiad", "pleiad-local"} {
+		reportRatios(w, results, ours)
+	}
 	for _, m := range memories {
 		each := float64(m.after-m.before) / float64(m.clients)
 		fmt.Fprintf(w, "\n%s: %d idle clients take %.1f KiB each (%d MiB before, %d MiB with them)%s\n",
@@ -70,8 +72,8 @@ func report(to io.Writer, machine string, results []result, memories []memory) e
 	return w.Flush()
 }
 
-// reportRatios compares pleiad with PgBouncer, combination by combination and in the geometric mean.
-func reportRatios(w io.Writer, results []result) {
+// reportRatios compares a target with PgBouncer, combination by combination and in the geometric mean.
+func reportRatios(w io.Writer, results []result, target string) {
 	byCombination := map[combination]map[string]*result{}
 	var order []combination
 	for i, r := range results {
@@ -84,7 +86,7 @@ func reportRatios(w io.Writer, results []result) {
 	var rates, cpus []float64
 	var lines []string
 	for _, c := range order {
-		ours, theirs := byCombination[c]["pleiad"], byCombination[c]["pgbouncer"]
+		ours, theirs := byCombination[c][target], byCombination[c]["pgbouncer"]
 		if ours == nil || theirs == nil || theirs.rate() == 0 || theirs.cpuPerTransaction() == 0 {
 			continue
 		}
@@ -96,7 +98,7 @@ func reportRatios(w io.Writer, results []result) {
 	if len(lines) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\npleiad relative to PgBouncer (aims: throughput %.1f at least, CPU per transaction %.1f at most):\n\n", rateAim, cpuAim)
+	fmt.Fprintf(w, "\n%s relative to PgBouncer (aims: throughput %.1f at least, CPU per transaction %.1f at most):\n\n", target, rateAim, cpuAim)
 	fmt.Fprintln(w, "| workload | protocol | clients | throughput | CPU per transaction |")
 	fmt.Fprintln(w, "| --- | --- | ---: | ---: | ---: |")
 	for _, l := range lines {

@@ -26,6 +26,7 @@ const poolSize = 20
 // database and role that the direct connections and PgBouncer use, made on one server behind pleiad's back.
 const (
 	benchDatabase = "bench_direct"
+	localDatabase = "bench_local" // pleiad's, with local tables
 	benchRole     = "bench"
 	benchPassword = "bench"
 )
@@ -71,6 +72,10 @@ func startBench(ctx context.Context, o options) (*running, error) {
 	if err := b.makeSharded(ctx); err != nil {
 		return b, err
 	}
+	local, err := b.makeLocal(ctx)
+	if err != nil {
+		return b, err
+	}
 	for _, name := range o.targets {
 		switch name {
 		case "postgres":
@@ -85,6 +90,10 @@ func startBench(ctx context.Context, o options) (*running, error) {
 		case "pleiad":
 			b.targets = append(b.targets, &target{
 				name: name, pid: b.pleiad.Process.Pid, dsn: func(string) string { return b.pleiadURI },
+			})
+		case "pleiad-local":
+			b.targets = append(b.targets, &target{
+				name: name, pid: b.pleiad.Process.Pid, dsn: func(string) string { return local },
 			})
 		}
 	}
