@@ -178,10 +178,8 @@ func membersOf(sinks []*executor.CopySink) (out []*executor.Member) {
 func (c *copying) backends() []int {
 	set := backends{}
 	if c.c.Table.Kind == router.TableReference {
-		for b, t := range c.s.db.targets {
-			if t.Address != "" {
-				set.add(b)
-			}
+		for b := range c.s.db.targets {
+			set.add(b)
 		}
 		return set.list()
 	}

@@ -32,6 +32,7 @@ type Database struct {
 	pools   *backend.Pools
 
 	schema atomic.Pointer[router.Schema]
+	stale  atomic.Bool                     // the schema has changed and could not be read anew
 	oids   []atomic.Pointer[executor.OIDs] // by backend
 
 	refreshing sync.Mutex
@@ -169,6 +170,7 @@ func (db *Database) load(ctx context.Context) error {
 		db.oids[i].Store(nil)
 	}
 	db.schema.Store(schema)
+	db.stale.Store(false)
 	return nil
 }
 
@@ -180,14 +182,14 @@ func (q textQuerier) QueryText(ctx context.Context, sql string) ([]byte, error) 
 	return []byte(text), err
 }
 
-// refresh reads the schema anew after a change. Where home cannot be reached the old one stays: the next statement
-// that needs the new one fails on home, too.
+// refresh reads the schema anew after a change. Where home cannot be reached nothing is planned until it can (stale).
 func (db *Database) refresh(context.Context) {
 	db.refreshing.Lock()
 	defer db.refreshing.Unlock()
 	ctx, stop := db.srv.controlContext()
 	defer stop()
 	if err := db.load(ctx); err != nil {
+		db.stale.Store(true)
 		db.srv.log.Warn("schema_not_refreshed", "database", db.name, "error", err)
 	}
 }

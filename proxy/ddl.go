@@ -155,9 +155,6 @@ func (s *Session) runStepElsewhere(st *router.Step, sql string, home bool) error
 		if b == s.db.home || st.Where == router.WhereHome || st.Where == router.WhereOne && b != st.Backend {
 			continue
 		}
-		if s.db.targets[b].Address == "" {
-			continue
-		}
 		m, err := s.gang.Join(s.ctx, b)
 		if err != nil {
 			s.unjoin(members)

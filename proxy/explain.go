@@ -64,10 +64,8 @@ func gathering(sc *router.Scatter) string {
 }
 
 func (s *Session) allBackends() (out []int) {
-	for b, t := range s.db.targets {
-		if t.Address != "" {
-			out = append(out, b)
-		}
+	for b := range s.db.targets {
+		out = append(out, b)
 	}
 	return out
 }

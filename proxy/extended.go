@@ -67,6 +67,9 @@ func (s *Session) onParse(frame []byte) error {
 		return s.failBatch(executor.ClientError(err))
 	}
 	st := &statement{name: string(name), text: string(text), oids: oids}
+	if err := s.readyToPlan(); err != nil || s.skip {
+		return err
+	}
 	if e := s.addStatement(st); e != nil {
 		return s.failBatch(e)
 	}
@@ -324,6 +327,9 @@ func (s *Session) onBind(frame []byte) error {
 			return err
 		}
 		return s.failBatch(bad)
+	}
+	if err := s.readyToPlan(); err != nil || s.skip {
+		return err
 	}
 	plan := s.replan(st)
 	if s.gang.Txn.Failed && !endsFailure(plan.tmpl) {

@@ -40,6 +40,9 @@ func (s *Session) describeStatement(name string) error {
 	if st == nil {
 		return s.failBatch(noStatement(name))
 	}
+	if err := s.readyToPlan(); err != nil || s.skip {
+		return err
+	}
 	plan := s.replan(st)
 	if plan.tmpl.Kind == router.KindExecute {
 		return s.describeExecute(plan.tmpl.Prepare.Name)
@@ -132,6 +135,9 @@ func (s *Session) describePortal(name string) error {
 		m.Extended = true
 		m.Queue.Push(executor.Owed{Msg: 'D'})
 		return nil
+	}
+	if err := s.readyToPlan(); err != nil || s.skip {
+		return err
 	}
 	t := s.replan(p.st).tmpl
 	if t.Kind == router.KindExecute && s.stmts[t.Prepare.Name] != nil {

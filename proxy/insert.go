@@ -467,9 +467,6 @@ func (s *Session) everywhere(r *request, text string) error {
 	for i := range s.db.targets {
 		// Home is first: its rows and its errors are the ones to show.
 		b := (s.db.home + i) % len(s.db.targets)
-		if s.db.targets[b].Address == "" {
-			continue
-		}
 		m, err := s.gang.Join(s.ctx, b)
 		if err != nil {
 			s.unjoin(members)

@@ -32,6 +32,9 @@ type planner struct {
 	// tempStale says that temporary relations may have come or gone.
 	tempStale bool
 	sequences sequences
+	// unknown is why what plans depend on could not be learned: statements are refused with it, since a plan
+	// from an older state could read one server's part of a table and call it the whole.
+	unknown *pgerr.Error
 }
 
 // stale says that settings changed on which plans depend.
@@ -39,17 +42,21 @@ func (p *planner) stale() { p.fresh = false }
 
 // current returns the scope of plans made now.
 func (p *planner) current(s *Session) uint64 {
+	if s.gang.Txn.Failed && p.env.Schema != nil {
+		return p.scope // nothing runs before the transaction's end, and no server would answer
+	}
+	p.unknown = nil
 	if p.reload {
 		s.loadPrivate()
 	}
 	schema := p.private
 	if schema == nil {
-		schema = s.db.schema.Load()
+		schema = s.sharedSchema()
 	}
 	if p.tempStale {
 		s.loadTemp()
 	}
-	if p.fresh && p.env.Schema == schema {
+	if p.fresh && p.env.Schema == schema && p.unknown == nil {
 		return p.scope
 	}
 	path := s.searchPath(schema)
@@ -67,8 +74,62 @@ func (p *planner) current(s *Session) uint64 {
 	} else {
 		p.scope = s.db.scopeOf(schema, p.env.User, path)
 	}
-	p.fresh = true
+	p.fresh = p.unknown == nil
+	if !p.fresh {
+		p.scope = s.srv.scopes.Add(1) // no other plan is made in it
+	}
 	return p.scope
+}
+
+// mustAsk tells whether current will have to ask a server.
+func (p *planner) mustAsk(s *Session) bool {
+	if s.gang.Txn.Failed {
+		return false
+	}
+	return p.reload || p.tempStale || !p.fresh || p.private == nil && p.env.Schema != s.db.schema.Load()
+}
+
+// readyToPlan drains the batch's connection when planning has to ask a server: a question in the middle of a pipeline
+// would end what the pipeline has executed.
+func (s *Session) readyToPlan() error {
+	if s.batch.member == nil || !s.planner.mustAsk(s) {
+		return nil
+	}
+	return s.leave()
+}
+
+// sharedSchema is the database's schema, read anew where that had failed after a change.
+func (s *Session) sharedSchema() *router.Schema {
+	if s.db.stale.Load() {
+		s.db.refresh(s.ctx)
+		if s.db.stale.Load() {
+			s.planner.unknown = pgerr.New(pgerr.ConnectionFailure, "backend %q does not tell the schema, which has changed",
+				s.db.targets[s.db.home].Name)
+		}
+	}
+	return s.db.schema.Load()
+}
+
+// asking gives a connection for a question of the planner's own. A batch that still waits for answers on it was not
+// drained (readyToPlan) only if the schema has changed since, an instant ago.
+func (s *Session) asking(b int) (*executor.Member, error) {
+	if m := s.batch.member; m != nil && (m.Extended || m.Queue.Len() > 0) {
+		return nil, pgerr.New(pgerr.TransactionRollback, "the schema changed in the middle of a pipeline").
+			WithHint("Run the transaction again.")
+	}
+	return s.gang.Join(s.ctx, b)
+}
+
+// cannotLearn notes that a question of the planner's own was not answered.
+func (s *Session) cannotLearn(what string, errFrame []byte, err error) {
+	switch {
+	case err != nil:
+		s.planner.unknown = executor.ClientError(err)
+	case errFrame != nil:
+		s.planner.unknown = executor.FrameToError(errFrame)
+	default:
+		s.planner.unknown = pgerr.New(pgerr.InternalError, "the server did not tell %s", what)
+	}
 }
 
 // planText plans one statement. The result's literals are valid until the next call.
@@ -76,6 +137,9 @@ func (s *Session) planText(text []byte) planned {
 	scope := s.planner.current(s)
 	if limit := int(s.srv.config().Limits.MaxQueryBytes); len(text) > limit {
 		return planned{tmpl: tooLong(text, limit), scope: scope}
+	}
+	if e := s.planner.unknown; e != nil {
+		return planned{tmpl: &router.Template{Kind: router.KindRefuse, Refusal: e}, scope: scope}
 	}
 	sc := s.scanner.Scan(text)
 	key := plancache.Key{Scope: scope, Hash: sc.Hash, Text: sc.Key}
@@ -222,23 +286,27 @@ func (p *planner) rolledBack(*Session) {
 
 // loadPrivate reads the schema as the open transaction sees it.
 func (s *Session) loadPrivate() {
-	s.planner.reload = false
-	if s.gang.Txn.State == executor.TxnNone || s.gang.Txn.Failed {
+	if s.gang.Txn.State == executor.TxnNone {
+		s.planner.reload = false
 		return
 	}
-	m, err := s.gang.Join(s.ctx, s.db.home)
+	m, err := s.asking(s.db.home)
 	if err != nil {
+		s.cannotLearn("the schema", nil, err)
 		return
 	}
 	rows, errFrame, err := m.Ask(catalog.SnapshotSQL)
 	if err != nil || errFrame != nil || len(rows) != 1 {
+		s.cannotLearn("the schema", errFrame, err)
 		return
 	}
 	schema, err := catalog.DecodeSnapshot(rows[0][0])
 	if err != nil {
 		s.srv.log.Error("schema_unreadable", "database", s.db.name, "error", err)
+		s.cannotLearn("the schema", nil, err)
 		return
 	}
+	s.planner.reload = false
 	schema.Epoch = 0
 	s.planner.private = schema
 	s.planner.fresh = false
@@ -246,13 +314,20 @@ func (s *Session) loadPrivate() {
 
 // loadTemp reads the names of the session's temporary relations, which are on its pinned connection to home.
 func (s *Session) loadTemp() {
-	m := s.gang.Member(s.db.home)
-	if m == nil || m.Queue.Len() > 0 || m.Extended || s.gang.Txn.Failed {
+	if s.gang.Member(s.db.home) == nil {
+		// The connection, and with it every temporary relation, is gone.
+		s.planner.tempStale, s.planner.fresh, s.planner.temp = false, false, nil
+		return
+	}
+	m, err := s.asking(s.db.home)
+	if err != nil {
+		s.cannotLearn("the temporary relations", nil, err)
 		return
 	}
 	rows, errFrame, err := m.Ask("SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()" +
 		" AND relkind NOT IN ('i', 'I', 't', 'c')")
 	if err != nil || errFrame != nil {
+		s.cannotLearn("the temporary relations", errFrame, err)
 		return
 	}
 	p := &s.planner
@@ -304,21 +379,15 @@ func (s *Session) rawSearchPath() string {
 			return raw
 		}
 	}
-	if s.gang.Txn.Failed || s.batch.open && s.batch.member != nil {
-		if raw, ok := s.db.path(key); ok {
-			return raw
-		}
-	}
-	m, err := s.gang.Join(s.ctx, s.anyBackend())
+	m, err := s.asking(s.anyBackend())
 	if err != nil {
-		return `"$user", public`
-	}
-	if m.Queue.Len() > 0 && m.Extended {
-		return `"$user", public`
+		s.cannotLearn("search_path", nil, err)
+		return ""
 	}
 	rows, errFrame, err := m.Ask("SHOW search_path")
 	if err != nil || errFrame != nil || len(rows) != 1 {
-		return `"$user", public`
+		s.cannotLearn("search_path", errFrame, err)
+		return ""
 	}
 	raw := string(rows[0][0])
 	if !inTxn {
