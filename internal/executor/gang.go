@@ -321,8 +321,9 @@ func (g *Gang) Drop(m *Member) {
 	g.put(m)
 }
 
-// Close ends everything: open transactions are rolled back by closing their connections, pinned connections
-// go back to their pools to be discarded before anyone else has them.
+// Close ends everything: open transactions are rolled back by closing their connections. So are connections that may
+// hold state of the session: in a pool, its advisory locks and temporary tables would outlive it until somebody else
+// came for the connection.
 func (g *Gang) Close() {
 	g.killStreams()
 	g.mu.Lock()
@@ -330,6 +331,9 @@ func (g *Gang) Close() {
 	g.members = nil
 	g.mu.Unlock()
 	for _, m := range all {
+		if m.Unclean {
+			m.Conn.Close()
+		}
 		g.put(m)
 	}
 }
