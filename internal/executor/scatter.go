@@ -40,6 +40,8 @@ type Scatter struct {
 	// Position, when set, translates an error's position in a member's text into the client's message.
 	Position   func(member, position int) int
 	Collations Collations
+	// Arrays are further parameters behind the client's: rows that Collect has gathered. They are for one member only.
+	Arrays []*Array
 
 	streams []*stream
 	events  chan event
@@ -85,7 +87,9 @@ func (s *Scatter) Open() error {
 		text := s.Texts[min(i, len(s.Texts)-1)]
 		m.Out = wire.Parse(m.Out, "", text, m.OIDs(s.OIDs))
 		m.Unnamed = 0
-		m.Out = wire.Bind(m.Out, "", "", s.bindTail())
+		if err := s.bind(m); err != nil {
+			_ = m.Lost(err) // Send says so again
+		}
 		m.Out = wire.Describe(m.Out, 'P', "")
 		m.Out = wire.Execute(m.Out, "", 0)
 		m.Out = wire.Sync(m.Out)
@@ -107,14 +111,16 @@ func (s *Scatter) Open() error {
 	return nil
 }
 
-// bindTail is the Bind body behind the names: the client's parameters and the result formats, with binary for the
-// hidden sort columns.
-func (s *Scatter) bindTail() []byte {
-	params := s.Params
-	if params == nil {
-		params = []byte{0, 0, 0, 0}
+// bind composes Bind: the client's parameters, and the result formats, with binary for the hidden sort columns.
+func (s *Scatter) bind(m *Member) error {
+	if len(s.Arrays) == 0 {
+		m.Out = wire.Bind(m.Out, "", "", append(clientParams(s.Params), s.resultFormats()...))
+		return nil
 	}
-	tail := append([]byte(nil), params...)
+	return m.bind(clientParams(s.Params), s.Arrays, s.resultFormats())
+}
+
+func (s *Scatter) resultFormats() (tail []byte) {
 	if len(s.Sort) == 0 {
 		tail = binary.BigEndian.AppendUint16(tail, uint16(len(s.Formats)))
 		for _, f := range s.Formats {

@@ -1,0 +1,232 @@
+package executor
+
+import (
+	"context"
+	"encoding/binary"
+
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
+)
+
+// Collect runs statements on several backends at once and holds their rows, column by column in the form that an array
+// parameter has: a statement on one backend then takes them as unnest($n). It is used once.
+type Collect struct {
+	Gang    *Gang
+	Members []*Member
+	// Texts holds one statement per member, or one for all.
+	Texts []string
+	// OIDs and Params are as in Scatter.
+	OIDs   []uint32
+	Params []byte
+	// Limit bounds the bytes held.
+	Limit int64
+	// Formats are the columns' formats, one for each; nil is binary for all. The array parameters have the same ones.
+	Formats []int16
+	// Value, when set, may change each binary value that is not NULL in place, before it is held. m is its row's source.
+	Value func(m *Member, column int, value []byte) error
+	// Position is as in Scatter.
+	Position func(member, position int) int
+
+	// Names, Types (home's oids) and Typmods are the columns', from the first RowDescription; Rows is how many came.
+	Names   []string
+	Types   []uint32
+	Typmods []int32
+	Rows    int64
+
+	columns []Array
+	held    int64
+	streams []*stream
+	events  chan event
+	failure []byte
+	lost    error
+}
+
+// Run executes the statements to their ends. failure is the first ErrorResponse, its position translated; the error is
+// what is not a server's own, *pgerr.Error where the rows are more than Limit.
+func (c *Collect) Run(ctx context.Context) (failure []byte, err error) {
+	if err := c.open(); err != nil {
+		return nil, err
+	}
+	canceled := false
+	for live := len(c.streams); live > 0; {
+		e := <-c.events
+		if e.done || e.broken != nil {
+			live--
+		}
+		c.handle(e)
+		if (c.failure != nil || c.lost != nil) && !canceled && live > 0 {
+			canceled = true
+			c.Gang.Cancel(ctx) // the others' work is in vain
+		}
+	}
+	return c.failure, c.lost
+}
+
+func (c *Collect) open() error {
+	c.events = make(chan event, len(c.Members)*(chunksAhead+1))
+	for _, m := range c.Members {
+		if err := Settle(m); err != nil {
+			return err
+		}
+	}
+	for i, m := range c.Members {
+		m.Out = wire.Parse(m.Out, "", c.Texts[min(i, len(c.Texts)-1)], m.OIDs(c.OIDs))
+		m.Unnamed = 0
+		m.Out = wire.Bind(m.Out, "", "", appendFormats(clientParams(c.Params), c.Formats))
+		m.Out = wire.Describe(m.Out, 'P', "")
+		m.Out = wire.Execute(m.Out, "", 0)
+		m.Out = wire.Sync(m.Out)
+		m.Owed++
+		m.opening, m.Extended = false, false
+	}
+	for i, m := range c.Members {
+		st := newStream(i, m, c.events)
+		c.streams = append(c.streams, st)
+		if err := m.Send(); err != nil {
+			c.events <- event{from: i, broken: err}
+			continue
+		}
+		go st.read()
+	}
+	return nil
+}
+
+// appendFormats appends Bind's result formats: binary where none are given.
+func appendFormats(tail []byte, formats []int16) []byte {
+	if formats == nil {
+		return append(tail, 0, 1, 0, 1)
+	}
+	tail = binary.BigEndian.AppendUint16(tail, uint16(len(formats)))
+	for _, f := range formats {
+		tail = binary.BigEndian.AppendUint16(tail, uint16(f))
+	}
+	return tail
+}
+
+func (c *Collect) isText(column int) bool { return column < len(c.Formats) && c.Formats[column] == 0 }
+
+// clientParams copies Bind's parameters, none for the simple protocol.
+func clientParams(params []byte) []byte {
+	if params == nil {
+		return []byte{0, 0, 0, 0}
+	}
+	return append([]byte(nil), params...)
+}
+
+func (c *Collect) handle(e event) {
+	st := c.streams[e.from]
+	switch {
+	case e.broken != nil:
+		c.lose(e.broken)
+	case e.rows != nil:
+		if c.failure == nil && c.lost == nil {
+			c.take(st.m, e.rows)
+		}
+		st.recycle(e.rows)
+	case e.frame == nil:
+	case e.frame[0] == 'E':
+		c.fail(e)
+	case e.frame[0] == 'T':
+		c.describe(e.frame)
+	case e.frame[0] == 'S':
+		st.m.NoteParameter(e.frame)
+	}
+}
+
+func (c *Collect) lose(err error) {
+	if c.lost == nil {
+		c.lost = err
+	}
+}
+
+func (c *Collect) fail(e event) {
+	m := c.streams[e.from].m
+	if isFatal(e.frame) {
+		c.lose(m.Lost(fatalError(e.frame)))
+		return
+	}
+	if c.failure == nil {
+		c.failure = fixError(e.frame, 0)
+		if c.Position != nil {
+			c.failure = MovePosition(c.failure, func(p int) int { return c.Position(e.from, p) })
+		}
+	}
+}
+
+func (c *Collect) describe(frame []byte) {
+	if c.Types != nil {
+		return
+	}
+	c.Names, c.Types, c.Typmods = columnNames(frame), columnTypes(frame), columnTypmods(frame)
+	c.columns = make([]Array, len(c.Types))
+	for i := range c.columns {
+		c.columns[i].text = c.isText(i)
+	}
+}
+
+// columnTypmods lists the type modifiers of a RowDescription.
+func columnTypmods(frame []byte) []int32 {
+	d := wire.BodyOf(frame)
+	n := d.Uint16()
+	out := make([]int32, 0, n)
+	for range n {
+		d.Text()
+		d.Bytes(12)
+		out = append(out, d.Int32())
+		d.Bytes(2)
+	}
+	return out
+}
+
+// take holds a run of DataRow frames.
+func (c *Collect) take(m *Member, rows []byte) {
+	for len(rows) > 0 {
+		n := int(binary.BigEndian.Uint32(rows[1:])) + 1
+		d := wire.BodyOf(rows[:n])
+		rows = rows[n:]
+		if d.Uint16() != len(c.columns) {
+			c.lose(m.Lost(errRow))
+			return
+		}
+		for i := range c.columns {
+			size := d.Int32()
+			if size < 0 {
+				c.columns[i].appendNull()
+				c.held += 4
+				continue
+			}
+			v := d.Bytes(int(size))
+			if d.Err() != nil {
+				c.lose(m.Lost(errRow))
+				return
+			}
+			if c.Value != nil && !c.columns[i].text {
+				if err := c.Value(m, i, v); err != nil {
+					c.lose(err)
+					return
+				}
+			}
+			c.held += int64(c.columns[i].append(v))
+		}
+		if d.End() != nil {
+			c.lose(m.Lost(errRow))
+			return
+		}
+		c.Rows++
+	}
+	if c.held > c.Limit {
+		c.lose(pgerr.New(pgerr.ConfigurationLimitExceeded, "the statement needs more than %d bytes of rows on one backend", c.Limit).
+			WithHint("Restrict the rows it reads, or raise limits.gather_max_bytes in the configuration."))
+	}
+}
+
+// Array is column i's rows as an array parameter, one dimension, from subscript 1. Without rows, or where no statement ran, it
+// is the empty array. elem is the element type's oid on the backend that will get it.
+func (c *Collect) Array(i int, elem uint32) *Array {
+	if i >= len(c.columns) {
+		return &Array{elem: elem, text: c.isText(i)}
+	}
+	a := &c.columns[i]
+	a.elem = elem
+	return a
+}
