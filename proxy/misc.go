@@ -324,7 +324,7 @@ func charsBefore(r *request, at int) int {
 
 // executeScattered runs EXECUTE of a statement over several backends, if all arguments are plain constants.
 func (s *Session) executeScattered(r, inner *request, p *router.Prepare, set backends) error {
-	if inner.tmpl.Scatter == nil {
+	if inner.tmpl.Scatter == nil && inner.tmpl.Gather == nil {
 		s.fail(refusal(inner.tmpl))
 		return nil
 	}
@@ -344,6 +344,9 @@ func (s *Session) executeScattered(r, inner *request, p *router.Prepare, set bac
 	}
 	inner.bind = bind
 	inner.describe = r.describe
+	if inner.tmpl.Scatter == nil {
+		return s.runGather(inner, set)
+	}
 	return s.runScatter(inner, set)
 }
 

@@ -210,11 +210,14 @@ func (s *Session) runSharded(r *request) error {
 	if b, one := set.single(); one {
 		return s.forward(r, b)
 	}
-	if r.tmpl.Scatter == nil {
-		s.fail(refusal(r.tmpl))
-		return nil
+	switch {
+	case r.tmpl.Scatter != nil:
+		return s.runScatter(r, set)
+	case r.tmpl.Gather != nil:
+		return s.runGather(r, set)
 	}
-	return s.runScatter(r, set)
+	s.fail(refusal(r.tmpl))
+	return nil
 }
 
 // refusal is why a statement may not run over several backends.

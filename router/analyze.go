@@ -19,6 +19,9 @@ type analysis struct {
 	// foreign counts the views being read: constants in them do not stand in the statement's text.
 	foreign int
 	levels  int
+	unit    *unit // the text being read; nil where nobody asks
+	filters []filter
+	all     []*rel // every relation with a place, in the order of analysis
 
 	rels  []*rel // every relation that is a table, at all levels
 	edges []edge
@@ -202,6 +205,7 @@ func (a *analysis) where(q *query, w sqlparse.Node, sc *scope) {
 		return
 	}
 	a.expr(q, w, sc, &q.whereFacts)
+	a.filters = append(a.filters, filter{w, sc, kept(q.rels)})
 	a.conjunct(q, w, sc, q.rels)
 	a.reduceJoins(q, w, sc)
 }

@@ -39,11 +39,13 @@ func (t *Template) Backends(m *shardmap.Map, home int, v *Values) (shardmap.Shar
 		out.Add(uint32(home))
 		return out, nil
 	}
+	var union shardmap.ShardSet
 	for i := range t.Prune {
 		set, err := t.prunerBackends(m, &t.Prune[i], v)
 		if err != nil {
 			return out, err
 		}
+		union.Union(&set)
 		if t.Together && i > 0 {
 			out.Intersect(&set)
 		} else {
@@ -53,7 +55,26 @@ func (t *Template) Backends(m *shardmap.Map, home int, v *Values) (shardmap.Shar
 	if out.Empty() {
 		out.Add(uint32(home))
 	}
+	if t.Gather != nil {
+		return t.gatherBackends(home, &out, &union, v)
+	}
 	return out, t.checkBackends(m, home, &out, v)
+}
+
+// gatherBackends are the backends of a statement that can gather: one that can answer it alone, or all that have rows.
+func (t *Template) gatherBackends(home int, set, union *shardmap.ShardSet, v *Values) (shardmap.ShardSet, error) {
+	one, single := set.Single()
+	if single && (!t.NeedsHome || int(one) == home) {
+		return *set, nil
+	}
+	if t.Scatter != nil && !t.NeedsHome {
+		return *set, nil
+	}
+	if t.ClockWords && v.clockWords() {
+		return *set, refClockWords
+	}
+	union.Add(uint32(home))
+	return *union, nil
 }
 
 // checkBackends applies what depends on which backends were found.

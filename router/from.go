@@ -47,7 +47,11 @@ func (a *analysis) fromItem(q *query, n sqlparse.Node, sc *scope) (*jnode, *name
 			a.expr(q, arg, sc, &f)
 		}
 		q.sample = q.sample || ts.Repeatable != nil
-		return a.fromItem(q, ts.Relation, sc)
+		j, ns := a.fromItem(q, ts.Relation, sc)
+		if j != nil && j.rel != nil && j.rel.place != nil {
+			j.rel.place.sampled = true
+		}
+		return j, ns
 	default:
 		return a.tableFunction(q, n, sc)
 	}
@@ -156,10 +160,13 @@ func (a *analysis) rangeVar(q *query, rv *sqlparse.RangeVar, sc *scope) (*jnode,
 	}
 	t, known := a.env.resolve(rv)
 	if t != nil && t.Kind == TableView {
+		outer := a.unit
 		r := a.view(q, t)
+		a.placed(r, rv, outer)
 		return a.leaf(r), expose(r, rv.Alias, t.Name, t.Schema)
 	}
 	r := a.table(q, t, known)
+	a.placed(r, rv, a.unit)
 	name, schema := rv.Relname, rv.Schemaname
 	if t != nil {
 		schema = t.Schema
@@ -167,6 +174,19 @@ func (a *analysis) rangeVar(q *query, rv *sqlparse.RangeVar, sc *scope) (*jnode,
 		a.unknown = append(a.unknown, strings.TrimPrefix(rv.Schemaname+"."+rv.Relname, "."))
 	}
 	return a.leaf(r), expose(r, rv.Alias, name, schema)
+}
+
+// placed notes where a relation is named.
+func (a *analysis) placed(r *rel, rv *sqlparse.RangeVar, u *unit) {
+	if u == nil {
+		r.place = nil
+		return
+	}
+	if r.place == nil {
+		r.place = &place{}
+	}
+	r.place.unit, r.place.rv = u, rv
+	a.all = append(a.all, r)
 }
 
 // table makes the relation of a table; t is nil for temporary tables, system catalogs and unknown names.
@@ -209,8 +229,13 @@ func (a *analysis) view(q *query, t *Table) *rel {
 		a.local = true
 	}
 	a.foreign++
-	defer func() { a.foreign-- }()
+	outer := a.unit
+	inner := &unit{text: t.Definition, tree: stmts[0].Node}
+	a.unit = inner
+	defer func() { a.foreign--; a.unit = outer }()
 	r := a.subRel(q, a.query(stmts[0].Node.GetSelectStmt(), nil))
+	inner.view = r
+	r.place = &place{inner: inner, view: t}
 	// The view's column names are its own: pg_class's, not its query's.
 	if len(t.Columns) == len(r.cols) {
 		r.cols = r.cols[:0:0]

@@ -59,7 +59,7 @@ func TestRefusals(t *testing.T) {
 		if e == nil {
 			e = p.NoScatter
 		}
-		if e == nil || p.Scatter != nil {
+		if e == nil || p.Scatter != nil || p.Gather != nil {
 			return "NOT REFUSED: " + summary(p, text)
 		}
 		return fmt.Sprintf("%s: %s\nHINT: %s", e.Code, e.Message, e.Hint)
@@ -108,11 +108,26 @@ func summary(p *Template, text string) string {
 	if p.Scatter != nil {
 		b.WriteString("\n" + scatterText(p, text))
 	}
+	if p.Gather != nil {
+		b.WriteString("\n" + gatherText(p, text))
+	}
 	if p.Insert != nil {
 		b.WriteString("\n" + insertText(p.Insert, text))
 	}
 	b.WriteString(descriptors(p, text))
 	return b.String()
+}
+
+func gatherText(p *Template, text string) string {
+	final, err := p.AppendGatherText(nil, scanValues(text))
+	if err != nil {
+		return "gather: " + err.Error()
+	}
+	where := ""
+	if p.Gather.Home {
+		where = " on home"
+	}
+	return "fetch " + p.Gather.Fetch + "\ngather" + where + ": " + string(final)
 }
 
 func prunerText(p *Pruner) string {

@@ -17,15 +17,15 @@ func (a *analysis) join(q *query, j *sqlparse.JoinExpr, sc *scope) (*jnode, *nam
 	}
 	node := &jnode{typ: j.Jointype, left: left, right: right, quals: j.Quals}
 	node.leaves = append(append(node.leaves, left.leaves...), right.leaves...)
-	var dom []*rel
+	var dom, filtered []*rel
 	switch j.Jointype {
 	case sqlparse.JoinInner:
-		dom = node.leaves
+		dom, filtered = node.leaves, kept(node.leaves)
 	case sqlparse.JoinLeft:
-		dom = right.leaves
+		dom, filtered = right.leaves, kept(right.leaves)
 		setNullable(right.leaves)
 	case sqlparse.JoinRight:
-		dom = left.leaves
+		dom, filtered = left.leaves, kept(left.leaves)
 		setNullable(left.leaves)
 	case sqlparse.JoinFull:
 		setNullable(node.leaves)
@@ -53,6 +53,7 @@ func (a *analysis) join(q *query, j *sqlparse.JoinExpr, sc *scope) (*jnode, *nam
 	node.on = on
 	if j.Quals != nil {
 		a.expr(q, j.Quals, on, &q.whereFacts)
+		a.filters = append(a.filters, filter{j.Quals, on, filtered})
 		a.conjunct(q, j.Quals, on, dom)
 		if j.Jointype == sqlparse.JoinFull {
 			a.fullEquals(node, j.Quals, on)
@@ -77,6 +78,16 @@ func renamed(ns *namespace, alias *sqlparse.Alias) *namespace {
 		}
 	}
 	return &namespace{cols: cols, open: ns.open, items: []nsItem{{name: alias.Aliasname, cols: cols, open: ns.open}}}
+}
+
+// kept are the relations that no outer join so far has null-extended: a condition applies to their rows as they are.
+func kept(rels []*rel) (out []*rel) {
+	for _, r := range rels {
+		if !r.nullable {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 func setNullable(rels []*rel) {

@@ -146,6 +146,22 @@ type Scatter struct {
 	Modifies bool
 }
 
+// Gather is how a statement finishes on one backend: the rows that it reads of sharded relations are fetched from all that
+// hold them, and given to it as array parameters.
+type Gather struct {
+	// Fetch is the statement that each backend gets: one column for each array, of a composite type; a row has a value in one
+	// column and NULL in the others. It takes the client's parameters.
+	Fetch string
+	// Types are the columns' types, by qualified name as in Schema.Types.
+	Types []string
+	// Text is true of columns that travel as text: their binary form would hold oids of user types.
+	Text []bool
+	// Splices make the final statement from the client's text. Its further parameters are the arrays.
+	Splices []Splice
+	// Home is true if only home can run the final statement.
+	Home bool
+}
+
 // Combine is how one output column is made of the partial rows: its pieces one behind the other are its SQL.
 type Combine struct {
 	Name   string // the output column's
@@ -399,6 +415,8 @@ type Template struct {
 	// Scatter is nil when the statement may only run on one backend; NoScatter then says why.
 	Scatter   *Scatter
 	NoScatter *pgerr.Error
+	// Gather is how a statement without Scatter runs over several backends: nil where it may not.
+	Gather *Gather
 
 	// KeyTo is the key an UPDATE of one row's key gives it, which must be on the backend of the old one: Backends
 	// sees to it.

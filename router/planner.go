@@ -137,6 +137,7 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 		return
 	}
 	a := p.analysis()
+	a.unit = &unit{text: p.text, tree: sqlparse.SelectNode(s)}
 	q := a.query(s, nil)
 	a.solve()
 	if a.setConfig > 0 {
@@ -147,6 +148,9 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 	}
 	if p.decide(a, nil) {
 		p.t.Scatter, p.t.NoScatter = p.scatterSelect(a, q)
+	}
+	if p.t.Kind == KindShards && p.t.Scatter == nil {
+		p.gatherOr(a)
 	}
 }
 
@@ -210,8 +214,6 @@ func (p *planner) decide(a *analysis, target *Table) bool {
 		t.Kind, t.Refusal = KindRefuse, pgerr.New(pgerr.UndefinedTable, "relation %q does not exist", a.unknown[0])
 	case a.lockedReference:
 		p.refuse(refLockRef)
-	case a.fn&fnPins != 0 && !a.triggerPins:
-		p.refuse(refHomeFunc)
 	default:
 		t.Kind = KindShards
 		if why := a.needsHome(); why != nil {
@@ -240,7 +242,7 @@ func (a *analysis) needsHome() *pgerr.Error {
 		return refMixedCatalog
 	case a.sequence || a.fn&(fnNextval|fnCurrval) != 0:
 		return refMixedSeq
-	case a.fn&fnHome != 0:
+	case a.fn&fnHome != 0, a.fn&fnPins != 0 && !a.triggerPins:
 		return refHomeFunc
 	case a.fn&fnTables != 0:
 		return refFuncTables

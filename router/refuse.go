@@ -72,6 +72,7 @@ var (
 	refSetConfig    = refusal("set_config is only supported as an output of a SELECT without FROM, its name and is_local being constants or parameters", "Use SET or SET LOCAL.")
 	refStdConform   = refusal("standard_conforming_strings = off is not supported", "Use E'…' for strings with backslash escapes.")
 	refEncoding     = refusal("client encodings other than UTF8 are not supported", "Set client_encoding to UTF8.")
+	refViewOwner    = refusal("a view of another owner that cannot be computed on each backend by itself is not supported over several shards", "Use the view's query in its place, or restrict the query to one shard with = on the partition key.")
 	refStatement    = refusal("this statement is not supported", "Connect to the server itself.")
 	refManyRefs     = refusal("the statement is too complex to route", "Use fewer subqueries, views and WITH queries.")
 	refTablesample  = refusal("TABLESAMPLE … REPEATABLE over several shards is not supported", "Restrict the query to one shard with = on the partition key.")

@@ -24,6 +24,34 @@ type rel struct {
 	target   bool    // written by the statement
 	stores   bool    // rows are inserted
 	prune    Pruner
+	// place is where the relation is named; nil for what has no name of its own.
+	place *place
+}
+
+// unit is a text that names relations: the statement, or a view's definition.
+type unit struct {
+	text string
+	tree sqlparse.Node
+	view *rel // the view's relation; nil for the statement
+}
+
+// place is where a unit names a relation.
+type place struct {
+	unit *unit
+	rv   *sqlparse.RangeVar
+	// inner is what stands in a view's place.
+	inner *unit
+	view  *Table
+	// sampled is true behind TABLESAMPLE.
+	sampled bool
+}
+
+// filter is a condition that the rows of each of rels must meet for the statement to see them, as far as it is of that
+// relation's columns alone.
+type filter struct {
+	n    sqlparse.Node
+	sc   *scope
+	rels []*rel
 }
 
 func (r *rel) sharded() bool { return r.table != nil && r.table.Kind == TableSharded }

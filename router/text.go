@@ -102,9 +102,18 @@ func countParam(p *shardmap.Value) (n int64, ok bool, err error) {
 // AppendScatterText appends to dst the text that several backends get: v's text with the template's splices. It depends
 // on v's literals only, not on its parameters, so that a prepared statement's text stays the same.
 func (t *Template) AppendScatterText(dst []byte, v *Values) ([]byte, error) {
+	return t.appendSpliced(dst, t.Scatter.Splices, v)
+}
+
+// AppendGatherText appends to dst the statement that finishes a gather.
+func (t *Template) AppendGatherText(dst []byte, v *Values) ([]byte, error) {
+	return t.appendSpliced(dst, t.Gather.Splices, v)
+}
+
+func (t *Template) appendSpliced(dst []byte, splices []Splice, v *Values) ([]byte, error) {
 	lits := v.spans()
 	from := 0
-	for _, s := range t.Scatter.Splices {
+	for _, s := range splices {
 		start, end := s.Start, s.End
 		if len(t.Spans) > 0 {
 			start, end = t.Shift(s.Start, lits), t.Shift(s.End, lits)

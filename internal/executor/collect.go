@@ -22,6 +22,8 @@ type Collect struct {
 	Limit int64
 	// Formats are the columns' formats, one for each; nil is binary for all. The array parameters have the same ones.
 	Formats []int16
+	// Sparse leaves NULLs out of the arrays: each row has a value in one column.
+	Sparse bool
 	// Value, when set, may change each binary value that is not NULL in place, before it is held. m is its row's source.
 	Value func(m *Member, column int, value []byte) error
 	// Position is as in Scatter.
@@ -190,7 +192,10 @@ func (c *Collect) take(m *Member, rows []byte) {
 		}
 		for i := range c.columns {
 			size := d.Int32()
-			if size < 0 {
+			switch {
+			case size < 0 && c.Sparse:
+				continue
+			case size < 0:
 				c.columns[i].appendNull()
 				c.held += 4
 				continue

@@ -43,3 +43,16 @@ func MovePosition(frame []byte, to func(int) int) []byte {
 	}
 	return replaceField(frame, 'P', strconv.Itoa(max(to(p), 1)))
 }
+
+// WithoutPosition returns an ErrorResponse without its position: the statement that failed is not the client's.
+func WithoutPosition(frame []byte) []byte {
+	out, at := wire.Begin(nil, frame[0])
+	b := wire.BodyOf(frame)
+	for k := b.Byte(); k != 0; k = b.Byte() {
+		v := b.Text()
+		if k != 'P' && k != 'q' && k != 'p' {
+			out = append(append(append(out, k), v...), 0)
+		}
+	}
+	return wire.End(append(out, 0), at)
+}

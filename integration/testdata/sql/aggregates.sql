@@ -31,7 +31,6 @@ select count(*) filter (where x like 'x1%') * 100.0 / count(*) as percent from t
 --! params 5
 select count(*) filter (where k > $1), avg(i + $1) from t;
 --! params 5
---! refused
 select count(*) + $1::int from t;
 with w as (select i * 2 as j from t where k % 2 = 0) select avg(j), max(j) + 1 from w;
 select avg(a.i + b.s) from t a join t b on a.k = b.k;

@@ -96,7 +96,6 @@ copy d (k) from stdin;
 3
 \.
 select k, v, at from d order by k;
---! refused
 select count(distinct s) = 3 as distinct_serials from (select s from d where k = 1 union select s from d where k = 2 union select s from d where k = 3) x;
 create table e (k text primary key) partition by hash (k);
 copy e from stdin;

@@ -29,7 +29,6 @@ select * from into_table order by a;
 create temp table tmp (a int);
 insert into tmp values (1), (2);
 select count(*) from tmp;
---! refused
 select t.k from t, tmp where t.k = tmp.a and t.k = 1;
 drop table tmp;
 --! refused

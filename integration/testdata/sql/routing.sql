@@ -60,7 +60,6 @@ select (select v from t where k = 5);
 select (select v from t where k = 500) is null as none;
 select exists (select from t where k = 5);
 select * from local where k = (select n from t where k = 5);
---! refused
 select 1 where exists (select * from t where k = 7) and not exists (select * from t where k = 700);
 select count(*), sum(n), min(v), max(v), array_agg(v) from t where k = 5;
 select n, count(*) from t where k = 5 group by n having count(*) > 0;
@@ -167,7 +166,6 @@ select k from t where n = 3 order by k;
 select k, v from t where v like 'v1%' order by k;
 select * from t where false;
 select * from t where true order by k limit 2;
---! refused
 select * from t where k in (select k from local where k < 0);
 select k from t where random() >= 0 order by k limit 5;
 table local;

@@ -1,0 +1,105 @@
+package proxy
+
+import (
+	"errors"
+	"unicode/utf8"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router"
+)
+
+// runGather runs a statement that one backend finishes: the others' rows of its sharded relations are fetched first, and
+// given to it as parameters.
+func (s *Session) runGather(r *request, set backends) error {
+	g := r.tmpl.Gather
+	worker, sources, err := s.joinGather(r, set)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	// The server that finishes looks at the client's own text first: what is wrong with it is said in the client's terms,
+	// and its parameters' types are known to the fetch.
+	types, failure, err := worker.ParameterTypes(string(r.text), r.oids)
+	if err != nil || failure != nil {
+		before := utf8.RuneCount(r.before)
+		return s.combineFailed(failure, err, func(p int) int { return before + p })
+	}
+	collect := &executor.Collect{
+		Gang: &s.gang, Members: sources, Texts: []string{g.Fetch}, OIDs: types, Params: r.bind, Sparse: true,
+		Limit: int64(s.srv.config().Limits.GatherMaxBytes), Formats: gatherFormats(g),
+	}
+	failure, err = collect.Run(s.ctx)
+	if err != nil || failure != nil {
+		return s.collectFailed(failure, err)
+	}
+	text, err := r.tmpl.AppendGatherText(nil, s.values(r))
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	s.effect(r.tmpl, worker)
+	run := &executor.Scatter{
+		Gang: &s.gang, Members: []*executor.Member{worker}, Texts: []string{string(text)}, OIDs: types, Params: r.bind,
+		Formats: r.formats, Limit: -1, Describe: r.describe, Command: r.tmpl.Command, Collations: s.db.collations(),
+	}
+	for i, name := range g.Types {
+		row := worker.OIDs([]uint32{s.planner.env.Schema.Types[name]})
+		run.Arrays = append(run.Arrays, collect.Array(i, row[0]))
+	}
+	run.Position = s.positions(r, run)
+	return s.finishScatter(r, run)
+}
+
+// joinGather makes the backends part of the statement: those that have rows, and the one that finishes.
+func (s *Session) joinGather(r *request, set backends) (worker *executor.Member, sources []*executor.Member, err error) {
+	list := set.list()
+	finish := list[int(s.gang.ID%uint64(len(list)))]
+	if r.tmpl.Gather.Home || s.planner.private != nil {
+		finish = s.db.home // and it alone has told the oids of what this transaction has made
+	}
+	for _, b := range list {
+		m, err := s.gang.Join(s.ctx, b)
+		if err != nil {
+			s.unjoin(sources)
+			return nil, nil, err
+		}
+		m.Touched = true
+		sources = append(sources, m)
+		if b == finish {
+			worker = m
+		}
+	}
+	if worker == nil {
+		if worker, err = s.gang.Join(s.ctx, finish); err != nil {
+			s.unjoin(sources)
+			return nil, nil, err
+		}
+	}
+	return worker, sources, nil
+}
+
+// gatherFormats are the formats that the arrays travel in.
+func gatherFormats(g *router.Gather) []int16 {
+	out := make([]int16, len(g.Text))
+	for i, text := range g.Text {
+		if !text {
+			out[i] = 1
+		}
+	}
+	return out
+}
+
+// collectFailed answers with what went wrong in a statement that the client did not write: positions in it mean nothing.
+func (s *Session) collectFailed(failure []byte, err error) error {
+	var own *pgerr.Error
+	switch {
+	case failure != nil:
+		s.failFrame(executor.WithoutPosition(failure))
+		return nil
+	case errors.As(err, &own):
+		s.fail(own)
+		return nil
+	}
+	return s.lost(err)
+}
