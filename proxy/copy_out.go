@@ -26,6 +26,10 @@ func (s *Session) runCopyOut(r *request) error {
 		s.fail(refusal(r.tmpl))
 		return nil
 	}
+	if e := s.freezeStatement("COPY"); e != nil {
+		s.fail(e)
+		return nil
+	}
 	f := r.tmpl.Copy.Format
 	merge := executor.CopyMerge{Header: f.Header, Binary: f.Binary}
 	var members []*executor.Member

@@ -36,7 +36,7 @@ type Database struct {
 	oids   []atomic.Pointer[executor.OIDs] // by backend
 
 	refreshing sync.Mutex
-	commits    sync.RWMutex // read: a distributed commit is half done; write: snapshots are being taken
+	gate       *executor.Gate // between distributed commits and snapshots over several backends
 	collate    collations
 	hub        hub
 	life       context.Context // ends when the database is dropped or the server stops
@@ -46,6 +46,7 @@ type Database struct {
 	scopesFor *router.Schema
 	paths     map[pathKey]string
 	creds     map[string]auth.Credentials // by role, from its last login
+	defaults  map[string]defaults         // by role
 	installed []bool                      // by backend
 
 	stop    context.CancelFunc // ends what runs in the background for it
@@ -70,6 +71,7 @@ func (srv *Server) openDatabase(ctx context.Context, name string) (*Database, er
 	if err := db.load(ctx); err != nil {
 		return nil, err
 	}
+	db.gate = executor.NewGate(len(db.targets))
 	db.pools = &backend.Pools{
 		Dial: db.dial, Cancel: db.cancel, Limits: db.limits,
 		Name:    func(b int) string { return db.targets[b].Name },
@@ -171,6 +173,9 @@ func (db *Database) load(ctx context.Context) error {
 	}
 	db.schema.Store(schema)
 	db.stale.Store(false)
+	db.mu.Lock()
+	clear(db.defaults)
+	db.mu.Unlock()
 	return nil
 }
 
@@ -261,6 +266,7 @@ func (db *Database) forgetPaths() {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	clear(db.paths)
+	clear(db.defaults)
 }
 
 func (db *Database) setCredentials(role string, c auth.Credentials) {

@@ -27,7 +27,7 @@ func (s *Session) runDDL(r *request) error {
 		return nil
 	}
 	if alone {
-		s.gang.Begin(executor.TxnImplicit, "BEGIN")
+		s.beginImplicit()
 	}
 	if err := s.runSteps(r, d.Steps); err != nil {
 		return err

@@ -234,8 +234,9 @@ func (s *Session) leave() error {
 		return nil
 	}
 	if s.batch.executed && s.gang.Txn.State == executor.TxnNone {
-		s.gang.Begin(executor.TxnImplicit, "BEGIN")
+		s.beginImplicit()
 		m.Began = true
+		s.gang.Txn.Late()
 		s.pipelined(m, "BEGIN")
 	}
 	s.batch.executed = false

@@ -13,6 +13,10 @@ import (
 // given to it as parameters.
 func (s *Session) runGather(r *request, set backends) error {
 	g := r.tmpl.Gather
+	if e := s.freezeGather(r.tmpl); e != nil {
+		s.fail(e)
+		return nil
+	}
 	worker, sources, err := s.joinGather(r, set)
 	if err != nil {
 		s.fail(executor.ClientError(err))

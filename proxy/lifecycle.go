@@ -186,6 +186,9 @@ func (s *Session) greet() error {
 		s.gang.Close()
 		return fatal(executor.ClientError(err))
 	}
+	if err := s.takeDefaults(m); err != nil {
+		return fatal(executor.ClientError(err))
+	}
 	out := s.out
 	for name, value := range m.Params() {
 		s.shown[name] = value

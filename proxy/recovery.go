@@ -73,8 +73,12 @@ func (db *Database) recoverOnce(ctx context.Context) {
 		wg.Go(func() {
 			var parts []preparedPart
 			err := errNotConfigured
+			asked := time.Now()
 			if db.targets[b].Address != "" {
 				parts, err = db.preparedOn(ctx, b)
+			}
+			if err == nil {
+				db.tellGate(b, asked, parts)
 			}
 			mu.Lock()
 			complete = complete && err == nil
@@ -89,6 +93,19 @@ func (db *Database) recoverOnce(ctx context.Context) {
 	if complete {
 		db.sweepRecords(ctx, pending)
 	}
+}
+
+// tellGate passes on what is prepared on a backend. Parts of other processes keep snapshots from being taken only if they
+// were there when this process first looked: they may be of one that died between two COMMIT PREPARED.
+func (db *Database) tellGate(b int, asked time.Time, parts []preparedPart) {
+	var prepared, orphaned []string
+	for _, p := range parts {
+		prepared = append(prepared, p.GID)
+		if _, busy := db.srv.inFlight.Load(p.GID); !busy && !db.srv.owns(p.GID) {
+			orphaned = append(orphaned, p.GID)
+		}
+	}
+	db.gate.Listed(b, asked, prepared, orphaned)
 }
 
 // recoverTimeout bounds one look at all backends.
@@ -154,6 +171,7 @@ func (db *Database) resolve(ctx context.Context, b int, p preparedPart) error {
 		return err
 	})
 	if err == nil {
+		db.gate.Settled(p.GID, b)
 		db.srv.log.Info("transaction_recovered", "database", db.name, "backend", db.targets[b].Name,
 			"gid", p.GID, "outcome", verb)
 	}

@@ -231,6 +231,7 @@ func refusal(t *router.Template) *pgerr.Error {
 
 // runScatter runs the statement on several backends and merges.
 func (s *Session) runScatter(r *request, set backends) error {
+	s.overSeveral()
 	sc := r.tmpl.Scatter
 	if len(sc.Combine) > 0 {
 		return s.runCombine(r, set)
@@ -275,7 +276,7 @@ func (s *Session) positions(r *request, run *executor.Scatter) func(member, posi
 func (s *Session) finishScatter(r *request, run *executor.Scatter) error {
 	if r.portal != nil && r.maxRows > 0 && r.tmpl.Returns {
 		r.portal.scatter = run
-		if err := run.Open(); err != nil {
+		if err := run.Open(s.ctx); err != nil {
 			s.fail(executor.ClientError(err))
 			run.Close(s.ctx)
 			return nil
@@ -322,7 +323,7 @@ func (s *Session) unjoin(members []*executor.Member) {
 // openImplicit makes sure that a transaction is open around a statement that several backends take part in.
 func (s *Session) openImplicit() {
 	if s.gang.Txn.State == executor.TxnNone {
-		s.gang.Begin(executor.TxnImplicit, "BEGIN")
+		s.beginImplicit()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -42,14 +43,23 @@ func (r roleServers) All() (out []int) {
 	return out
 }
 
-func (r roleServers) HoldCommits() (release func()) {
-	r.db.commits.Lock()
-	return r.db.commits.Unlock
+// snapshotTimeout is how long a statement waits for transactions that are half committed.
+const snapshotTimeout = 5 * time.Second
+
+// HoldCommits holds the database's gate.
+func (r roleServers) HoldCommits(ctx context.Context, over []int, limit time.Duration) (*executor.Hold, error) {
+	soon, stop := context.WithTimeout(ctx, snapshotTimeout)
+	defer stop()
+	hold, err := r.db.gate.Hold(soon, over, limit)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return hold, executor.SnapshotError(err, r.Name)
 }
 
-func (r roleServers) ShareCommit() (release func()) {
-	r.db.commits.RLock()
-	return r.db.commits.RUnlock
+// PassGate lets a commit through the database's gate.
+func (r roleServers) PassGate(gid string, parts []int) *executor.Passage {
+	return r.db.gate.Commit(gid, parts)
 }
 
 func (r roleServers) StatementLimit() int { return r.db.srv.config().Limits.MaxPreparedPerServer }

@@ -43,18 +43,20 @@ type Session struct {
 	held    map[string]bool // cursors WITH HOLD
 	between atomic.Bool     // waits for the client, between transactions
 
-	planner     planner
-	scanner     sqlparse.Scanner
-	spans       []sqlparse.Span
-	settings    settings
-	stmts       map[string]*statement
-	unnamed     *statement
-	portals     map[string]*portal
-	cursors     map[string]int // cursor → backend, for cursors on one backend
-	batch       batch
-	listening   map[string]bool
-	inbox       inbox
-	listenLater []listenChange // until the transaction commits
+	planner  planner
+	scanner  sqlparse.Scanner
+	spans    []sqlparse.Span
+	settings settings
+	// defaultIsolation is default_transaction_isolation where the session has not set it.
+	defaultIsolation string
+	stmts            map[string]*statement
+	unnamed          *statement
+	portals          map[string]*portal
+	cursors          map[string]int // cursor → backend, for cursors on one backend
+	batch            batch
+	listening        map[string]bool
+	inbox            inbox
+	listenLater      []listenChange // until the transaction commits
 
 	// skip is true from an error in the extended protocol to the next Sync.
 	skip bool

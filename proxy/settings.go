@@ -36,6 +36,7 @@ var ownSettings = map[string]ownSetting{
 	"pleiad.shard_count":          {check: checkShardCount},
 	"pleiad.default_distribution": {check: oneOf("pleiad.default_distribution", "local", "primary_key", "reference")},
 	"pleiad.hash":                 {check: oneOf("pleiad.hash", "postgres", "murmur3")},
+	"pleiad.snapshot":             {check: checkBool("pleiad.snapshot")},
 }
 
 func checkShardCount(v string) (string, *pgerr.Error) {
@@ -62,6 +63,21 @@ func oneOf(name string, allowed ...string) func(string) (string, *pgerr.Error) {
 	}
 }
 
+// checkBool takes what PostgreSQL takes for a boolean (parse_bool): the words' beginnings too, where they are clear.
+func checkBool(name string) func(string) (string, *pgerr.Error) {
+	return func(v string) (string, *pgerr.Error) {
+		word := strings.ToLower(strings.TrimSpace(v))
+		is := func(of string, least int) bool { return len(word) >= least && strings.HasPrefix(of, word) }
+		switch {
+		case is("true", 1), is("yes", 1), is("on", 2), word == "1":
+			return "on", nil
+		case is("false", 1), is("no", 1), is("off", 2), word == "0":
+			return "off", nil
+		}
+		return "", pgerr.New(pgerr.InvalidParameterValue, "parameter %q requires a Boolean value", name)
+	}
+}
+
 // own returns the value of a pleiad.* setting in force.
 func (s *Session) own(name string) string {
 	if v, ok := s.settings.current[name]; ok {
@@ -75,6 +91,8 @@ func (s *Session) own(name string) string {
 		return string(c.Sharding.DefaultDistribution)
 	case "pleiad.hash":
 		return string(c.Sharding.Hash)
+	case "pleiad.snapshot":
+		return "off"
 	}
 	return ""
 }

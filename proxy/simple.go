@@ -58,7 +58,7 @@ func (s *Session) runSeveral(text []byte) error {
 	}
 	for _, sp := range spans {
 		if s.gang.Txn.State == executor.TxnNone {
-			s.gang.Begin(executor.TxnImplicit, "BEGIN")
+			s.beginImplicit()
 		}
 		s.batch.failed = false
 		if err := s.runSimple(text, sp); err != nil {

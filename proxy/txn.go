@@ -53,7 +53,7 @@ func (s *Session) isolation(said string) string {
 	if v, ok := s.gang.Settings.Get("default_transaction_isolation"); ok {
 		return lower(unquoteSetting(v))
 	}
-	return ""
+	return s.defaultIsolation
 }
 
 func (s *Session) txnCommit(r *request) {

@@ -111,6 +111,7 @@ func (b *gatherBuilder) relation(r *rel) (string, *pgerr.Error) {
 	case r.place.view != nil:
 		return b.view(r)
 	case r.table == nil || r.table.Kind != TableSharded:
+		b.g.Reads = b.g.Reads || r.table != nil
 		return "", nil
 	}
 	return b.array(r, r.table, r.cols)
@@ -119,6 +120,7 @@ func (b *gatherBuilder) relation(r *rel) (string, *pgerr.Error) {
 // view is a view over sharded tables: fetched whole where each backend computes its part of it, else its definition.
 func (b *gatherBuilder) view(r *rel) (string, *pgerr.Error) {
 	if !r.sub.hasSharded() {
+		b.g.Reads = true
 		return "", nil
 	}
 	v := r.place.view

@@ -160,6 +160,8 @@ type Gather struct {
 	Splices []Splice
 	// Home is true if only home can run the final statement.
 	Home bool
+	// Reads is true if the final statement may read tables besides the arrays.
+	Reads bool
 }
 
 // Combine is how one output column is made of the partial rows: its pieces one behind the other are its SQL.

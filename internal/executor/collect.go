@@ -46,7 +46,7 @@ type Collect struct {
 // Run executes the statements to their ends. failure is the first ErrorResponse, its position translated; the error is
 // what is not a server's own, *pgerr.Error where the rows are more than Limit.
 func (c *Collect) Run(ctx context.Context) (failure []byte, err error) {
-	if err := c.open(); err != nil {
+	if err := c.open(ctx); err != nil {
 		return nil, err
 	}
 	canceled := false
@@ -64,22 +64,32 @@ func (c *Collect) Run(ctx context.Context) (failure []byte, err error) {
 	return c.failure, c.lost
 }
 
-func (c *Collect) open() error {
+func (c *Collect) open(ctx context.Context) error {
 	c.events = make(chan event, len(c.Members)*(chunksAhead+1))
 	for _, m := range c.Members {
 		if err := Settle(m); err != nil {
 			return err
 		}
 	}
-	for i, m := range c.Members {
+	tail := appendFormats(clientParams(c.Params), c.Formats)
+	bound, err := c.Gang.bindAll(ctx, c.Members, true, func(i int) {
+		m := c.Members[i]
 		m.Out = wire.Parse(m.Out, "", c.Texts[min(i, len(c.Texts)-1)], m.OIDs(c.OIDs))
 		m.Unnamed = 0
-		m.Out = wire.Bind(m.Out, "", "", appendFormats(clientParams(c.Params), c.Formats))
-		m.Out = wire.Describe(m.Out, 'P', "")
-		m.Out = wire.Execute(m.Out, "", 0)
-		m.Out = wire.Sync(m.Out)
-		m.Owed++
-		m.opening, m.Extended = false, false
+	}, func(i int) { c.Members[i].Out = wire.Bind(c.Members[i].Out, "", "", tail) })
+	if err != nil {
+		return err
+	}
+	if i := bound.first(); i >= 0 {
+		if r := bound.replies[i]; r.failure == nil {
+			c.lose(r.lost)
+		} else {
+			c.noteFailure(i, r.failure)
+		}
+		return nil
+	}
+	for _, m := range c.Members {
+		m.executeBound()
 	}
 	for i, m := range c.Members {
 		st := newStream(i, m, c.events)
@@ -148,10 +158,14 @@ func (c *Collect) fail(e event) {
 		return
 	}
 	if c.failure == nil {
-		c.failure = fixError(e.frame, 0)
-		if c.Position != nil {
-			c.failure = MovePosition(c.failure, func(p int) int { return c.Position(e.from, p) })
-		}
+		c.noteFailure(e.from, e.frame)
+	}
+}
+
+func (c *Collect) noteFailure(from int, frame []byte) {
+	c.failure = fixError(frame, 0)
+	if c.Position != nil {
+		c.failure = MovePosition(c.failure, func(p int) int { return c.Position(from, p) })
 	}
 }
 

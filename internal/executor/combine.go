@@ -43,18 +43,27 @@ func AskPartials(ctx context.Context, g *Gang, members []*Member, text string, o
 		if err := Settle(m); err != nil {
 			return nil, nil, err
 		}
-		params := bind
-		if params == nil {
-			params = []byte{0, 0, 0, 0}
+	}
+	params := bind
+	if params == nil {
+		params = []byte{0, 0, 0, 0}
+	}
+	tail := append(append([]byte(nil), params...), 0, 0)
+	bound, err := g.bindAll(ctx, members, true, func(i int) {
+		members[i].Out = wire.Parse(members[i].Out, "", text, members[i].OIDs(oids))
+		members[i].Conn.Unnamed = 0
+	}, func(i int) { members[i].Out = wire.Bind(members[i].Out, "", "", tail) })
+	if err != nil {
+		return nil, nil, err
+	}
+	if i := bound.first(); i >= 0 {
+		if r := bound.replies[i]; r.failure != nil {
+			return nil, fixError(r.failure, 0), nil
 		}
-		m.Out = wire.Parse(m.Out, "", text, m.OIDs(oids))
-		m.Conn.Unnamed = 0
-		m.Out = wire.Bind(m.Out, "", "", append(append([]byte(nil), params...), 0, 0))
-		m.Out = wire.Describe(m.Out, 'P', "")
-		m.Out = wire.Execute(m.Out, "", 0)
-		m.Out = wire.Sync(m.Out)
-		m.Owed++
-		m.opening, m.Extended = false, false
+		return nil, nil, bound.replies[i].lost
+	}
+	for _, m := range members {
+		m.executeBound()
 	}
 	for _, m := range members {
 		_ = m.Send() // one that is lost says so again below

@@ -131,31 +131,52 @@ func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.
 	errs := g.endAll(others, "PREPARE TRANSACTION "+quoted, out, obs)
 	failpoint.Hit("after-prepare")
 	failure := firstError(errs)
-	// From here to the last COMMIT PREPARED no snapshot over several backends is taken.
-	release := g.Servers.ShareCommit()
-	defer release()
-	if failure == nil {
-		failure = g.decide(ctx, gid, home, out, obs)
-	} else if home != nil {
-		g.endAll([]*Member{home}, "ROLLBACK", out, obs)
-	}
 	if failure != nil {
-		if wire.ErrorField(failure, 'C') != pgerr.TransactionResolutionUnknown {
-			g.undoPrepared(others, errs, quoted, out, obs)
+		if home != nil {
+			g.endAll([]*Member{home}, "ROLLBACK", out, obs)
 		}
+		g.undoPrepared(others, errs, quoted, out, obs)
+		return failure
+	}
+	// From here to the last COMMIT PREPARED no snapshot is taken over two of these backends.
+	passage := g.Servers.PassGate(gid, backendsOf(writers))
+	if failure = g.decide(ctx, gid, home, out, obs); failure != nil {
+		if wire.ErrorField(failure, 'C') == pgerr.TransactionResolutionUnknown {
+			passage.Leave() // home may have committed
+			return failure
+		}
+		passage.End()
+		g.undoPrepared(others, errs, quoted, out, obs)
 		return failure
 	}
 	failpoint.Hit("after-decision")
+	if home != nil {
+		passage.Done(home.Backend)
+	}
 	complete := true
-	for _, e := range g.endAll(others, "COMMIT PREPARED "+quoted, out, obs) {
-		// The decision stands: what could not be told now is told by recovery.
-		complete = complete && e == nil
+	for i, e := range g.endAll(others, "COMMIT PREPARED "+quoted, out, obs) {
+		if e != nil {
+			complete = false // the decision stands: what could not be told now is told by recovery
+			continue
+		}
+		passage.Done(others[i].Backend)
 	}
 	failpoint.Hit("after-commit-prepared")
-	if complete {
-		g.Servers.Forget(gid)
+	if !complete {
+		passage.Leave()
+		return nil
 	}
+	passage.End()
+	g.Servers.Forget(gid)
 	return nil
+}
+
+func backendsOf(members []*Member) []int {
+	out := make([]int, len(members))
+	for i, m := range members {
+		out[i] = m.Backend
+	}
+	return out
 }
 
 // decide makes the decision to commit durable. It returns the error to show when the transaction is not

@@ -310,6 +310,7 @@ type fakeServers struct {
 	fakes  []*fakeBackend
 	pools  *backend.Pools
 	decide func(gid string) error
+	gate   *Gate
 
 	gids    int
 	decided []string
@@ -319,7 +320,7 @@ type fakeServers struct {
 
 func newServers(t *testing.T, scripts ...func(sql string) answer) *fakeServers {
 	t.Helper()
-	fs := &fakeServers{}
+	fs := &fakeServers{gate: NewGate(0)}
 	for i, script := range scripts {
 		fs.fakes = append(fs.fakes, newFake(t, i, script))
 	}
@@ -358,8 +359,10 @@ func (fs *fakeServers) OIDs(int) *OIDs      { return nil }
 func (fs *fakeServers) Home() int           { return 0 }
 func (fs *fakeServers) StatementLimit() int { return 10 }
 func (fs *fakeServers) Name(b int) string   { return fmt.Sprintf("b%d", b) }
-func (fs *fakeServers) HoldCommits() func() { return func() {} }
-func (fs *fakeServers) ShareCommit() func() { return func() {} }
+func (fs *fakeServers) HoldCommits(ctx context.Context, over []int, limit time.Duration) (*Hold, error) {
+	return fs.gate.Hold(ctx, over, limit)
+}
+func (fs *fakeServers) PassGate(gid string, parts []int) *Passage { return fs.gate.Commit(gid, parts) }
 func (fs *fakeServers) All() (list []int) {
 	for i := range fs.fakes {
 		list = append(list, i)

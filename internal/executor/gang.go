@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"sync"
+	"time"
 
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/wire"
@@ -20,10 +21,11 @@ type Servers interface {
 	// All lists the backends of the database, and Name is a backend's name.
 	All() []int
 	Name(backend int) string
-	// HoldCommits waits until no distributed commit is between its first and last COMMIT PREPARED, and keeps
-	// new ones from getting there until the result is called. ShareCommit is the committers' side of it.
-	HoldCommits() (release func())
-	ShareCommit() (release func())
+	// HoldCommits waits, for a time, until no distributed transaction is half committed as seen from these backends,
+	// and keeps others from getting there until the hold is released, or for as long as limit. PassGate is the
+	// committers' side of it: it waits until the decision about gid, of which these backends have parts, can be made.
+	HoldCommits(ctx context.Context, over []int, limit time.Duration) (*Hold, error)
+	PassGate(gid string, parts []int) *Passage
 	// Decide makes the decision to commit gid durable on home, or returns ErrAborted when recovery was
 	// faster; any other error leaves the outcome unknown.
 	Decide(ctx context.Context, gid string) error
@@ -67,6 +69,7 @@ type Gang struct {
 	Servers  Servers
 	Settings *backend.Settings
 	PinAll   bool // session pooling
+	Snapshot bool // queries over several backends see one state of them (pleiad.snapshot)
 	Txn      Txn
 
 	mu      sync.Mutex // guards members against Cancel

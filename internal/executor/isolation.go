@@ -2,7 +2,11 @@ package executor
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"time"
 
+	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/pgerr"
 )
 
@@ -21,6 +25,10 @@ func (g *Gang) admit(ctx context.Context, b int) error {
 			}
 		}
 	case "repeatable read":
+		if g.Txn.late {
+			return pgerr.New(pgerr.FeatureNotSupported, "a REPEATABLE READ pipeline without BEGIN over several backends is not supported").
+				WithHint("Send BEGIN first.")
+		}
 		if g.Txn.frozen {
 			return pgerr.New(pgerr.ConnectionFailure,
 				"backend %q could not be reached when this REPEATABLE READ transaction took its snapshot", g.Servers.Name(b)).
@@ -31,26 +39,83 @@ func (g *Gang) admit(ctx context.Context, b int) error {
 	return nil
 }
 
-// freeze takes the transaction's snapshot on every backend that can be reached.
+const (
+	// joinLimit bounds how long a backend may take to begin a transaction that may never need it.
+	joinLimit = 2 * time.Second
+	// freezeLimit bounds how long commits wait while all backends take a transaction's snapshot.
+	freezeLimit = time.Second
+)
+
+// freeze takes the transaction's snapshot on every backend that can be reached. One that does not answer in time is
+// passed over, as one that is down: that is said if the transaction should need it.
 func (g *Gang) freeze(ctx context.Context) error {
 	g.Txn.frozen = true
-	unlock := g.Servers.HoldCommits()
-	defer unlock()
-	var joined []*Member
-	for _, b := range g.Servers.All() {
-		m, err := g.join(ctx, g.Member(b), b)
-		if err != nil {
-			continue // said if the transaction should need it
-		}
+	joined, err := g.beginEverywhere(ctx)
+	if err != nil {
+		return err
+	}
+	hold, err := g.Servers.HoldCommits(ctx, backendsOf(joined), freezeLimit)
+	if err != nil {
+		return err
+	}
+	defer hold.Release()
+	for _, m := range joined {
 		m.Internal("SELECT 1") // the first query of the transaction takes its snapshot
-		if m.Send() == nil {
-			joined = append(joined, m)
-		}
+		_ = m.Send()           // one that is lost says so again
 	}
 	for _, m := range joined {
 		if err := Settle(m); err != nil {
 			return err
 		}
 	}
+	if !hold.Release() {
+		return pgerr.New(pgerr.LockNotAvailable, "a snapshot over several backends could not be taken in time").
+			WithHint("Run the transaction again.")
+	}
 	return nil
+}
+
+// beginEverywhere opens the transaction on every backend, which takes no snapshot yet.
+func (g *Gang) beginEverywhere(ctx context.Context) (joined []*Member, err error) {
+	soon, stop := context.WithTimeout(ctx, joinLimit)
+	defer stop()
+	deadline, _ := soon.Deadline()
+	for _, b := range g.Servers.All() {
+		m := g.Member(b)
+		if m != nil && m.Began {
+			joined = append(joined, m)
+			continue
+		}
+		if m == nil {
+			c, err := g.Servers.Get(soon, b)
+			if err != nil {
+				if ctx.Err() != nil {
+					return nil, err
+				}
+				continue
+			}
+			m = g.add(c)
+		}
+		_ = m.Conn.SetReadDeadline(deadline)
+		if _, err := g.join(soon, m, b); err != nil {
+			if !errors.Is(err, backend.ErrLost) {
+				return nil, err
+			}
+			g.Drop(m)
+			continue
+		}
+		if m.opening {
+			m.SyncNow()
+		}
+		_ = m.Send() // one that is lost says so again
+		joined = append(joined, m)
+	}
+	return slices.DeleteFunc(joined, func(m *Member) bool {
+		if err := Settle(m); err != nil {
+			g.Drop(m)
+			return true
+		}
+		_ = m.Conn.SetReadDeadline(time.Time{})
+		return false
+	}), nil
 }

@@ -65,7 +65,7 @@ type Scatter struct {
 // Run executes the statement to the end and writes its result, CommandComplete included, or its ErrorResponse.
 // failed tells which. An error means that the client is gone.
 func (s *Scatter) Run(ctx context.Context, out *wire.Writer, obs Observer) (failed bool, err error) {
-	if err := s.Open(); err != nil {
+	if err := s.Open(ctx); err != nil {
 		out.Out = wire.Error(out.Out, ClientError(err))
 		return true, out.Err()
 	}
@@ -76,27 +76,29 @@ func (s *Scatter) Run(ctx context.Context, out *wire.Writer, obs Observer) (fail
 }
 
 // Open sends the statement to every backend and starts reading.
-func (s *Scatter) Open() error {
+func (s *Scatter) Open(ctx context.Context) error {
 	if len(s.Sort) > 0 {
 		if err := s.learnColumns(); err != nil {
 			return err
 		}
 	}
 	s.events = make(chan event, len(s.Members)*(chunksAhead+1))
-	for i, m := range s.Members {
-		text := s.Texts[min(i, len(s.Texts)-1)]
-		m.Out = wire.Parse(m.Out, "", text, m.OIDs(s.OIDs))
-		m.Unnamed = 0
-		if err := s.bind(m); err != nil {
-			_ = m.Lost(err) // Send says so again
-		}
-		m.Out = wire.Describe(m.Out, 'P', "")
-		m.Out = wire.Execute(m.Out, "", 0)
-		m.Out = wire.Sync(m.Out)
-		m.Owed++
-		m.opening, m.Extended = false, false
-	}
 	s.turning = len(s.Turns) > 0
+	bound, err := s.Gang.bindAll(ctx, s.Members, s.Command == "SELECT", s.parse, func(i int) {
+		if err := s.bind(s.Members[i]); err != nil {
+			_ = s.Members[i].Lost(err) // Send says so again
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if i := bound.first(); i >= 0 {
+		s.notBound(i, bound.replies[i])
+		return nil
+	}
+	for _, m := range s.Members {
+		m.executeBound()
+	}
 	for i, m := range s.Members {
 		st := newStream(i, m, s.events)
 		s.streams = append(s.streams, st)
@@ -105,10 +107,39 @@ func (s *Scatter) Open() error {
 			_ = s.lose(err)
 			continue
 		}
+		if bound.replies != nil {
+			for _, n := range bound.replies[i].notices {
+				st.pending = append(st.pending, event{from: i, frame: n})
+			}
+		}
 		go st.read()
 	}
 	s.Gang.streaming = append(s.Gang.streaming, s)
 	return nil
+}
+
+func (s *Scatter) parse(i int) {
+	m := s.Members[i]
+	m.Out = wire.Parse(m.Out, "", s.Texts[min(i, len(s.Texts)-1)], m.OIDs(s.OIDs))
+	m.Unnamed = 0
+}
+
+// notBound fails a statement that a member refused to bind: no stream reads.
+func (s *Scatter) notBound(from int, r bindReply) {
+	if r.failure == nil {
+		_ = s.lose(r.lost)
+		return
+	}
+	s.failure = s.inClientsTerms(from, r.failure)
+}
+
+// inClientsTerms is a server's error as the client is to see it.
+func (s *Scatter) inClientsTerms(from int, frame []byte) []byte {
+	frame = fixError(frame, 0)
+	if s.Position != nil {
+		frame = MovePosition(frame, func(p int) int { return s.Position(from, p) })
+	}
+	return frame
 }
 
 // bind composes Bind: the client's parameters, and the result formats, with binary for the hidden sort columns.
@@ -291,10 +322,7 @@ func (s *Scatter) fail(e event) (ok bool) {
 		return s.lose(&backend.LostError{Backend: s.streams[e.from].m.Name, Err: fatalError(e.frame)})
 	}
 	if s.failure == nil {
-		s.failure = fixError(e.frame, 0)
-		if s.Position != nil {
-			s.failure = MovePosition(s.failure, func(p int) int { return s.Position(e.from, p) })
-		}
+		s.failure = s.inClientsTerms(e.from, e.frame)
 	}
 	return false
 }

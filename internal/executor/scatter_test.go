@@ -214,7 +214,7 @@ func TestFetchGivesRowsInPieces(t *testing.T) {
 		if sorted {
 			s.Sort = []router.SortKey{{}}
 		}
-		if err := s.Open(); err != nil {
+		if err := s.Open(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		var rows, ends []string
@@ -254,7 +254,7 @@ func TestAnotherStatementBetweenFetches(t *testing.T) {
 		if sorted {
 			s.Sort = []router.SortKey{{}}
 		}
-		if err := s.Open(); err != nil {
+		if err := s.Open(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		var got bytes.Buffer
@@ -313,7 +313,7 @@ func TestHoldingAtAnyMoment(t *testing.T) {
 		if n%3 != 0 {
 			s.Sort = []router.SortKey{{}}
 		}
-		if err := s.Open(); err != nil {
+		if err := s.Open(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		var got bytes.Buffer
@@ -351,7 +351,7 @@ func TestSuspendedStatementsEndWithTheirTransaction(t *testing.T) {
 		}
 		s := scatterOver(t, g, 3)
 		s.Sort = []router.SortKey{{}}
-		if err := s.Open(); err != nil {
+		if err := s.Open(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		out := wire.NewWriter(io.Discard)
@@ -383,7 +383,7 @@ func TestMoreRowsThanCanBeHeldFailThePortal(t *testing.T) {
 	g := newGang(t, serving(t, sortColumns, [][][]byte{rows, {big}}))
 	g.Begin(TxnExplicit, "BEGIN")
 	s := scatterOver(t, g, 2)
-	if err := s.Open(); err != nil {
+	if err := s.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var got bytes.Buffer

@@ -30,6 +30,8 @@ type Txn struct {
 	Isolation string
 	// frozen is true once a REPEATABLE READ transaction has its snapshots: no backend can join it any more.
 	frozen bool
+	// late is true if a statement had run before the transaction was opened around it.
+	late bool
 
 	beginSQL string
 	base     *backend.Settings // in force before the transaction
@@ -50,6 +52,9 @@ func (g *Gang) Begin(state TxnState, sql string) {
 
 // Explicit turns an implicit transaction into the client's own: BEGIN came in the middle of a message.
 func (g *Gang) Explicit() { g.Txn.State = TxnExplicit }
+
+// Late says that the transaction was opened behind a statement that has run: its snapshot was taken on that backend alone.
+func (t *Txn) Late() { t.late = true }
 
 // opening is the statement list that brings a backend to where the transaction is.
 func (t *Txn) opening() string {

@@ -35,6 +35,7 @@ const (
 	StatementTooComplex          = "54001"
 	ObjectNotInPrerequisiteState = "55000"
 	CantChangeRuntimeParam       = "55P02"
+	LockNotAvailable             = "55P03"
 	QueryCanceled                = "57014"
 	AdminShutdown                = "57P01"
 	CannotConnectNow             = "57P03"
