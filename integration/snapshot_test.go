@@ -25,6 +25,8 @@ var snapshotReads = []struct {
 	{"rows", "set pleiad.snapshot = on", "select balance from account", true},
 	{"rows in order", "set pleiad.snapshot = on", "select balance from account order by id", true},
 	{"COPY", "set pleiad.snapshot = on", "copy account (balance) to stdout", true},
+	{"gather", "set pleiad.snapshot = on", "select sum(balance) from (select balance, row_number() over (order by id) from account) x", false},
+	{"gather with a local table", "set pleiad.snapshot = on", "select sum(balance * n) from (select balance, row_number() over (order by id) from account) x, one", false},
 	{"in a block", "set pleiad.snapshot = on", "begin; select balance from account where id < 0; select sum(balance) from account; commit", false},
 	{"SET LOCAL", "", "begin; set local pleiad.snapshot = on; select sum(balance) from account; commit", false},
 	{"REPEATABLE READ", "", "begin isolation level repeatable read; select sum(balance) from account; commit", false},
@@ -85,6 +87,7 @@ func TestSnapshotReads(t *testing.T) {
 	if err := loadRows(ctxFor(t), c.PgConn(), "account", "select i, 1000 from generate_series(1, 40) i"); err != nil {
 		t.Fatal(err)
 	}
+	s.exec(t, c, "create table one as select 1 as n")
 	ctx, stop := context.WithCancel(ctxFor(t))
 	defer stop()
 	var work sync.WaitGroup
