@@ -30,8 +30,9 @@ golden: ## rewrite the golden files; read the diff
 fuzz: ## each fuzz target for 10 s (FUZZTIME=1m)
 	@scripts/fuzz.sh
 
-differential: setup ## compare pleiad with one plain PostgreSQL on generated statements
-	go test -count=1 -run Differential -v ./integration/... $(ARGS)
+differential: setup ## corpus and 20,000 generated statements against one plain PostgreSQL (SEED=n COUNT=n)
+	PLEIAD_TEST_SEED=$(or $(SEED),$(shell date +%s)) PLEIAD_TEST_STATEMENTS=$(or $(COUNT),20000) \
+		go test -count=1 -run Differential -timeout 60m -v ./integration/... $(ARGS)
 
 clean: ## remove what was built; data of `pleiad dev` stays
 	rm -rf bin .tools integration/clients/node/node_modules

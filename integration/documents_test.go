@@ -75,7 +75,7 @@ func TestDocuments(t *testing.T) {
 	var conns [2]*actor
 	for i, s := range both() {
 		db := s.newDatabase(t)
-		a := &actor{side: s, types: map[uint32]string{}}
+		a := &actor{side: s, types: map[uint32]serverType{}, tables: map[uint32]string{}}
 		a.conn, a.names = s.low(t, db, a.heard), s.low(t, db, nil)
 		conns[i] = a
 		c := s.conn(t, db)

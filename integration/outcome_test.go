@@ -15,7 +15,8 @@ import (
 
 // outcome is everything a client can see of one statement.
 type outcome struct {
-	columns []string // name and type
+	columns []string // name, type, type modifier, size, and whose column it is
+	params  []string // types that a parse gave the parameters
 	rows    []string
 	tag     string
 	err     *pgconn.PgError
@@ -46,12 +47,14 @@ type actor struct {
 	side    *side
 	conn    *pgconn.PgConn
 	names   *pgconn.PgConn // resolves types
-	types   map[uint32]string
+	types   map[uint32]serverType
+	tables  map[uint32]string
 	notices []string
 }
 
 func (a *actor) heard(n *pgconn.Notice) {
-	a.notices = append(a.notices, fmt.Sprintf("%s %s %s", n.Severity, n.Code, n.Message))
+	e := (*pgconn.PgError)(n)
+	a.notices = append(a.notices, strings.ReplaceAll(errorText(e), "\n   ", ""))
 }
 
 func (a *actor) run(ctx context.Context, st *statement, m mode) outcome {
@@ -107,6 +110,9 @@ func (a *actor) extended(ctx context.Context, st *statement, sql string, m mode)
 		o.fail(err)
 		return o
 	}
+	for _, p := range desc.ParamOIDs {
+		o.params = append(o.params, a.typeName(ctx, p))
+	}
 	values := make([][]byte, len(st.params))
 	for i, p := range st.params {
 		if p == nil {
@@ -161,35 +167,77 @@ func scanned[T any](oid uint32, value string) (v T, err error) {
 func (a *actor) take(ctx context.Context, o *outcome, r *pgconn.Result) {
 	o.tag = r.CommandTag.String()
 	for _, f := range r.FieldDescriptions {
-		o.columns = append(o.columns, fmt.Sprintf("%s %s(%d)", f.Name, a.typeName(ctx, f.DataTypeOID), f.TypeModifier))
+		o.columns = append(o.columns, fmt.Sprintf("%s %s(%d)", f.Name, a.typeName(ctx, f.DataTypeOID), f.TypeModifier)+a.origin(ctx, f))
 	}
 	for _, row := range r.Rows {
 		fields := make([]string, len(row))
 		for i, f := range row {
-			fields[i] = "null"
-			if f != nil {
-				fields[i] = fmt.Sprintf("%q", f)
-			}
+			fields[i] = a.printed(ctx, f, r.FieldDescriptions[i])
 		}
 		o.rows = append(o.rows, strings.Join(fields, " "))
 	}
 }
 
+// origin names the table's column that a result's column shows, as drivers do that look it up.
+func (a *actor) origin(ctx context.Context, f pgconn.FieldDescription) string {
+	if f.TableOID == 0 {
+		return ""
+	}
+	name, ok := a.tables[f.TableOID]
+	if !ok {
+		r := a.names.ExecParams(ctx, "select oid::regclass from pg_class where oid = $1", [][]byte{fmt.Append(nil, f.TableOID)}, nil, nil, nil).Read()
+		name = "unknown"
+		if r.Err == nil && len(r.Rows) == 1 {
+			name = userOID.ReplaceAllString(string(r.Rows[0][0]), "${1}N")
+		}
+		a.tables[f.TableOID] = name
+	}
+	return fmt.Sprintf(" from %s.%d", name, f.TableAttributeNumber)
+}
+
 // typeName asks the server for what it made itself.
 func (a *actor) typeName(ctx context.Context, oid uint32) string {
-	if oid < firstUserOID {
-		return typeName(oid)
+	return a.typeOf(ctx, oid).name
+}
+
+// serverType is what is known of a type on one server.
+type serverType struct {
+	name string
+	kind typeKind
+}
+
+func (a *actor) typeOf(ctx context.Context, oid uint32) serverType {
+	if t, ok := a.types[oid]; ok {
+		return t
 	}
-	if name, ok := a.types[oid]; ok {
-		return name
+	t := serverType{name: typeName(oid)}
+	if oid >= firstUserOID {
+		t.name = fmt.Sprintf("unknown type %d", oid)
 	}
-	name := fmt.Sprintf("unknown type %d", oid)
-	r := a.names.ExecParams(ctx, "select format_type($1, -1)", [][]byte{fmt.Append(nil, oid)}, nil, nil, nil).Read()
+	r := a.names.ExecParams(ctx, `select format_type(t.oid, -1), case when t.typcategory = 'A' then 1 when t.typtype = 'c' or t.oid = 2249 then 2 else 0 end
+		from pg_type t where t.oid = $1`, [][]byte{fmt.Append(nil, oid)}, nil, nil, nil).Read()
 	if r.Err == nil && len(r.Rows) == 1 {
-		name = string(r.Rows[0][0])
+		if oid >= firstUserOID {
+			t.name = string(r.Rows[0][0])
+		}
+		t.kind = typeKind(r.Rows[0][1][0] - '0')
 	}
-	a.types[oid] = name
-	return name
+	a.types[oid] = t
+	return t
+}
+
+// printed is a value as two servers print the same value.
+func (a *actor) printed(ctx context.Context, v []byte, f pgconn.FieldDescription) string {
+	if v == nil {
+		return "null"
+	}
+	if f.Format != pgtype.BinaryFormatCode {
+		return fmt.Sprintf("%q", v)
+	}
+	return nameOIDs(v, a.typeOf(ctx, f.DataTypeOID).kind, func(oid uint32) (string, typeKind) {
+		t := a.typeOf(ctx, oid)
+		return t.name, t.kind
+	})
 }
 
 // String prints what must agree, for a reader.
@@ -199,17 +247,7 @@ func (o outcome) String() string {
 	case o.broken != nil:
 		fmt.Fprintf(&b, "connection: %v", o.broken)
 	case o.err != nil:
-		e := o.err
-		fmt.Fprintf(&b, "%s %s: %s", e.Severity, e.Code, e.Message)
-		for _, f := range [][2]string{{"detail", e.Detail}, {"hint", e.Hint}, {"where", e.Where}, {"table", e.TableName},
-			{"column", e.ColumnName}, {"type", e.DataTypeName}, {"constraint", e.ConstraintName}} {
-			if f[1] != "" {
-				fmt.Fprintf(&b, "\n    %s: %s", f[0], f[1])
-			}
-		}
-		if e.Position != 0 {
-			fmt.Fprintf(&b, "\n    position: %d", e.Position)
-		}
+		b.WriteString(errorText(o.err))
 	default:
 		fmt.Fprintf(&b, "%s, %d rows", o.tag, len(o.rows))
 		if len(o.columns) > 0 {
@@ -225,6 +263,23 @@ func (o outcome) String() string {
 	}
 	for _, n := range o.notices {
 		fmt.Fprintf(&b, "\n    notice: %s", n)
+	}
+	return b.String()
+}
+
+// errorText prints all that a program can read from an error or notice but its place in the server's source.
+func errorText(e *pgconn.PgError) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %s", e.Severity, e.Code, e.Message)
+	for _, f := range [][2]string{{"detail", e.Detail}, {"hint", e.Hint}, {"where", e.Where}, {"schema", ownSchema(e.SchemaName)},
+		{"table", e.TableName}, {"column", e.ColumnName}, {"type", e.DataTypeName}, {"constraint", e.ConstraintName},
+		{"internal query", e.InternalQuery}} {
+		if f[1] != "" {
+			fmt.Fprintf(&b, "\n    %s: %s", f[0], f[1])
+		}
+	}
+	if e.Position != 0 {
+		fmt.Fprintf(&b, "\n    position: %d", e.Position)
 	}
 	return b.String()
 }
@@ -257,6 +312,8 @@ func (o outcome) differs(other outcome, ordered bool, how comparison) string {
 		return differentErrors(o.err, other.err)
 	case o.tag != other.tag:
 		return "tag"
+	case strings.Join(o.params, ",") != strings.Join(other.params, ","):
+		return "parameters"
 	case strings.Join(o.columns, ",") != strings.Join(other.columns, ","):
 		return "columns"
 	case len(o.rows) != len(other.rows):
@@ -300,6 +357,8 @@ func differentErrors(a, b *pgconn.PgError) string {
 	for _, f := range []struct{ name, a, b string }{
 		{"severity", a.Severity, b.Severity}, {"SQLSTATE", a.Code, b.Code}, {"message", a.Message, b.Message},
 		{"detail", a.Detail, b.Detail}, {"hint", a.Hint, b.Hint}, {"where", a.Where, b.Where},
+		{"internal query", a.InternalQuery, b.InternalQuery},
+		{"schema", ownSchema(a.SchemaName), b.SchemaName},
 		{"table", a.TableName, b.TableName}, {"column", a.ColumnName, b.ColumnName},
 		{"type", a.DataTypeName, b.DataTypeName}, {"constraint", a.ConstraintName, b.ConstraintName},
 		{"position", fmt.Sprint(a.Position), fmt.Sprint(b.Position)},

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // TestSQL runs every statement of testdata/sql on plain PostgreSQL and on pleiad, in every protocol mode.
@@ -53,17 +55,31 @@ type sqlRun struct {
 	actors [2]*actor // plain, target
 
 	anyRefusal bool // refusals need not be listed
+	strict     bool // a refusal is one also where PostgreSQL has an error of its own
+	quiet      bool // errors that agree are not logged
+	turned     bool // every statement runs in one mode, by turns
 
 	identical, refused, wrong int
+
+	refusal *pgconn.PgError // the last one
+	fault   string          // the last wrong answer
 }
 
 func newSQLRun(t *testing.T) *sqlRun {
+	var databases [2]string
+	for i, s := range both() {
+		databases[i] = s.newDatabase(t)
+	}
+	return newSQLRunIn(t, databases)
+}
+
+// newSQLRunIn works in databases that are there: the plain side's and the target's.
+func newSQLRunIn(t *testing.T, databases [2]string) *sqlRun {
 	r := &sqlRun{t: t}
 	for i, s := range both() {
-		db := s.newDatabase(t)
-		a := &actor{side: s, types: map[uint32]string{}}
-		a.conn = s.low(t, db, a.heard)
-		a.names = s.low(t, db, nil)
+		a := &actor{side: s, types: map[uint32]serverType{}, tables: map[uint32]string{}}
+		a.conn = s.low(t, databases[i], a.heard)
+		a.names = s.low(t, databases[i], nil)
 		r.actors[i] = a
 	}
 	return r
@@ -105,7 +121,11 @@ func (r *sqlRun) judge(st *statement, turn int) verdict {
 	if st.bound && tries[0] == viaSimple {
 		tries = tries[1:]
 	}
+	if r.turned {
+		tries = []mode{final}
+	}
 	verdicts := map[verdict]int{}
+	r.refusal, r.fault = nil, ""
 	var wrong, refusedIn []string
 	for i, m := range tries {
 		undo := st.modifies() && i < len(tries)-1
@@ -122,7 +142,8 @@ func (r *sqlRun) judge(st *statement, turn int) verdict {
 	switch {
 	case verdicts[verdictWrong] > 0:
 		r.wrong++
-		r.t.Errorf("line %d, wrong in %d of %d modes, %s", st.line, len(wrong), len(tries), wrong[0])
+		r.fault = fmt.Sprintf("wrong in %d of %d modes, %s", len(wrong), len(tries), wrong[0])
+		r.t.Errorf("line %d, %s", st.line, r.fault)
 		return verdictWrong
 	case verdicts[verdictRefused] > 0 && verdicts[verdictRefused] == answered:
 		r.refused++
@@ -132,8 +153,12 @@ func (r *sqlRun) judge(st *statement, turn int) verdict {
 		return verdictRefused
 	case verdicts[verdictRefused] > 0:
 		r.wrong++
-		r.t.Errorf("line %d: refused in %s only:\n  %s", st.line, strings.Join(refusedIn, ", "), brief(st.sql))
+		r.fault = fmt.Sprintf("refused in %s only (%s):\n  %s", strings.Join(refusedIn, ", "), r.refusal.Message, brief(st.sql))
+		r.t.Errorf("line %d: %s", st.line, r.fault)
 		return verdictWrong
+	case r.strict && verdicts[verdictMoot] > 0:
+		r.refused++
+		return verdictRefused
 	default:
 		r.identical++
 		if st.refused && !r.anyRefusal && !*update && r.actors[1].side.pleiad && answered > 0 {
@@ -180,7 +205,7 @@ func (r *sqlRun) once(ctx context.Context, st *statement, m mode, undo bool) (v 
 		return verdictWrong, fmt.Sprintf("%s: %s differs:\n  %s\nPostgreSQL: %s\n%s: %s",
 			m, what, brief(st.sql), want, target.side.name, got)
 	}
-	if want.err != nil {
+	if want.err != nil && !r.quiet {
 		r.t.Logf("line %d, %s: both say %s: %s", st.line, m, want.err.Code, want.err.Message)
 	}
 	return verdictIdentical, ""
@@ -204,6 +229,7 @@ func (r *sqlRun) refusedOrSame(ctx context.Context, st *statement, m mode, got o
 	if want.differs(got, st.ordered(), st.compare) == "" {
 		return verdictIdentical
 	}
+	r.refusal = got.err
 	if want.err != nil && want.err.Code != "25001" { // 25001: the guard's block is what PostgreSQL minds
 		return verdictMoot
 	}

@@ -16,6 +16,9 @@ type statement struct {
 	bound    bool // params is meant, even if empty
 	load     bool // fill a table: see loadRows
 	refused  bool // listed as refused
+	setup    bool // prepares what follows: must succeed, and is not counted
+	shared   bool // its file only reads, so that it may share a database with others
+	multiset bool // ORDER BY leaves the order of some rows open
 	compare  comparison
 }
 
@@ -111,6 +114,12 @@ func (s *statement) directive(text string) error {
 		s.load = true
 	case "refused":
 		s.refused = true
+	case "multiset":
+		s.multiset = true
+	case "setup":
+		s.setup = true
+	case "shared":
+		s.shared = true
 	case "shape":
 		s.compare = compareShape
 	case "ok":
@@ -164,6 +173,9 @@ var dataModifying = regexp.MustCompile(`(?i)\b(insert\s+into|update\s+\w+\s+set|
 
 // ordered tells whether the order of the answer's rows is said: ORDER BY outside of any parentheses.
 func (s *statement) ordered() bool {
+	if s.multiset {
+		return false
+	}
 	depth := 0
 	lower := strings.ToLower(s.sql)
 	if copyToStdout.MatchString(s.sql) {

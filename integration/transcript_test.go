@@ -99,8 +99,20 @@ var (
 	userOID       = regexp.MustCompile(`\b(pg_temp_|pg_toast_)\d+`)
 )
 
-// placedSchema is where a partition of a table of public lies; to a client it is the table.
-var placedSchema = regexp.MustCompile(`^pleiad_\d+$`)
+var placedSchema = regexp.MustCompile(`^pleiad_\d+(?:_(.+))?$`)
+
+// ownSchema is the schema of the table whose partition lies in this one: to a client it is the table.
+func ownSchema(s string) string {
+	m := placedSchema.FindStringSubmatch(s)
+	switch {
+	case m == nil:
+		return s
+	case m[1] == "":
+		return "public"
+	default:
+		return m[1]
+	}
+}
 
 // reportFields leaves out where in PostgreSQL's source an error arose.
 func reportFields(e *pgproto3.ErrorResponse) string {
@@ -110,7 +122,7 @@ func reportFields(e *pgproto3.ErrorResponse) string {
 	}
 	for _, f := range []struct{ name, value string }{
 		{"detail", e.Detail}, {"hint", e.Hint}, {"where", e.Where}, {"internal-query", e.InternalQuery},
-		{"schema", placedSchema.ReplaceAllString(e.SchemaName, "public")}, {"table", e.TableName}, {"column", e.ColumnName},
+		{"schema", ownSchema(e.SchemaName)}, {"table", e.TableName}, {"column", e.ColumnName},
 		{"type", e.DataTypeName}, {"constraint", e.ConstraintName},
 	} {
 		if f.name == "where" && e.Code == "08P01" {

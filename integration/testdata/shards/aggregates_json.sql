@@ -1,0 +1,32 @@
+--! shared
+-- Aggregates that make or read JSON.
+select jsonb_agg(id order by id) from meeting where id < 10;
+select jsonb_agg(doc order by id) from meeting where id < 12;
+select json_agg(title order by id desc) from meeting where id < 10;
+select jsonb_agg(distinct minutes order by minutes) from meeting;
+select jsonb_object_agg(id, minutes) from meeting where id < 20;
+select jsonb_object_agg(room, title order by id) from meeting where id < 30;
+select json_object_agg(id, doc order by id) from room;
+select jsonb_agg(jsonb_build_object('id', id, 'cost', cost) order by id) from meeting where id < 7;
+select jsonb_agg(m order by id) from meeting m where id < 4;
+select jsonb_agg(to_jsonb(m) - 'doc' order by m.id) from meeting m where m.id between 30 and 33;
+select json_agg(row_to_json(r) order by id) from room r where floor = 1;
+select jsonb_agg(s) from (select id, name from room where floor = 2 order by id) s;
+select sum((doc ->> 'n')::int) from meeting where doc ? 'n';
+select max((doc -> 'deep' ->> 'x')::int), min(doc ->> 'n') from meeting;
+select count(*) filter (where doc @> '{"n": 1}'), count(doc -> 'tags'), count(doc ->> 'nosuch') from meeting;
+select avg((payload ->> 'v')::numeric), sum((payload ->> 'user')::int) from event;
+select count(distinct payload ->> 'user'), count(distinct payload) from event;
+select sum((payload #>> '{items,0,qty}')::int) from event;
+select jsonb_agg(payload -> 'user' order by id) filter (where payload ? 'v') from event where amount < 3;
+select jsonb_agg(distinct doc -> 'n') from meeting;
+select bool_and(jsonb_typeof(doc) = 'object') from meeting;
+select jsonb_pretty(jsonb_agg(id order by id)) from room where floor = 3;
+select jsonb_build_object('n', count(*), 'sum', sum(minutes), 'ids', jsonb_agg(id order by id) filter (where id > 85)) from meeting;
+select (jsonb_agg(doc order by id) -> 0 ->> 'n') from meeting where doc ? 'deep';
+select jsonb_array_length(jsonb_agg(doc)) from person;
+select jsonb_object_agg(name, id) from room where name is null;
+select jsonb_object_agg(title, id) from meeting;
+select json_object_agg(null, id) from room where id = 'r1';
+select to_jsonb(array_agg(id order by id)), to_json(max(cost)) from meeting where id < 5;
+select count(*) from meeting where jsonb_path_exists(doc, '$.tags[*] ? (@ == "a")');

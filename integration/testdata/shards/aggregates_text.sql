@@ -1,0 +1,46 @@
+--! shared
+-- Aggregates of text, dates, arrays and user types; array_agg and string_agg with their own order.
+select min(title), max(title) from meeting;
+select min(name), max(name) from person;
+select min(name collate "C"), max(name collate "C") from person;
+select min(email), max(email), min(born), max(born) from person;
+select min(id::text), max(id::text) from event;
+select string_agg(title, ',' order by title, room, id) from meeting;
+select string_agg(name, ' < ' order by name, id) from person;
+select string_agg(name, ' < ' order by name collate "C" desc, id) from person;
+select string_agg(distinct title, ',' order by title) from meeting;
+select string_agg(distinct title, ',') from meeting;
+select string_agg(title, ',' order by title nulls first) filter (where id < 20) from meeting;
+select string_agg(room, id::text order by id) from meeting where id < 15;
+select string_agg(id::text::bytea, '\x2c'::bytea order by id) from meeting where id < 12;
+select array_agg(id order by id) from meeting;
+select array_agg(id order by cost desc nulls last, id) from meeting where id <= 30;
+select array_agg(distinct minutes order by minutes desc) from meeting;
+select array_agg(distinct minutes) from meeting;
+select array_agg(title order by id) filter (where minutes = 15) from meeting;
+select array_agg(array[id, minutes] order by id) from meeting where id < 10;
+select array_agg(tags order by id) from room where tags is not null;
+select array_agg(mood order by person), array_agg(distinct mood order by mood) from profile;
+select array_agg(home order by person) from profile where person < 9;
+select array_agg(row(person, mood) order by person) from profile where person < 5;
+select min(mood), max(mood) from profile;
+select max(person) filter (where mood = 'happy'), count(distinct mood), count(distinct home) from profile;
+select array_agg(share order by person) from profile where share > 80;
+select array_agg(nick order by person) from profile where person < 6;
+select (array_agg(id order by starts desc))[1:3] from meeting;
+select array_length(array_agg(id), 1) from meeting;
+select cardinality(array_agg(distinct room)) from meeting;
+select unnest(array_agg(id order by id)) from meeting where id < 6;
+select max(tags), min(tags) from room;
+select xmlagg(xmlelement(name r, id) order by id) is not null from room;
+select max(('(' || id || ',' || id || ')')::text) from meeting;
+select min('192.168.0.1'::inet + id), max('192.168.0.1'::inet + id) from meeting;
+select max(starts::date), min(starts::time), max(starts at time zone 'UTC') from meeting;
+select max(person.id::oid), min(active::int) from person;
+--! params ,
+select string_agg(title, $1 order by id) from meeting where id < 9;
+select length(string_agg(title, '; ')) from meeting;
+select string_agg(v, ',' order by k) from nothing;
+select array_agg(k order by k) is null as empty, coalesce(array_agg(k), '{}') from nothing;
+select max(array_length(tags, 1)), sum(cardinality(tags)) from room;
+select string_agg(d.name, ',' order by p.id) from person p join dept d on d.id = p.dept where p.id < 12;

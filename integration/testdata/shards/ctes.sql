@@ -1,0 +1,42 @@
+--! shared
+-- WITH: plain, MATERIALIZED or not, nested, used more than once, recursive. (Modifying ones: with_writes.)
+with m as (select * from meeting where minutes > 30) select count(*), sum(cost) from m;
+with m as (select * from meeting where minutes > 30) select room, id from m order by room, id;
+with m as materialized (select id, minutes from meeting) select minutes, count(*) from m group by minutes order by minutes;
+with m as not materialized (select id, minutes from meeting) select minutes, max(id) from m group by minutes order by minutes;
+with m as (select room, count(*) as c from meeting group by room) select r.id, m.c from room r left join m on m.room = r.id order by r.id;
+with t as (select minutes, count(*) as c from meeting group by minutes) select * from t where c = (select max(c) from t) order by minutes;
+with t as (select title, sum(minutes) as s from meeting group by title) select a.title, b.title from t a join t b on a.s = b.s and a.title < b.title order by 1, 2;
+with a as (select id from meeting where minutes = 15), b as (select id from a where id > 40) select count(*), min(id) from b;
+with a as (select id, room from meeting), b as (select id from room) select b.id, count(a.id) from b left join a on a.room = b.id group by b.id order by b.id;
+with top as (select id, cost from meeting order by cost desc nulls last, id limit 3) select * from top order by id;
+with top as (select room from meeting group by room order by count(*) desc, room limit 2) select m.id from meeting m where m.room in (select room from top) order by m.id;
+with recursive n as (select 1 as i union all select i + 1 from n where i < 5) select n.i, m.title from n join meeting m on m.id = n.i order by n.i;
+with recursive boss as (select id, boss, name, 0 as depth from person where boss is null union all select p.id, p.boss, p.name, b.depth + 1 from person p join boss b on p.boss = b.id) select depth, count(*) from boss group by depth order by depth;
+with recursive chain as (select id, boss from person where id = 50 union all select p.id, p.boss from person p, chain c where p.id = c.boss) select * from chain order by id;
+with recursive chain(id, path) as (select id, array[id] from person where id = 3 union all select p.id, c.path || p.id from person p join chain c on p.boss = c.id) select id, path from chain order by path;
+with recursive r as (select id, boss from person where id = 1 union select p.id, p.boss from person p join r on p.boss = r.id) search breadth first by id set ord select id from r order by ord limit 10;
+with recursive r(id, boss) as (select id, boss from person where id = 49 union all select p.id, p.boss from person p join r on p.id = r.boss) cycle id set looped using path select id, looped from r order by id;
+with recursive days(d) as (select date '2024-01-01' union all select d + 1 from days where d < '2024-01-10') select d, count(m.id) from days left join meeting m on m.starts::date = d group by d order by d;
+with recursive fact(n, f) as (select 1, 1::numeric union all select n + 1, f * (n + 1) from fact where n < (select max(floor) from room) + 5) select * from fact order by n;
+with x as (with y as (select id from meeting where id < 6) select id * 2 as id from y) select id from x order by id;
+with m as (select * from meeting) select * from (with n as (select id from m where id < 4) select * from n) s order by id;
+with m(a, b) as (select id, minutes from meeting) select a from m where b = 75 order by a;
+with m as (select id from meeting) select (select count(*) from m), (select max(id) from m);
+with m as (select id from meeting where id = -1) select count(*) from m;
+with m as (select id from meeting where room = 'r3') select * from m order by id;
+with room as (select 'mine' as id) select * from room;
+with meeting as (select * from meeting where id < 3) select id from meeting order by id;
+with a as (select * from setting), b as (select * from dept) select a.key, b.name from a join b on a.value = b.id order by 1, 2;
+with v(x) as (values (1), (2), (200)) select x from v where x in (select id from meeting) order by x;
+with m as (select room, id, row_number() over (partition by room order by id desc) as n from meeting) select room, id from m where n = 1 order by room;
+with s as (select kind, date_trunc('hour', at) as h, count(*) as c from event group by 1, 2) select kind, max(c), count(*) from s group by kind order by kind;
+with j as (select id, jsonb_array_elements(payload -> 'items') as item from event) select item ->> 'sku' as sku, sum((item ->> 'qty')::int) from j group by sku order by sku;
+--! params 40
+with m as (select * from meeting where id > $1) select minutes, count(*) from m group by minutes order by minutes;
+with unused as (select 1 / 0 from meeting) select count(*) from room;
+with m as (select nosuch from meeting) select * from m;
+with m as (select 1), m as (select 2) select * from m;
+with recursive r as (select id from meeting union all select count(*)::int from r) select * from r;
+with a as (select id from meeting where id < 3), b as (select id from meeting where id between 2 and 4) select * from a union select * from b order by id;
+with big as materialized (select p.id, a.room from person p join attendance a on a.person = p.id) select room, count(distinct id) from big group by room order by room;

@@ -1,0 +1,72 @@
+-- Statements over shards by tables of every key type, and composite keys.
+--! setup
+set pleiad.shard_count = 6;
+--! setup
+create table k_int2 (k smallint primary key, v int) partition by hash (k);
+--! setup
+create table k_varchar (k varchar(12) primary key, v int) partition by hash (k);
+--! setup
+create table k_bpchar (k char(6) primary key, v int) partition by hash (k);
+--! setup
+create table k_date (k date primary key, v int) partition by hash (k);
+--! setup
+create table k_ts (k timestamp primary key, v int) partition by hash (k);
+--! setup
+create table k_tstz (k timestamptz primary key, v int) partition by hash (k);
+--! setup
+create table k_bool (k bool primary key, v int) partition by hash (k);
+--! setup
+create table k_bytea (k bytea primary key, v int) partition by hash (k);
+--! setup
+create table k_numeric (k numeric primary key, v int) partition by hash (k);
+--! setup
+create table k_icu (k text collate "en-x-icu" primary key, v int) partition by hash (k);
+--! setup
+create table k_pair (a int, b text collate "C", v int, primary key (a, b)) partition by hash (a, b);
+insert into k_int2 select id, minutes from meeting where id <= 20;
+insert into k_varchar select 'v' || id, minutes from meeting where id <= 20;
+insert into k_bpchar select 'c' || id, minutes from meeting where id <= 20;
+insert into k_date select date '2024-01-01' + id, minutes from meeting where id <= 20;
+insert into k_ts select timestamp '2024-01-01' + id * interval '1 hour', minutes from meeting where id <= 20;
+insert into k_tstz select starts, minutes from meeting where id <= 20;
+insert into k_bool select active, count(*) from person where active is not null group by active;
+insert into k_bytea select id::text::bytea, minutes from meeting where id <= 20;
+insert into k_numeric select id * 1.50, minutes from meeting where id <= 20;
+insert into k_icu select name || id, dept from person where id <= 20;
+insert into k_pair select id % 4, title, max(minutes) from meeting where title is not null group by 1, 2;
+select v, count(*), max(k), min(k) from k_int2 group by v order by v;
+select v, count(*), max(k), min(k) from k_varchar group by v order by v;
+select v, count(*), max(k), min(k) from k_bpchar group by v order by v;
+select v, count(*), max(k), min(k) from k_date group by v order by v;
+select v, count(*), max(k), min(k) from k_ts group by v order by v;
+select v, count(*), max(k), min(k) from k_tstz group by v order by v;
+select v, count(*), bool_and(k) from k_bool group by v order by v;
+select v, count(*), array_agg(k order by k) from k_bytea group by v order by v;
+select v, count(*), max(k), sum(k) from k_numeric group by v order by v;
+select v, count(*), max(k), array_agg(k order by k) from k_icu group by v order by v;
+select b, sum(v), count(distinct a) from k_pair group by b order by b;
+select a.k, b.k from k_int2 a join k_numeric b on b.k = a.k order by 1;
+select a.k, b.k from k_varchar a join k_bpchar b on substr(a.k, 2) = trim(substr(b.k, 2)) order by 1;
+select a.k, b.k from k_date a join k_ts b on a.k = b.k order by 1;
+select a.k, b.k from k_ts a left join k_tstz b on a.k = b.k at time zone 'UTC' order by 1;
+select a.k, b.v from k_bpchar a join k_bpchar b using (k) order by 1;
+select p.a, p.b, q.v from k_pair p join k_pair q on q.a = p.a and q.b = p.b order by 1, 2;
+select p.a, p.b, q.b from k_pair p join k_pair q on q.a = p.a and q.b > p.b order by 1, 2, 3;
+select * from k_icu order by k desc limit 4;
+select k from k_icu union select k from k_varchar order by 1 limit 5;
+update k_numeric set k = k + 100 where v = 15 returning *;
+update k_date set k = k + 1000 where v > 30 returning *;
+update k_bool set k = not k;
+update k_bool set k = not k where k;
+update k_pair set b = b || '!' where a = 1 returning *;
+update k_bpchar set k = 'd' || v where v = 15 and k = 'c1' returning *;
+update k_tstz set k = k + interval '1 second' where v = 30;
+delete from k_bytea where k in (select id::text::bytea from meeting where minutes = 15) returning *;
+delete from k_varchar v using k_bpchar c where c.v = v.v and c.k = 'c2' returning v.k;
+select count(*), sum(v) from k_varchar;
+select count(distinct k) from (select k::text from k_int2 union all select k::text from k_numeric union all select k::text from k_date) s;
+insert into k_int2 values (1.6, 0);
+insert into k_int2 select 40000, 1;
+insert into k_numeric values (1.50, 1);
+insert into k_numeric values (1.500, 1), ('NaN', 2), ('Infinity', 3) on conflict do nothing returning *;
+select k from k_numeric order by k desc limit 3;

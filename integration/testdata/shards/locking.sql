@@ -1,0 +1,37 @@
+-- FOR UPDATE, SHARE, SKIP LOCKED and NOWAIT over shards: a job queue.
+--! setup
+set pleiad.shard_count = 8;
+--! setup
+create table job (id int primary key, state text, prio int, who text) partition by hash (id);
+--! load
+insert into job select i, case when i % 3 = 0 then 'done' else 'new' end, i % 4, null from generate_series(1, 30) i;
+select id from job where state = 'new' order by prio desc, id limit 3 for update;
+select id from job where state = 'new' order by prio desc, id limit 3 for update skip locked;
+select id from job where id = 4 for update nowait;
+select id, prio from job order by id for share;
+select id from job where prio = 1 order by id for no key update;
+select id from job where prio = 1 order by id for key share nowait;
+select * from job for update;
+begin;
+select id from job where state = 'new' order by prio desc, id limit 2 for update skip locked;
+update job set state = 'taken', who = 'a' where id in (3, 7) returning id, state;
+commit;
+update job set state = 'taken', who = 'me' where id in (select id from job where state = 'new' order by prio desc, id limit 3 for update skip locked) returning id;
+update job set state = 'taken', who = 'me' where id = (select id from job where state = 'new' order by prio desc, id limit 1 for update skip locked) returning id, prio;
+delete from job where id in (select id from job where state = 'done' order by id limit 2 for update skip locked) returning id;
+with next as (select id from job where state = 'new' order by prio, id limit 2 for update skip locked) update job set state = 'run' from next where job.id = next.id returning job.id, job.state;
+with gone as (select id from job where state = 'done' order by id for update skip locked limit 1) delete from job using gone where gone.id = job.id returning job.*;
+select state, count(*) from job group by state order by state;
+select m.id from meeting m join room r on r.id = m.room where r.floor = 2 order by m.id for update of m;
+select m.id from meeting m join room r on r.id = m.room where r.floor = 2 order by m.id for update of m for share of r;
+select p.name, d.name from person p join dept d on d.id = p.dept where p.id < 5 order by p.id for update of p;
+select p.id, m.id from person p join meeting m on m.id = p.id where p.id < 5 order by p.id for update;
+select s.id from (select id from meeting where minutes = 15 for update) s order by s.id;
+select id from meeting where room = 'r4' order by id for update;
+select count(*) from meeting for update;
+select distinct minutes from meeting for update;
+select minutes from meeting group by minutes for share;
+select id from meeting union select id from job for update;
+select id from meeting order by id for update of nosuch;
+select key from setting order by key for update;
+select id from dept order by id for update;

@@ -1,0 +1,39 @@
+-- Reference tables with volatile functions and defaults, from queries over shards, and how copies stay alike.
+--! setup
+create table token (id int primary key, at timestamptz default clock_timestamp(), r float8 default random(), u uuid default gen_random_uuid()) with (pleiad.reference);
+--! setup
+create table tariff (code text collate "C" primary key, price numeric(10,2), n int) with (pleiad.reference);
+--! setup
+create table numbered (id int generated always as identity primary key, v text) with (pleiad.reference);
+insert into token (id) values (1), (2), (3) returning id;
+insert into token values (4, now(), random(), gen_random_uuid()) returning id;
+insert into token (id) select id + 10 from meeting where id < 5 returning id;
+insert into token (id, r) select 20 + g, random() from generate_series(1, 3) g returning id;
+update token set r = random(), u = gen_random_uuid() where id < 3 returning id;
+update token set at = clock_timestamp();
+-- every row of t joins its own copy's u: unequal copies would differ by backend
+select count(distinct t.u), count(*) from meeting m, token t where t.id = 1;
+select count(distinct (t.r, t.u, t.at)) from meeting m join token t on t.id = 2;
+select count(distinct u), count(distinct r), bool_and(at <= clock_timestamp()) from token;
+insert into tariff values ('a', 1, 1), ('b', 2, 2), ('c', 3, 3) returning *;
+insert into tariff select kind, sum(amount), count(*) from event group by kind returning *;
+update tariff set n = (select count(*) from meeting) where code = 'a' returning *;
+update tariff t set price = s.p from (select kind, max(amount) as p from event group by kind) s where s.kind = t.code returning t.code, t.price;
+delete from tariff where n in (select floor from room) returning code;
+delete from tariff where random() < 0;
+update tariff set n = n + (random() * 0)::int returning code, n;
+insert into tariff (code, n) values ('seq', (select count(*) from person)) on conflict (code) do update set n = excluded.n returning *;
+with x as (delete from tariff where code = 'c' returning *) select * from x;
+with x as (select max(id) as m from meeting) update tariff set n = x.m from x returning code, n;
+insert into numbered (v) values ('a'), ('b') returning id, v;
+insert into numbered (v) select title from meeting where id < 4 order by id returning v;
+select v from numbered order by v nulls last;
+select count(distinct n.id) from meeting m, numbered n;
+delete from tariff where code = (select code from tariff order by price, code limit 1) returning code;
+update dept set budget = budget * 2 where id in (select dept from person where active) returning id, budget;
+update dept set name = name || '!' where exists (select from person p where p.dept = dept.id and p.salary > 2500) returning id, name;
+select p.id, d.name from person p join dept d on d.id = p.dept order by p.id;
+select code, n from tariff order by code;
+truncate token;
+select count(*) from token;
+select count(*) from meeting, token;

@@ -1,0 +1,48 @@
+--! shared
+-- Window functions partitioned by the key, by anything else, and by nothing; frames of every kind.
+select room, id, row_number() over (partition by room order by id) from meeting where id < 30 order by room, id;
+select id, row_number() over (order by id) from meeting order by id;
+select id, rank() over (order by minutes), dense_rank() over (order by minutes) from meeting order by id;
+select id, rank() over (partition by minutes order by cost desc nulls last, id) from meeting order by id;
+select id, percent_rank() over (order by id), cume_dist() over (order by id) from meeting where id <= 32 order by id;
+select id, ntile(4) over (order by id) from meeting order by id limit 20;
+select id, lag(id) over (order by id), lead(title, 2, 'none') over (order by id) from meeting order by id;
+select id, first_value(id) over w, last_value(id) over w, nth_value(id, 2) over w from meeting window w as (partition by minutes order by id) order by id;
+select id, sum(minutes) over (order by id) from meeting order by id;
+select id, sum(cost) over (partition by title) from meeting order by id;
+select id, avg(minutes) over (partition by room) from meeting order by id;
+select id, count(*) over () from meeting order by id limit 3;
+select id, sum(minutes) over (order by id rows between 2 preceding and current row) from meeting order by id;
+select id, sum(minutes) over (order by id rows between unbounded preceding and 1 following exclude current row) from meeting order by id;
+select id, count(*) over (order by minutes range between 15 preceding and 15 following) from meeting where minutes is not null order by id;
+select id, count(*) over (order by starts range between interval '1 day' preceding and current row) from meeting order by id;
+select id, sum(id) over (order by minutes groups between 1 preceding and current row exclude ties) from meeting order by id;
+select id, max(title) over (partition by minutes order by id desc) from meeting order by id;
+select id, string_agg(title, ',') over (partition by room order by id) from meeting where id < 25 order by id;
+select id, array_agg(id) over (partition by minutes order by id rows 1 preceding) from meeting order by id limit 12;
+select id, sum(minutes) filter (where id % 2 = 0) over (order by id) from meeting order by id;
+select id, row_number() over (order by cost desc nulls last, id) as pos from meeting order by pos limit 5;
+select * from (select id, room, row_number() over (partition by room order by cost desc nulls last, id) as pos from meeting) s where pos <= 2 order by room, pos;
+select * from (select id, minutes, row_number() over (partition by minutes order by id) as pos from meeting) s where pos = 1 order by minutes;
+select minutes, count(*), rank() over (order by count(*) desc, minutes) from meeting group by minutes order by 3;
+select minutes, sum(cost), sum(sum(cost)) over (order by minutes nulls first) from meeting group by minutes order by minutes nulls first;
+select room, count(*), count(*) * 100 / sum(count(*)) over () as share from meeting group by room order by room;
+select kind, at, amount - lag(amount) over (partition by kind order by at, id) as step from event order by kind, at, id;
+select name, rank() over (order by name), row_number() over (order by name collate "C", id) from person order by id;
+select p.name, d.name, rank() over (partition by d.id order by p.salary desc nulls last, p.id) from person p left join dept d on d.id = p.dept order by p.id;
+select person, mood, count(*) over (partition by mood), rank() over (order by mood) from profile order by person;
+select id, rank() over (order by doc -> 'n', id) from meeting order by id limit 10;
+select distinct minutes, max(cost) over (partition by minutes) from meeting order by minutes;
+select id, sum(minutes) over w1, count(*) over w2 from meeting window w1 as (order by id), w2 as (w1 rows 3 preceding) order by id limit 9;
+select id, sum(minutes) over (partition by room order by id) - minutes as before from meeting where room in ('r1', 'r5') order by id;
+select id, lag(id, id % 3) over (order by id) from meeting order by id limit 10;
+select sum(x) from (select row_number() over (order by id) as x from meeting) s;
+select id from meeting order by row_number() over (order by cost nulls first, id) limit 4;
+select id, row_number() over (partition by room, minutes order by id) from meeting order by id limit 15;
+select k, row_number() over (order by k) from nothing;
+select id, count(*) over (order by title range 1 preceding) from meeting;
+select id, nth_value(id, 0) over (order by id) from meeting;
+select id from meeting where row_number() over () = 1;
+--! params 2
+select id, lead(id, $1) over (order by id) from meeting order by id limit 5;
+select dept, sum(salary), rank() over (partition by dept > 2 order by sum(salary) desc nulls last, dept) from person group by dept order by dept;
