@@ -17,6 +17,9 @@ func (s *Session) runGather(r *request, set backends) error {
 		s.fail(e)
 		return nil
 	}
+	if g.Target != nil {
+		s.openImplicit()
+	}
 	worker, sources, err := s.joinGather(r, set)
 	if err != nil {
 		s.fail(executor.ClientError(err))
@@ -42,14 +45,26 @@ func (s *Session) runGather(r *request, set backends) error {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
-	s.effect(r.tmpl, worker)
+	if g.Target == nil {
+		s.effect(r.tmpl, worker)
+	}
 	run := &executor.Scatter{
 		Gang: &s.gang, Members: []*executor.Member{worker}, Texts: []string{string(text)}, OIDs: types, Params: r.bind,
 		Formats: r.formats, Limit: -1, Describe: r.describe, Command: r.tmpl.Command, Collations: s.db.collations(),
 	}
-	for i, name := range g.Types {
-		row := worker.OIDs([]uint32{s.planner.env.Schema.Types[name]})
-		run.Arrays = append(run.Arrays, collect.Array(i, row[0]))
+	if g.Target != nil {
+		if run.Members, err = s.joinOwners(r); err != nil {
+			s.fail(executor.ClientError(err))
+			return nil
+		}
+	}
+	for _, m := range run.Members {
+		var arrays []*executor.Array
+		for i, name := range g.Types {
+			row := m.OIDs([]uint32{s.planner.env.Schema.Types[name]})
+			arrays = append(arrays, collect.Array(i, row[0]))
+		}
+		run.Arrays = append(run.Arrays, arrays)
 	}
 	run.Position = s.positions(r, run)
 	return s.finishScatter(r, run)
@@ -81,6 +96,25 @@ func (s *Session) joinGather(r *request, set backends) (worker *executor.Member,
 		}
 	}
 	return worker, sources, nil
+}
+
+// joinOwners makes the backends part of the statement that hold what it writes.
+func (s *Session) joinOwners(r *request) (members []*executor.Member, err error) {
+	schema := s.planner.env.Schema
+	set, err := r.tmpl.GatherOwners(schema.Map, schema.Home, s.values(r))
+	if err != nil {
+		return nil, err
+	}
+	for b := range set.All() {
+		m, err := s.gang.Join(s.ctx, int(b))
+		if err != nil {
+			s.unjoin(members)
+			return nil, err
+		}
+		s.effect(r.tmpl, m)
+		members = append(members, m)
+	}
+	return members, nil
 }
 
 // gatherFormats are the formats that the arrays travel in.

@@ -98,6 +98,15 @@ func (t *Template) checkBackends(m *shardmap.Map, home int, set *shardmap.ShardS
 	return nil
 }
 
+// GatherOwners are the backends that the final statement of a gather with a Target runs on.
+func (t *Template) GatherOwners(m *shardmap.Map, home int, v *Values) (shardmap.ShardSet, error) {
+	set, err := t.prunerBackends(m, t.Gather.Target, v)
+	if err == nil && set.Empty() {
+		set.Add(uint32(home))
+	}
+	return set, err
+}
+
 // certain is true where a shard that cannot be told must be evaluated by PostgreSQL first: no other backend may get the
 // row.
 func (t *Template) certain(p *Pruner) bool { return t.Insert != nil && p.Stores || p == t.KeyTo }

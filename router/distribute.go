@@ -34,6 +34,8 @@ type shardKey struct {
 type distributor struct {
 	// combines is the level whose aggregates over all rows are computed from the backends' parts, if any.
 	combines *query
+	// target, if set, is the one relation whose rows are spread: every backend is given the others whole.
+	target *rel
 	a        *analysis
 	next     map[colID][]colID
 	// outer are the keys of enclosing levels, to which subqueries may be correlated.

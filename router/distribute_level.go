@@ -70,7 +70,7 @@ func (d *distributor) once(q *query, limited bool) *pgerr.Error {
 func (d *distributor) relation(r *rel) (spread, *pgerr.Error) {
 	if r.sub == nil {
 		switch {
-		case !r.sharded():
+		case !r.sharded() || d.target != nil && d.target != r:
 			if r.facts&fnOnce != 0 {
 				return spread{}, refVolatile
 			}
@@ -106,7 +106,7 @@ func (d *distributor) anchored(r *rel) bool {
 }
 
 func (d *distributor) within(keys []shardKey) *distributor {
-	return &distributor{a: d.a, next: d.next, outer: append(append([]shardKey{}, d.outer...), keys...)}
+	return &distributor{a: d.a, next: d.next, target: d.target, outer: append(append([]shardKey{}, d.outer...), keys...)}
 }
 
 func siblingKeys(r *rel) []shardKey {

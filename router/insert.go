@@ -72,6 +72,7 @@ func (p *planner) insert(s *sqlparse.InsertStmt) {
 		if p.decide(a, t) {
 			p.t.NoScatter = refMixed
 		}
+		p.gatherAtHome(a, r)
 		return
 	}
 	in, err := p.rows(a, s, t)

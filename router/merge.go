@@ -85,4 +85,5 @@ func (p *planner) mergeInto(s *sqlparse.MergeStmt) {
 	if p.decide(a, r.table) {
 		p.t.NoScatter = refMerge
 	}
+	p.gatherAtHome(a, r)
 }

@@ -162,6 +162,9 @@ type Gather struct {
 	Home bool
 	// Reads is true if the final statement may read tables besides the arrays.
 	Reads bool
+	// Target, if set, is what the statement writes: the final statement runs on each backend that holds some of it, and
+	// the others' rows are given to all of these.
+	Target *Pruner
 }
 
 // Combine is how one output column is made of the partial rows: its pieces one behind the other are its SQL.

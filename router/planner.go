@@ -17,6 +17,7 @@ type planner struct {
 	// from is where the planned statement starts in text: 0, or behind EXPLAIN, DECLARE … FOR.
 	from int
 	lits []sqlparse.Literal
+	node sqlparse.Node // the statement
 	t    *Template
 }
 
@@ -80,6 +81,7 @@ func (p *planner) rejected(err error) *Template {
 
 // statement plans a parsed statement into p.t.
 func (p *planner) statement(n sqlparse.Node) {
+	p.node = n
 	switch {
 	case n.GetSelectStmt() != nil:
 		p.selects(n.GetSelectStmt())
@@ -120,7 +122,7 @@ func (p *planner) hasLiterals(s Span) bool {
 }
 
 func (p *planner) analysis() *analysis {
-	return &analysis{env: p.env, text: p.text, lits: p.lits}
+	return &analysis{env: p.env, text: p.text, lits: p.lits, unit: &unit{text: p.text, tree: p.node}}
 }
 
 // selects plans SELECT, VALUES and TABLE.
@@ -137,7 +139,6 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 		return
 	}
 	a := p.analysis()
-	a.unit = &unit{text: p.text, tree: sqlparse.SelectNode(s)}
 	q := a.query(s, nil)
 	a.solve()
 	if a.setConfig > 0 {

@@ -244,6 +244,7 @@ func (p *planner) changes(a *analysis, q *query, r *rel) {
 		return
 	}
 	if !p.decide(a, r.table) {
+		p.gatherAtHome(a, r)
 		return
 	}
 	t := p.t
@@ -261,18 +262,43 @@ func (p *planner) changes(a *analysis, q *query, r *rel) {
 		t.NoScatter = refKeyUpdate
 		return
 	}
-	t.Scatter, t.NoScatter = p.scatterWrite(a, q)
+	if t.Scatter, t.NoScatter = p.scatterWrite(a, q, a.distributor()); t.Scatter == nil {
+		p.broadcast(a, q, r)
+	}
+}
+
+// gatherAtHome plans a write of a local table that reads sharded ones.
+func (p *planner) gatherAtHome(a *analysis, target *rel) {
+	if p.t.Kind == KindShards && !target.sharded() {
+		p.gatherOr(a)
+	}
+}
+
+// broadcast plans an UPDATE or DELETE that reads other sharded rows than those beside the ones it changes: every backend is
+// given them whole.
+func (p *planner) broadcast(a *analysis, q *query, r *rel) {
+	d := a.distributor()
+	d.target = r
+	if _, err := p.scatterWrite(a, q, d); err != nil {
+		return
+	}
+	g, err := p.gather(a)
+	if err != nil {
+		return
+	}
+	g.Target = &r.prune
+	p.t.Gather, p.t.NoScatter = g, nil
 }
 
 // scatterWrite proves that an UPDATE or DELETE changes on each backend the rows it would change in one database.
-func (p *planner) scatterWrite(a *analysis, q *query) (*Scatter, *pgerr.Error) {
+func (p *planner) scatterWrite(a *analysis, q *query, d *distributor) (*Scatter, *pgerr.Error) {
 	if err := a.several(q); err != nil {
 		return nil, err
 	}
 	if a.statementTrigger {
 		return nil, refTriggerMulti
 	}
-	s, err := a.distributor().level(q, true)
+	s, err := d.level(q, true)
 	switch {
 	case err != nil:
 		return nil, err

@@ -22,6 +22,18 @@ type Array struct {
 // Len is the number of elements.
 func (a *Array) Len() int { return a.n }
 
+// NewArray makes an empty array, its elements text or binary. elem is the element type's oid on the backend that gets it.
+func NewArray(text bool, elem uint32) *Array { return &Array{text: text, elem: elem} }
+
+// Append adds a copy of a value, nil for NULL, and tells how many bytes it takes.
+func (a *Array) Append(v []byte) int {
+	if v == nil {
+		a.appendNull()
+		return 4
+	}
+	return a.append(v)
+}
+
 func (a *Array) room(size int) []byte {
 	last := len(a.chunks) - 1
 	if last < 0 || cap(a.chunks[last])-len(a.chunks[last]) < size {

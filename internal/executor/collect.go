@@ -245,7 +245,7 @@ func (c *Collect) Array(i int, elem uint32) *Array {
 	if i >= len(c.columns) {
 		return &Array{elem: elem, text: c.isText(i)}
 	}
-	a := &c.columns[i]
+	a := c.columns[i]
 	a.elem = elem
-	return a
+	return &a
 }

@@ -40,8 +40,9 @@ type Scatter struct {
 	// Position, when set, translates an error's position in a member's text into the client's message.
 	Position   func(member, position int) int
 	Collations Collations
-	// Arrays are further parameters behind the client's: rows that Collect has gathered. They are for one member only.
-	Arrays []*Array
+	// Arrays are further parameters behind the client's, such as rows that Collect has gathered: one list for each member,
+	// or one for all.
+	Arrays [][]*Array
 
 	streams []*stream
 	events  chan event
@@ -85,7 +86,7 @@ func (s *Scatter) Open(ctx context.Context) error {
 	s.events = make(chan event, len(s.Members)*(chunksAhead+1))
 	s.turning = len(s.Turns) > 0
 	bound, err := s.Gang.bindAll(ctx, s.Members, s.Command == "SELECT", s.parse, func(i int) {
-		if err := s.bind(s.Members[i]); err != nil {
+		if err := s.bind(i, s.Members[i]); err != nil {
 			_ = s.Members[i].Lost(err) // Send says so again
 		}
 	})
@@ -143,12 +144,12 @@ func (s *Scatter) inClientsTerms(from int, frame []byte) []byte {
 }
 
 // bind composes Bind: the client's parameters, and the result formats, with binary for the hidden sort columns.
-func (s *Scatter) bind(m *Member) error {
+func (s *Scatter) bind(member int, m *Member) error {
 	if len(s.Arrays) == 0 {
 		m.Out = wire.Bind(m.Out, "", "", append(clientParams(s.Params), s.resultFormats()...))
 		return nil
 	}
-	return m.bind(clientParams(s.Params), s.Arrays, s.resultFormats())
+	return m.bind(clientParams(s.Params), s.Arrays[min(member, len(s.Arrays)-1)], s.resultFormats())
 }
 
 func (s *Scatter) resultFormats() (tail []byte) {
