@@ -36,8 +36,8 @@ type distributor struct {
 	combines *query
 	// target, if set, is the one relation whose rows are spread: every backend is given the others whole.
 	target *rel
-	a        *analysis
-	next     map[colID][]colID
+	a      *analysis
+	next   map[colID][]colID
 	// outer are the keys of enclosing levels, to which subqueries may be correlated.
 	outer []shardKey
 }
