@@ -83,7 +83,7 @@ func (s *Session) addStatement(st *statement) *pgerr.Error {
 	if len(s.spans) > 1 {
 		return pgerr.New(pgerr.SyntaxError, "cannot insert multiple commands into a prepared statement")
 	}
-	st.plan = s.planOwned([]byte(st.text))
+	st.plan = s.planPrepared(st)
 	if t := st.plan.tmpl; t.Kind == router.KindRefuse && !s.gang.Txn.Failed {
 		return t.Refusal
 	}
@@ -123,7 +123,7 @@ func (s *Session) startBatch() {
 // replan brings a statement's plan up to date after the schema or the settings changed.
 func (s *Session) replan(st *statement) *planned {
 	if st.plan.scope != s.planner.current(s) {
-		st.plan = s.planOwned([]byte(st.text))
+		st.plan = s.planPrepared(st)
 	}
 	return &st.plan
 }

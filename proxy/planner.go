@@ -29,6 +29,8 @@ type planner struct {
 	reload  bool
 	// temp are the session's temporary relations.
 	temp map[string]bool
+	// tempCode is the source of the session's temporary objects, by name.
+	tempCode map[string]string
 	// tempStale says that temporary relations may have come or gone.
 	tempStale bool
 	sequences sequences
@@ -62,14 +64,14 @@ func (p *planner) current(s *Session) uint64 {
 	path := s.searchPath(schema)
 	count, _ := strconv.ParseUint(s.own("pleiad.shard_count"), 10, 32)
 	p.env = router.Env{
-		Schema: schema, Path: path, User: s.actingRole(), Temp: p.temp,
+		Schema: schema, Path: path, User: s.actingRole(), Temp: p.temp, TempCode: p.tempCode,
 		DefaultDistribution: s.own("pleiad.default_distribution"),
 		ShardCount:          uint32(count),
 	}
 	if s.own("pleiad.hash") == "murmur3" {
 		p.env.Family = shardmap.FamilyMurmur3
 	}
-	if p.private != nil || len(p.temp) > 0 {
+	if p.private != nil || len(p.temp) > 0 || len(p.tempCode) > 0 {
 		p.scope = s.srv.scopes.Add(1)
 	} else {
 		p.scope = s.db.scopeOf(schema, p.env.User, path)
@@ -312,34 +314,6 @@ func (s *Session) loadPrivate() {
 	s.planner.fresh = false
 }
 
-// loadTemp reads the names of the session's temporary relations, which are on its pinned connection to home.
-func (s *Session) loadTemp() {
-	if s.gang.Member(s.db.home) == nil {
-		// The connection, and with it every temporary relation, is gone.
-		s.planner.tempStale, s.planner.fresh, s.planner.temp = false, false, nil
-		return
-	}
-	m, err := s.asking(s.db.home)
-	if err != nil {
-		s.cannotLearn("the temporary relations", nil, err)
-		return
-	}
-	rows, errFrame, err := m.Ask("SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()" +
-		" AND relkind NOT IN ('i', 'I', 't', 'c')")
-	if err != nil || errFrame != nil {
-		s.cannotLearn("the temporary relations", errFrame, err)
-		return
-	}
-	p := &s.planner
-	p.tempStale, p.fresh, p.temp = false, false, nil
-	for _, row := range rows {
-		if p.temp == nil {
-			p.temp = map[string]bool{}
-		}
-		p.temp[string(row[0])] = true
-	}
-}
-
 // actingRole is the role whose rights and "$user" count.
 func (s *Session) actingRole() string {
 	for _, name := range []string{"role", "session_authorization"} {
@@ -361,7 +335,7 @@ func (s *Session) searchPath(schema *router.Schema) []string {
 		if name == "$user" {
 			name = s.actingRole()
 		}
-		if _, ok := schema.Relations[name]; ok || name == "pg_catalog" {
+		if _, ok := schema.Relations[name]; ok || name == "pg_catalog" || router.ShardSchema(name) {
 			out = append(out, name)
 		}
 	}

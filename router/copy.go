@@ -25,15 +25,23 @@ func (p *planner) copy(s *sqlparse.CopyStmt) {
 	switch {
 	case t == nil || t.Kind == TableLocal || t.Kind == TableSystem || t.Kind == TableSequence:
 		p.t.Kind, p.t.Effect = KindHome, EffectUnclean
+		a := p.analysis()
+		if t == nil && a.env.inShard(s.Relation) {
+			a.refuse(refShardSchema)
+		}
+		a.reads(t, s.Relation.Relname)
 		if s.IsFrom {
-			a := p.analysis()
 			a.targetTable(t, opInsert)
-			if a.err != nil {
-				p.refuse(a.err)
-			}
+		}
+		if s.WhereClause != nil {
+			a.reached(a.exprFacts(s.WhereClause))
+		}
+		p.t.Effect = max(p.t.Effect, a.effect())
+		if a.err != nil {
+			p.refuse(a.err)
 		}
 		return
-	case t.Kind == TableView && !t.Touches:
+	case t.Kind == TableView && !t.Touches && t.ChangeReach&ReachSharded == 0:
 		p.t.Kind, p.t.Effect = KindHome, EffectUnclean
 		return
 	case t.Kind == TableView:
@@ -48,6 +56,7 @@ func (p *planner) copy(s *sqlparse.CopyStmt) {
 func (p *planner) copyTable(s *sqlparse.CopyStmt, t *Table) {
 	a := p.analysis()
 	a.rls(t)
+	a.reads(t, t.Name)
 	c := &Copy{Table: t, In: s.IsFrom, Format: copyFormat(s.Options)}
 	p.t.Copy = c
 	if len(s.Attlist) == 0 {
@@ -67,12 +76,14 @@ func (p *planner) copyTable(s *sqlparse.CopyStmt, t *Table) {
 	}
 	c.Head, c.Tail = p.copyParts()
 	if !s.IsFrom {
-		if t.Kind == TableReference {
-			p.t.Kind = KindHome
-			return
+		p.t.Kind = KindHome
+		if t.Kind == TableSharded {
+			p.t.Kind = KindCopyOut
+			p.t.Prune = []Pruner{{Table: t, All: true}}
+			if a.fn&(fnTables|fnNextval) != 0 {
+				a.refuse(refReachLocal)
+			}
 		}
-		p.t.Kind = KindCopyOut
-		p.t.Prune = []Pruner{{Table: t, All: true}}
 		if a.err != nil {
 			p.refuse(a.err)
 		}

@@ -25,6 +25,9 @@ func planDDL(stmt sqlparse.Node, text string, env Env) *Template {
 	if t := d.temporary(); t != nil {
 		return t
 	}
+	if e := d.evaluates(kind); e != nil {
+		return d.refuse(e)
+	}
 	if tag, ok := ddlEverywhere[kind]; ok {
 		d.tag = tag
 		return d.everywhere()

@@ -24,6 +24,7 @@ var (
 	refTableAsSharded = refSelectInto
 	refMatviewSharded = refusal("a materialized view cannot read sharded tables", "Make a table and fill it by INSERT.")
 	refTempEverywhere = refusal("a temporary view or function cannot use sharded or reference tables", "Create it in a schema of the database.")
+	refTempCode       = refusal("an operator cannot be temporary", "Create it in a schema of the database.")
 	refSchemaElements = refusal("CREATE SCHEMA cannot make objects for every backend", "Create the schema first, and what is in it by statements of their own.")
 
 	refKeyAlter        = refusal("the type of a partition key column cannot be changed", "Make a new table with the other type, copy the rows and rename it.")

@@ -43,55 +43,15 @@ func (d *ddl) temporary() *Template {
 	if schema, _ := listName(name); !tempSchema(schema) {
 		return nil
 	}
-	if s := d.stmt.GetCreateFunctionStmt(); s != nil && d.mayUseEverywhere(s.Options) {
-		return d.refuse(refTempEverywhere)
+	switch s := d.stmt; {
+	case s.GetCreateFunctionStmt() != nil:
+		// A call is judged anew, for what its words mean may change.
+		_, signature, _ := strings.Cut(strings.ToLower(d.text), strings.ToLower(d.tag[len("CREATE "):]))
+		if (d.env.sourceReach(s.GetCreateFunctionStmt().Options)|d.env.bodyReach(signature))&ReachSharded != 0 {
+			return d.refuse(refTempEverywhere)
+		}
+	case s.GetDefineStmt() != nil && s.GetDefineStmt().Kind == sqlparse.ObjectOperator:
+		return d.refuse(refTempCode)
 	}
 	return d.plainHome(EffectPins)
-}
-
-// mayUseEverywhere is true of a function whose source could use what is not on home alone, were it run there: the
-// snapshot does not hold the functions of pg_temp, so their calls are not looked into. Any word counts that could be a
-// name of such a thing, and so does SQL made at run time.
-func (d *ddl) mayUseEverywhere(options []sqlparse.Node) bool {
-	sources := []string{d.text}
-	for _, n := range options {
-		switch def := n.GetDefElem(); def.GetDefname() {
-		case "as":
-			sources = append(sources, sqlparse.Strings(def.Arg.GetList().GetItems())...)
-		case "language":
-			if l := strings.ToLower(def.Arg.GetString_().GetSval()); l != "sql" && l != "plpgsql" {
-				return true
-			}
-		}
-	}
-	for _, src := range sources {
-		if strings.Contains(strings.ToLower(src), `u&"`) {
-			return true // a name spelt with escapes
-		}
-		for _, t := range sqlparse.Tokens(src) {
-			word := t.Word
-			if word == "" && src[t.Start] == '"' {
-				word = strings.ReplaceAll(strings.Trim(src[t.Start:t.End], `"`), `""`, `"`)
-			}
-			if word != "" && d.namesEverywhere(word) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// namesEverywhere is true of the name, in whatever schema, of a relation that every backend has, or a view or function that
-// uses one, and of words that run other SQL.
-func (d *ddl) namesEverywhere(word string) bool {
-	for _, relations := range d.env.Schema.Relations {
-		if t := relations[word]; t != nil && (t.Touches || t.Everywhere && t.Kind != TableSequence) {
-			return true
-		}
-	}
-	facts := builtins[word]
-	for _, f := range d.env.Schema.Functions[word] {
-		facts |= f.facts()
-	}
-	return facts&(fnSharded|fnDynamic) != 0 || word == "execute" || word == "call" || word == "do"
 }

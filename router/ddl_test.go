@@ -72,6 +72,9 @@ func ddlSchema(t *testing.T) *Schema {
 	add(TableSequence, 'S', "public", "counter", 0, nil, nil)
 	s.Functions["shout"] = []*Function{{Schema: "public", Name: "shout", Kind: 'f', Volatility: 'i', Language: "sql"}}
 	s.Functions["twice"] = []*Function{{Schema: "public", Name: "twice", Kind: 'f'}, {Schema: "app", Name: "twice", Kind: 'f'}}
+	for _, t := range s.ByOID {
+		t.reachByKind()
+	}
 	return s
 }
 

@@ -39,11 +39,8 @@ func (d *ddl) queryReads(tree sqlparse.Node) reads {
 		if tn := n.GetTypeName(); tn != nil && d.homeType(tn) {
 			r.somewhere = true
 		}
-		if f := n.GetFuncCall(); f != nil {
-			schema, name := listName(f.Funcname)
-			if d.env.functionFacts(schema, name)&fnSharded != 0 {
-				r.sharded = true
-			}
+		if d.env.called(n)&(fnSharded|fnDynamic) != 0 {
+			r.sharded = true
 		}
 		return true
 	})
@@ -51,7 +48,7 @@ func (d *ddl) queryReads(tree sqlparse.Node) reads {
 }
 
 func (r *reads) see(t *Table) {
-	r.sharded = r.sharded || t.Kind == TableSharded || t.Touches
+	r.sharded = r.sharded || t.Kind == TableSharded || t.Touches || t.ReadReach&ReachSharded != 0
 	if t.Everywhere {
 		r.everywhere = true
 	} else {
@@ -171,6 +168,9 @@ func (d *ddl) selectInto() *Template {
 // refresh plans REFRESH MATERIALIZED VIEW: it changes rows on home only.
 func (d *ddl) refresh() *Template {
 	d.tag = "REFRESH MATERIALIZED VIEW"
+	if t, _ := d.resolve(d.stmt.GetRefreshMatViewStmt().Relation); t != nil && t.RefreshReach&ReachSharded != 0 {
+		return d.refuse(refMatviewSharded)
+	}
 	return d.plainHome(EffectUnclean)
 }
 

@@ -7,6 +7,10 @@ import (
 // expr reads an expression: the functions it calls are added to facts, its subqueries become sublinks of q.
 func (a *analysis) expr(q *query, n sqlparse.Node, sc *scope, facts *fnFacts) {
 	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		if f := a.env.unnamed(n); f != 0 {
+			*facts |= f
+			a.reached(f)
+		}
 		switch {
 		case n.GetSubLink() != nil:
 			a.subLink(q, n.GetSubLink(), sc, facts)
@@ -27,6 +31,7 @@ func (a *analysis) expr(q *query, n sqlparse.Node, sc *scope, facts *fnFacts) {
 		case n.GetSqlvalueFunction() != nil:
 			*facts |= a.valueFunction(n)
 		case n.GetColumnRef() != nil:
+			*facts |= a.attribute(n.GetColumnRef(), sc)
 			a.systemColumn(q, n.GetColumnRef(), sc)
 		case n.GetCurrentOfExpr() != nil:
 			a.single(refCurrentOf)
@@ -185,28 +190,5 @@ func (a *analysis) systemColumn(q *query, ref *sqlparse.ColumnRef, sc *scope) {
 	if len(parts) > 0 && parts[len(parts)-1] == "tableoid" {
 		q.tableOID = true
 		a.tableOID = true
-	}
-}
-
-// rls refuses tables whose row level security reads other tables.
-func (a *analysis) rls(t *Table) {
-	if !t.RLS || t.RLSExprs == "" {
-		return
-	}
-	inner := &analysis{env: a.env, foreign: 1}
-	q := &query{}
-	sc := &scope{ns: &namespace{open: true}, level: q}
-	q.scope = sc
-	for _, e := range splitLines(t.RLSExprs) {
-		n, err := sqlparse.ParseExpr(e)
-		if err != nil {
-			a.refuse(refRLS)
-			return
-		}
-		var f fnFacts
-		inner.expr(q, n, sc, &f)
-	}
-	if len(q.subs) > 0 || inner.fn&(fnTables|fnSharded|fnUnknown|fnDynamic|fnHome|fnNextval|fnCurrval) != 0 {
-		a.refuse(refRLS)
 	}
 }

@@ -55,17 +55,19 @@ func fixture() Env {
 		if t.Kind == TableSharded {
 			t.Modulus = 32
 		}
+		t.reachByKind()
 		s.Relations[t.Schema][t.Name] = t
 		s.ByOID[t.OID] = t
 		return t
 	}
 	fixtureTables(add, col)
+	add(&Table{Name: "pg_class", Schema: "pg_catalog", Kind: TableSystem, Relkind: 'r'})
 	s.Functions = map[string][]*Function{
 		"pure":       {{Schema: "public", Name: "pure", Kind: 'f', Volatility: 'i', Language: "sql"}},
 		"vol":        {{Schema: "public", Name: "vol", Kind: 'f', Volatility: 'v', Language: "plpgsql"}},
-		"count_all":  {{Schema: "public", Name: "count_all", Kind: 'f', Volatility: 's', Language: "sql", TouchesSharded: true, TouchesTables: true}},
-		"note_count": {{Schema: "public", Name: "note_count", Kind: 'f', Volatility: 's', Language: "sql", TouchesTables: true}},
-		"set_tenant": {{Schema: "public", Name: "set_tenant", Kind: 'f', Volatility: 'v', Language: "plpgsql", LeavesState: true}},
+		"count_all":  {{Schema: "public", Name: "count_all", Kind: 'f', Volatility: 's', Language: "sql", Reach: ReachSharded | ReachLocal}},
+		"note_count": {{Schema: "public", Name: "note_count", Kind: 'f', Volatility: 's', Language: "sql", Reach: ReachLocal}},
+		"set_tenant": {{Schema: "public", Name: "set_tenant", Kind: 'f', Volatility: 'v', Language: "plpgsql", Reach: ReachState}},
 		"myagg":      {{Schema: "public", Name: "myagg", Kind: 'a', Aggregate: true, Volatility: 'i'}},
 	}
 	groups := map[shardmap.GroupID][]uint16{}
@@ -103,13 +105,30 @@ func fixtureTables(add func(*Table) *Table, col func(string, uint32, ...string) 
 	add(&Table{Name: "labels", Kind: TableView, Relkind: 'v', Everywhere: true, Columns: []Column{col("label", txt)}, Definition: " SELECT codes.label\n   FROM public.codes;"})
 	add(&Table{Name: "bodies", Kind: TableView, Relkind: 'v', Columns: []Column{col("body", txt)}, Definition: " SELECT notes.body\n   FROM public.notes;"})
 	add(&Table{Name: "moods", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("mood", 16500)}})
-	touching := &Function{Schema: "public", Name: "log_change", Kind: 'f', Volatility: 'v', Language: "plpgsql", TouchesTables: true}
+	touching := &Function{Schema: "public", Name: "log_change", Kind: 'f', Volatility: 'v', Language: "plpgsql", Reach: ReachLocal}
 	add(&Table{Name: "logged", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("x", i4)},
 		Triggers: []Trigger{{Name: "log", Function: touching, Row: true, OnInsert: true, OnUpdate: true, OnDelete: true}}})
 	add(&Table{Name: "audited", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("x", i4)},
 		Triggers: []Trigger{{Name: "stmt", Function: &Function{Name: "noop", Volatility: 'v'}, OnInsert: true, OnUpdate: true, OnDelete: true}}})
-	add(&Table{Name: "guarded", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room IN ( SELECT codes.label FROM codes))", Columns: []Column{col("room", txt), col("x", i4)}})
+	add(&Table{Name: "guarded", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room IN ( SELECT public.notes.body\n   FROM public.notes))", Columns: []Column{col("room", txt), col("x", i4)}})
+	add(&Table{Name: "listed", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room IN ( SELECT codes.label\n   FROM public.codes))", Columns: []Column{col("room", txt), col("x", i4)}})
 	add(&Table{Name: "tenanted", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room = current_setting('app.room'::text))", Columns: []Column{col("room", txt), col("x", i4)}})
+}
+
+// reachByKind fills in what package catalog does for a table whose code reaches nothing else.
+func (t *Table) reachByKind() {
+	switch {
+	case t.Kind == TableSharded:
+		t.NameReach, t.ChangeReach = ReachSharded|ReachLocal, ReachSharded|ReachLocal
+	case t.Kind == TableReference:
+		t.NameReach, t.ChangeReach = ReachReference, ReachSharded|ReachLocal
+	case t.Touches:
+		t.NameReach, t.ChangeReach = ReachSharded|ReachLocal|ReachReference, ReachSharded|ReachLocal
+	case t.Kind == TableView && t.Everywhere:
+		t.NameReach, t.ChangeReach = ReachReference, ReachSharded|ReachLocal
+	default:
+		t.NameReach, t.ChangeReach = ReachLocal, ReachLocal
+	}
 }
 
 func TestPlanPointRead(t *testing.T) {

@@ -165,8 +165,12 @@ func (a *analysis) rangeVar(q *query, rv *sqlparse.RangeVar, sc *scope) (*jnode,
 		a.placed(r, rv, outer)
 		return a.leaf(r), expose(r, rv.Alias, t.Name, t.Schema)
 	}
+	if t == nil && a.env.inShard(rv) {
+		a.refuse(refShardSchema)
+	}
 	r := a.table(q, t, known)
 	a.placed(r, rv, a.unit)
+	a.reads(t, rv.Relname)
 	name, schema := rv.Relname, rv.Schemaname
 	if t != nil {
 		schema = t.Schema
@@ -218,6 +222,7 @@ func (a *analysis) table(q *query, t *Table, known bool) *rel {
 
 // view analyses a view's definition in its place.
 func (a *analysis) view(q *query, t *Table) *rel {
+	a.reads(t, t.Name)
 	stmts, err := sqlparse.Parse(t.Definition)
 	if err != nil || len(stmts) != 1 || stmts[0].Node.GetSelectStmt() == nil {
 		a.refuse(refView)

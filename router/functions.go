@@ -32,8 +32,8 @@ const (
 	fnUnknown                        // no such function is known: anything may be true of it
 	fnUserStable                     // a user's stable function
 	fnUserVol                        // a user's volatile function
-	fnTables                         // a user's function that may read or write tables
-	fnSharded                        // a user's function that may read or write sharded or reference tables
+	fnTables                         // code that may read or write local tables
+	fnSharded                        // code that may read or write sharded tables, or write reference tables
 )
 
 // fnImpure are the facts that make two calls with equal arguments on two backends differ.
@@ -94,13 +94,21 @@ func (e *Env) functionFacts(schema, name string) fnFacts {
 			continue
 		}
 		found = true
-		facts |= f.facts()
+		facts |= f.facts() | e.reachFacts(f.Reach)
 	}
-	if !found {
+	switch {
+	case tempSchema(schema):
+		return facts | fnUserVol | fnHome | e.reachFacts(e.tempReach(name))
+	case (schema == "pleiad" || schema == "" && slices.Contains(e.Path, "pleiad")) && !readingFunctions[name] && !found:
+		return fnSharded | fnUnknown
+	case !found:
 		return fnUnknown
 	}
 	return facts
 }
+
+// readingFunctions are those of schema pleiad that give the same in a client's hands as in pleiad's own.
+var readingFunctions = wordSet("acting_role local_shard_sizes shape shard_relation snapshot oids partition_key")
 
 func (f *Function) facts() fnFacts {
 	var facts fnFacts
@@ -119,15 +127,6 @@ func (f *Function) facts() fnFacts {
 	}
 	if f.RetSet {
 		facts |= fnSRF
-	}
-	if f.TouchesTables {
-		facts |= fnTables
-	}
-	if f.TouchesSharded {
-		facts |= fnSharded | fnTables
-	}
-	if f.LeavesState {
-		facts |= fnPins
 	}
 	return facts
 }

@@ -149,7 +149,7 @@ func (b *gatherBuilder) view(r *rel) (string, *pgerr.Error) {
 func (b *gatherBuilder) distributable(r *rel) bool {
 	pure := true
 	r.sub.walk(func(q *query) {
-		pure = pure && (q.targetFacts|q.whereFacts)&(fnOnce|fnUserStable|fnNextval|fnCurrval|fnHome|fnPins) == 0 && !q.sample && !q.outerAggregate && !q.tableOID
+		pure = pure && (q.targetFacts|q.whereFacts)&(fnOnce|fnUserStable|fnTables|fnNextval|fnCurrval|fnHome|fnPins) == 0 && !q.sample && !q.outerAggregate && !q.tableOID
 	})
 	if !pure {
 		return false
@@ -284,6 +284,7 @@ func hasConstants(n sqlparse.Node) bool {
 func (b *gatherBuilder) ahead(n sqlparse.Node, sc *scope, r *rel) bool {
 	ok, columns := true, 0
 	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		ok = ok && b.a.env.unnamed(n) == 0
 		switch {
 		case n.GetColumnRef() != nil:
 			id, at := sc.lookup(n.GetColumnRef())

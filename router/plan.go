@@ -491,7 +491,11 @@ type Env struct {
 	User string
 	// Temp holds the session's own temporary relations; they hide others of the same name when
 	// unqualified.
-	Temp                map[string]bool
+	Temp map[string]bool
+	// TempCode is, by name, the expressions, definitions and bodies of the session's own relations, types and functions,
+	// which no snapshot holds.
+	TempCode            map[string]string
+	judging             map[string]bool // names whose TempCode is being read
 	DefaultDistribution string          // "local", "primary_key" or "reference"
 	ShardCount          uint32          // modulus of new sharded tables
 	Family              shardmap.Family // hash of new sharded tables

@@ -122,7 +122,9 @@ func (p *planner) hasLiterals(s Span) bool {
 }
 
 func (p *planner) analysis() *analysis {
-	return &analysis{env: p.env, text: p.text, lits: p.lits, unit: &unit{text: p.text, tree: p.node}}
+	a := &analysis{env: p.env, text: p.text, lits: p.lits, unit: &unit{text: p.text, tree: p.node}}
+	a.reached(p.env.reachFacts(p.env.Schema.AnyReach))
+	return a
 }
 
 // selects plans SELECT, VALUES and TABLE.
@@ -205,8 +207,6 @@ func (p *planner) decide(a *analysis, target *Table) bool {
 		p.refuse(refSetConfig)
 	case a.fn&(fnSharded|fnDynamic) != 0:
 		p.refuse(refFuncSharded)
-	case !sharded && reference && a.fn&fnTables != 0:
-		p.refuse(refFuncTables)
 	case !sharded && target != nil:
 		t.Kind = KindHome
 	case !sharded:

@@ -17,6 +17,9 @@ const (
 	TableSystem                     // pg_catalog, information_schema, pleiad: answered by home
 )
 
+// RLSSeparator stands between the expressions of Table.RLSExprs.
+const RLSSeparator = "\x1f"
+
 // Schema is one immutable snapshot of what exists in a database, as the catalog on home tells it.
 // Epoch names the snapshot: equal epochs of one database have equal contents, but for a snapshot taken
 // inside a transaction that did DDL, which has Epoch 0 and belongs to that session alone.
@@ -31,6 +34,13 @@ type Schema struct {
 	Types     map[string]uint32            // "schema.name" of user types → home's oid
 	Groups    []Group                      // colocation groups, in no order
 	Indexes   map[string]map[string]uint32 // schema name → index name → home's oid of its table
+	// OperatorReach, TypeReach and TypeOIDReach hold the user's operators and types that reach anything: by operator name,
+	// by bare type name (of any schema), by home's oid. AnyReach is that of casts and operator classes between built-in
+	// types, which any statement may use.
+	OperatorReach map[string]Reach
+	TypeReach     map[string]Reach
+	TypeOIDReach  map[uint32]Reach
+	AnyReach      Reach
 }
 
 // Group is what the tables of one colocation group share.
@@ -57,7 +67,7 @@ type Table struct {
 	Triggers []Trigger
 	HasRules bool
 	RLS      bool   // row level security is enabled
-	RLSExprs string // the policies' expressions, joined by newlines, as pg_get_expr prints them
+	RLSExprs string // the policies' expressions, joined by RLSSeparator, as pg_get_expr prints them
 	// ReferencesOut and ReferencedBy are foreign keys, by home's oid of the other table.
 	ReferencesOut []uint32
 	ReferencedBy  []uint32
@@ -69,6 +79,12 @@ type Table struct {
 	// have one too use it for defaults' sake, never for values.
 	Everywhere bool
 	Partition  bool // a partition of a local table
+	// Reach of code that a statement runs without naming it: ReadReach by reading the relation (its columns' types, its
+	// policies, a view's query), WriteReach by writing it too (constraints, indexes, generated columns, partitions,
+	// foreign keys' actions; its own triggers and defaults are apart). NameReach and ChangeReach are of code that reads
+	// or writes the relation itself.
+	ReadReach, WriteReach, NameReach, ChangeReach Reach
+	RefreshReach                                  Reach // materialized views: of their query
 }
 
 // Column is one user column, dropped ones left out.
@@ -84,6 +100,8 @@ type Column struct {
 	DefaultVol byte   // 'i','s','v': the worst volatility found in Default; 'v' when unknown
 	Identity   byte   // 0, 'a' (always) or 'd' (by default)
 	Generated  bool   // GENERATED ALWAYS AS (…) STORED
+	// DefaultReach is what evaluating Default may use.
+	DefaultReach Reach
 }
 
 // Trigger is one user trigger (internal ones, which serve foreign keys, are left out).
@@ -108,11 +126,9 @@ type Function struct {
 	Aggregate  bool
 	RetSet     bool
 	NArgs      int
-	// Body facts, decided conservatively when the snapshot is built: an unknown language, dynamic SQL or
-	// a name that may be a sharded or reference table count as touching.
-	TouchesSharded bool // may read or write a sharded or reference table, or any table (dynamic SQL)
-	TouchesTables  bool // may read or write any table at all
-	LeavesState    bool // may leave session state behind (SET, set_config, advisory locks, temp tables, LISTEN, nextval)
+	// Reach is what calling it may use, decided conservatively when the snapshot is built: what cannot be judged
+	// (an unknown language, dynamic SQL) counts as anything, and a word that may be a table's name as that table.
+	Reach Reach
 }
 
 // Resolve finds an unqualified or qualified relation the way PostgreSQL does: schema when given, else the

@@ -270,16 +270,12 @@ func (p *planner) code(n sqlparse.Node) {
 	p.plain(KindHome, "DO")
 	p.t.Writes, p.t.Effect = true, EffectUnclean
 	if n.GetDoStmt() != nil {
-		for _, arg := range n.GetDoStmt().Args {
-			if d := arg.GetDefElem(); d != nil && d.Defname == "as" {
-				facts := p.env.codeFacts(d.Arg.GetString_().GetSval())
-				if facts&(fnSharded|fnDynamic) != 0 {
-					p.refuse(refDo)
-				}
-				if facts&fnPins != 0 {
-					p.t.Effect = EffectPins
-				}
-			}
+		r := p.env.sourceReach(n.GetDoStmt().Args)
+		if r&ReachState != 0 {
+			p.t.Effect = EffectPins
+		}
+		if r&ReachSharded != 0 {
+			p.refuse(refDo)
 		}
 		return
 	}
@@ -304,39 +300,4 @@ func (p *planner) code(n sqlparse.Node) {
 	if sharded || a.fn&(fnSharded|fnDynamic) != 0 {
 		p.refuse(refDo)
 	}
-}
-
-// codeFacts says what a block of procedural code may do, by its words alone: a name of a sharded or reference table
-// or of a function that uses one, or SQL made at run time, counts as use.
-func (e *Env) codeFacts(body string) fnFacts {
-	var facts fnFacts
-	for _, t := range sqlparse.Tokens(body) {
-		word := t.Word
-		if word == "" && t.End > t.Start+1 && body[t.Start] == '"' {
-			word = strings.ReplaceAll(body[t.Start+1:t.End-1], `""`, `"`)
-		}
-		if word == "" {
-			continue
-		}
-		switch word {
-		case "execute":
-			facts |= fnDynamic
-		case "set", "listen", "temp", "temporary", "reset", "discard":
-			facts |= fnPins
-		case "create", "alter", "drop", "truncate", "grant", "revoke", "copy":
-			facts |= fnDynamic // schema changes must go through pleiad
-		}
-		for _, rels := range e.Schema.Relations {
-			if t := rels[word]; t != nil && (t.Kind == TableSharded || t.Kind == TableReference || t.Touches) {
-				facts |= fnSharded
-			}
-		}
-		if e.Schema.Functions[word] != nil || builtins[word]&(fnPins|fnDynamic) != 0 {
-			facts |= e.functionFacts("", word)
-			for _, f := range e.Schema.Functions[word] {
-				facts |= f.facts()
-			}
-		}
-	}
-	return facts
 }

@@ -38,7 +38,11 @@ func (a *analysis) writeLevel(rv *sqlparse.RangeVar, w *sqlparse.WithClause, out
 	default:
 		r = a.table(q, t, known)
 	}
+	if t == nil && a.env.inShard(rv) {
+		a.refuse(refShardSchema)
+	}
 	r.target = true
+	a.reads(t, rv.Relname)
 	a.targetTable(t, op)
 	schema := rv.Schemaname
 	if t != nil {
@@ -51,7 +55,7 @@ func (a *analysis) writeLevel(rv *sqlparse.RangeVar, w *sqlparse.WithClause, out
 
 // viewTarget refuses writes through views that lead to sharded or reference tables.
 func (a *analysis) viewTarget(t *Table, q *query) {
-	distributed := t.Touches || q == nil
+	distributed := t.ChangeReach&ReachSharded != 0 || t.Touches || q == nil
 	if q != nil {
 		q.walk(func(q *query) {
 			for _, r := range q.rels {
@@ -65,7 +69,7 @@ func (a *analysis) viewTarget(t *Table, q *query) {
 	a.local = true
 }
 
-// targetTable checks what runs beside a write: triggers and rules.
+// targetTable checks what runs beside a write: triggers, rules, and the code of constraints, indexes and defaults.
 func (a *analysis) targetTable(t *Table, op operation) {
 	if t == nil {
 		return
@@ -74,10 +78,36 @@ func (a *analysis) targetTable(t *Table, op operation) {
 	if t.HasRules && t.Kind != TableView {
 		a.refuse(refRules)
 	}
+	a.reaches(t.WriteReach, distributed)
+	for _, c := range t.Columns {
+		if op&(opInsert|opUpdate) != 0 && !c.Generated {
+			// What is evaluated on home first may use local tables.
+			a.reaches(c.DefaultReach, distributed && c.DefaultVol != 'v')
+		}
+	}
 	for _, tr := range t.Triggers {
 		if tr.OnInsert && op&opInsert != 0 || tr.OnUpdate && op&opUpdate != 0 || tr.OnDelete && op&opDelete != 0 {
 			a.trigger(t, tr, distributed)
 		}
+	}
+}
+
+// reaches notes code that runs without being named. alone is true where home's tables would be missing or would be
+// used once on each backend.
+func (a *analysis) reaches(r Reach, alone bool) {
+	f := a.env.reachFacts(r)
+	switch {
+	case r&ReachSharded != 0:
+		a.refuse(refReach)
+	case alone && f&(fnTables|fnNextval) != 0:
+		a.refuse(refReachLocal)
+	}
+	if r&ReachState != 0 {
+		a.fn |= fnPins
+		a.triggerPins = true
+	}
+	if !alone {
+		a.fn |= f & fnNextval
 	}
 }
 
@@ -89,14 +119,18 @@ func (a *analysis) trigger(t *Table, tr Trigger, distributed bool) {
 	if f == nil {
 		return
 	}
-	if f.LeavesState {
+	facts := a.env.reachFacts(f.Reach)
+	if facts&fnPins != 0 {
 		a.fn |= fnPins
 		a.triggerPins = true
 	}
+	if !distributed {
+		a.fn |= facts & fnNextval
+	}
 	switch {
-	case f.TouchesSharded:
+	case facts&fnSharded != 0:
 		a.refuse(refTriggerAny)
-	case f.TouchesTables && distributed:
+	case facts&(fnTables|fnNextval) != 0 && distributed:
 		a.refuse(refTrigger)
 	case t.Kind == TableReference && f.Volatility != 'i':
 		a.refuse(refTriggerRef)

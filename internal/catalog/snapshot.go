@@ -84,8 +84,9 @@ type snapshot struct {
 		Expr []string `json:"expr"`
 	} `json:"policies"`
 	FKs struct {
-		Rel []uint32 `json:"rel"`
-		Ref []uint32 `json:"ref"`
+		Rel  []uint32 `json:"rel"`
+		Ref  []uint32 `json:"ref"`
+		Acts []bool   `json:"acts"` // a change of the referenced row changes the referencing one
 	} `json:"fks"`
 	Functions struct {
 		OID   []uint32 `json:"oid"`
@@ -105,11 +106,45 @@ type snapshot struct {
 		Name []string `json:"name"`
 		OID  []uint32 `json:"oid"`
 		Rel  []uint32 `json:"rel"` // row types: their relation
+		Elem []uint32 `json:"elem"`
+		// Loose types are those that values of other types, or literals, can become by themselves.
+		Loose []bool `json:"loose"`
 	} `json:"types"`
+	// Reach has the edges between what is named and what it runs: see reach.go.
+	Reach struct {
+		Kind    []string `json:"kind"`
+		OID     []uint32 `json:"oid"`
+		Sub     []int16  `json:"sub"`
+		RefKind []string `json:"refkind"`
+		Ref     []uint32 `json:"ref"`
+	} `json:"reach"`
+	Operators struct {
+		OID    []uint32 `json:"oid"`
+		Name   []string `json:"name"`
+		Left   []uint32 `json:"left"`
+		Right  []uint32 `json:"right"`
+		Fns    []string `json:"fns"`    // oids of its functions
+		Shared []bool   `json:"shared"` // a built-in operator has the same name
+	} `json:"operators"`
+	Opclasses struct {
+		OID     []uint32 `json:"oid"`
+		Type    []uint32 `json:"type"`
+		Family  []uint32 `json:"family"`
+		Default []bool   `json:"default"`
+	} `json:"opclasses"`
+	Casts struct {
+		From     []uint32 `json:"from"`
+		To       []uint32 `json:"to"`
+		Func     []uint32 `json:"func"`
+		Implicit []bool   `json:"implicit"`
+	} `json:"casts"`
+	Unsafe struct { // built-in functions that operators, casts and expressions may call
+		OID  []uint32 `json:"oid"`
+		Name []string `json:"name"`
+	} `json:"unsafe"`
 	Views struct {
 		View []uint32 `json:"view"`
 		Rels []string `json:"rels"` // oids of relations the view reads
-		Funs []string `json:"funs"` // oids of user functions it calls
 	} `json:"views"`
 	System struct {
 		OID  []uint32 `json:"oid"`
@@ -145,7 +180,7 @@ func DecodeSnapshot(text []byte) (*router.Schema, error) {
 		Functions: map[string][]*router.Function{},
 		Types:     map[string]uint32{},
 	}, groups: map[int][]shardmap.KeyColumn{}}
-	for _, step := range []func() error{d.shardMap, d.relations, d.columns, d.indexes, d.functions, d.views, d.rest} {
+	for _, step := range []func() error{d.shardMap, d.relations, d.columns, d.indexes, d.functions, d.views, d.rest, d.reach} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("decode schema: %w", err)
 		}
@@ -154,11 +189,12 @@ func DecodeSnapshot(text []byte) (*router.Schema, error) {
 }
 
 type decoder struct {
-	in     *snapshot
-	out    *router.Schema
-	groups map[int][]shardmap.KeyColumn
-	// functionsByOID is filled by functions for views.
+	in             *snapshot
+	out            *router.Schema
+	groups         map[int][]shardmap.KeyColumn
 	functionsByOID map[uint32]*router.Function
+	viewReads      map[uint32][]uint32 // view → relations
+	looseTypes     map[uint32]bool     // see byName
 }
 
 func (d *decoder) shardMap() error {
@@ -327,7 +363,7 @@ func (d *decoder) rest() error {
 	for i, rel := range p.Rel {
 		t := d.out.ByOID[rel]
 		if t.RLSExprs != "" {
-			t.RLSExprs += "\n"
+			t.RLSExprs += router.RLSSeparator
 		}
 		t.RLSExprs += p.Expr[i]
 	}

@@ -102,7 +102,10 @@ func TestOwnersAndRightsFollow(t *testing.T) {
 		mustExec(t, conn, "REVOKE bob FROM ann")
 	}
 	c.refused("42501", "ALTER TABLE m ADD COLUMN w int")
-	c.refused("42501", "SELECT pleiad.begin_ddl(), pleiad.register_reference('m')")
+	c.refused("0A000", "SELECT pleiad.begin_ddl(), pleiad.register_reference('m')")
+	if err := c.exec([]int{0}, "SELECT pleiad.begin_ddl(), pleiad.register_reference('m')"); err == nil || !strings.Contains(err.Error(), "42501") {
+		t.Errorf("register_reference of another's table: %v", err)
+	}
 	if err := c.exec([]int{0}, "SELECT pleiad.create_shards('m', 4, '{0}')"); err == nil || !strings.Contains(err.Error(), "42501") {
 		t.Errorf("create_shards on another's table: %v", err)
 	}

@@ -98,6 +98,7 @@ const (
 	AlterColumnType      = pg_query.AlterTableType_AT_AlterColumnType
 	AlterColumnDefault   = pg_query.AlterTableType_AT_ColumnDefault
 	AlterAddConstraint   = pg_query.AlterTableType_AT_AddConstraint
+	AlterValidate        = pg_query.AlterTableType_AT_ValidateConstraint
 	AlterChangeOwner     = pg_query.AlterTableType_AT_ChangeOwner
 	AlterSetUnlogged     = pg_query.AlterTableType_AT_SetUnLogged
 	AlterSetTablespace   = pg_query.AlterTableType_AT_SetTableSpace

@@ -31,12 +31,13 @@ WITH nsp AS MATERIALIZED (
   SELECT json_build_object(
     'oid', array_agg(r.oid::int8), 'nsp', array_agg(r.nspname), 'name', array_agg(r.relname),
     'owner', array_agg(pg_get_userbyid(r.relowner)), 'kind', array_agg(r.relkind),
-    'rules', array_agg(r.relhasrules AND r.relkind <> 'v'), 'rls', array_agg(r.relrowsecurity),
+    'rules', array_agg(r.relhasrules AND (r.relkind <> 'v' OR EXISTS (
+      SELECT FROM pg_rewrite w WHERE w.ev_class = r.oid AND w.ev_type <> '1'))), 'rls', array_agg(r.relrowsecurity),
     'group', array_agg(coalesce(s.group_id, 0)), 'reference', array_agg(f.relid IS NOT NULL),
     'everywhere', array_agg(s.relid IS NOT NULL OR f.relid IS NOT NULL OR e.relid IS NOT NULL),
     'partition', array_agg(r.relispartition),
     'key', array_agg(coalesce(p.partattrs::text, '')),
-    'def', array_agg(CASE WHEN r.relkind = 'v' THEN pg_get_viewdef(r.oid) ELSE '' END)) AS j
+    'def', array_agg(CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) ELSE '' END)) AS j
   FROM rel r
   LEFT JOIN pleiad.sharded s ON s.relid = r.oid
   LEFT JOIN pleiad.reference f ON f.relid = r.oid
@@ -87,10 +88,11 @@ WITH nsp AS MATERIALIZED (
   FROM pg_trigger t JOIN rel r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal
 ), pol AS (
   SELECT json_build_object('rel', array_agg(p.polrelid::int8), 'expr', array_agg(
-    concat_ws(E'\n', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)))) AS j
+    concat_ws(E'\x1f', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)))) AS j
   FROM pg_policy p JOIN rel r ON r.oid = p.polrelid
 ), fks AS (
-  SELECT json_build_object('rel', array_agg(k.conrelid::int8), 'ref', array_agg(k.confrelid::int8)) AS j
+  SELECT json_build_object('rel', array_agg(k.conrelid::int8), 'ref', array_agg(k.confrelid::int8),
+    'acts', array_agg(k.confdeltype NOT IN ('a', 'r') OR k.confupdtype NOT IN ('a', 'r'))) AS j
   FROM pg_constraint k JOIN rel r ON r.oid = k.conrelid WHERE k.contype = 'f' AND k.conparentid = 0
 ), fun AS MATERIALIZED (
   SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.proretset, p.pronargs,
@@ -111,19 +113,97 @@ WITH nsp AS MATERIALIZED (
     SELECT concat_ws(' ', a.aggtransfn::oid, a.aggfinalfn::oid, a.aggcombinefn::oid, a.aggserialfn::oid,
                      a.aggdeserialfn::oid, a.aggmtransfn::oid, a.aggminvtransfn::oid, a.aggmfinalfn::oid) AS fns
     FROM pg_aggregate a WHERE f.prokind = 'a' AND a.aggfnoid = f.oid) g ON true
+), unsafe AS MATERIALIZED (  -- built-in functions that reach tables or the session: catalog/reach.go knows them by name
+  SELECT oid, proname FROM pg_proc
+  WHERE pronamespace = 11 AND proname ~ '^(lo_|loread$|lowrite$|(query|table|schema|database|cursor)_to_xml|ts_stat$|ts_rewrite$|set_config$|setseed$|nextval$|setval$|currval$|lastval$|pg_(try_)?advisory_|pg_export_snapshot$|pg_notify$|pg_input_|pg_replication_origin_|pg_read_|pg_ls_|currtid2$|(domain|array|record|range|multirange)_(in|recv)$)'
+), unsafes AS (
+  SELECT json_build_object('oid', array_agg(oid::int8), 'name', array_agg(proname)) AS j FROM unsafe
+), tree AS (  -- expressions beside statements that call one; what they call of the user's is in pg_depend
+  SELECT t.kind, t.oid, t.sub, m[1]::int8 AS ref
+  FROM (SELECT CASE WHEN a.attgenerated = '' THEN 'd' ELSE 'w' END AS kind, d.adrelid AS oid, d.adnum AS sub, d.tree
+        FROM def d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+        UNION ALL
+        SELECT CASE WHEN contypid = 0 THEN 'w' ELSE 't' END, CASE WHEN contypid = 0 THEN conrelid ELSE contypid END, 0, conbin::text
+        FROM pg_constraint WHERE contype = 'c' AND oid >= 16384
+        UNION ALL
+        SELECT 'w', indrelid, 0, concat_ws(' ', indexprs::text, indpred::text) FROM pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL
+        UNION ALL
+        SELECT 'w', partrelid, 0, partexprs::text FROM pg_partitioned_table WHERE partexprs IS NOT NULL
+        UNION ALL
+        SELECT 'w', tgrelid, 0, tgqual::text FROM pg_trigger WHERE tgqual IS NOT NULL
+        UNION ALL
+        SELECT 'r', polrelid, 0, concat_ws(' ', polqual::text, polwithcheck::text) FROM pg_policy
+        UNION ALL
+        SELECT 't', oid, 0, typdefaultbin::text FROM pg_type WHERE typdefaultbin IS NOT NULL
+        UNION ALL
+        SELECT 'f', oid, 0, proargdefaults::text FROM pg_proc WHERE proargdefaults IS NOT NULL AND oid >= 16384) t
+  CROSS JOIN regexp_matches(t.tree, (SELECT ':(?:funcid|opfuncid|aggfnoid|winfnoid) (' || string_agg(oid::text, '|') || ') ' FROM unsafe), 'g') m
+  JOIN unsafe u ON u.oid = m[1]::oid
+  WHERE t.kind <> 'd' OR u.proname !~ 'val$'  -- a default's own nextval is seen in its text
+), dep AS (  -- who needs which function, type, operator, operator class or family of the user's
+  SELECT CASE d.classid WHEN 1255 THEN 'f' WHEN 1247 THEN 't' WHEN 2617 THEN 'o' WHEN 2616 THEN 'c' WHEN 2753 THEN 'y'
+           WHEN 2602 THEN 'y' WHEN 2603 THEN 'y' WHEN 2604 THEN CASE WHEN ga.attgenerated = '' THEN 'd' ELSE 'w' END
+           WHEN 2606 THEN CASE WHEN co.contypid = 0 THEN 'w' ELSE 't' END
+           WHEN 1259 THEN CASE WHEN ix.indrelid IS NULL THEN 'r' ELSE 'w' END
+           WHEN 2618 THEN CASE WHEN mv.oid IS NULL THEN 'r' ELSE 'q' END WHEN 3256 THEN 'r' WHEN 2620 THEN 'w' WHEN 3381 THEN 'w' END AS kind,
+         CASE d.classid WHEN 2602 THEN op.amopfamily WHEN 2603 THEN ap.amprocfamily WHEN 2604 THEN ad.adrelid
+           WHEN 2606 THEN CASE WHEN co.contypid = 0 THEN co.conrelid ELSE co.contypid END
+           WHEN 1259 THEN coalesce(ix.indrelid, d.objid) WHEN 2618 THEN rw.ev_class WHEN 3256 THEN po.polrelid
+           WHEN 2620 THEN tg.tgrelid WHEN 3381 THEN se.stxrelid ELSE d.objid END AS oid,
+         coalesce(ad.adnum, 0) AS sub,
+         CASE d.refclassid WHEN 1255 THEN 'f' WHEN 1247 THEN 't' WHEN 2617 THEN 'o' WHEN 2616 THEN 'c' WHEN 2753 THEN 'y' END AS refkind,
+         d.refobjid AS ref
+  FROM pg_depend d
+  LEFT JOIN pg_type ty ON d.classid = 1247 AND ty.oid = d.objid
+  LEFT JOIN pg_attrdef ad ON d.classid = 2604 AND ad.oid = d.objid
+  LEFT JOIN pg_attribute ga ON ga.attrelid = ad.adrelid AND ga.attnum = ad.adnum
+  LEFT JOIN pg_constraint co ON d.classid = 2606 AND co.oid = d.objid
+  LEFT JOIN pg_index ix ON d.classid = 1259 AND ix.indexrelid = d.objid
+  LEFT JOIN pg_rewrite rw ON d.classid = 2618 AND rw.oid = d.objid
+  LEFT JOIN pg_class mv ON mv.oid = rw.ev_class AND mv.relkind = 'm'
+  LEFT JOIN pg_policy po ON d.classid = 3256 AND po.oid = d.objid
+  LEFT JOIN pg_trigger tg ON d.classid = 2620 AND tg.oid = d.objid
+  LEFT JOIN pg_statistic_ext se ON d.classid = 3381 AND se.oid = d.objid
+  LEFT JOIN pg_amop op ON d.classid = 2602 AND op.oid = d.objid
+  LEFT JOIN pg_amproc ap ON d.classid = 2603 AND ap.oid = d.objid
+  WHERE d.refclassid IN (1255, 1247, 2617, 2616, 2753) AND d.refobjid >= 16384
+    AND d.classid IN (1255, 1247, 2617, 2616, 2753, 2602, 2603, 2604, 2606, 1259, 2618, 3256, 2620, 3381)
+    AND (ty.oid IS NULL OR ty.typelem = 0 OR ty.typlen <> -1) AND (tg.oid IS NULL OR d.refobjid <> tg.tgfoid)
+), reach AS (
+  SELECT json_build_object('kind', array_agg(e.kind), 'oid', array_agg(e.oid::int8), 'sub', array_agg(e.sub),
+    'refkind', array_agg(e.refkind), 'ref', array_agg(e.ref::int8)) AS j
+  FROM (SELECT kind, oid, sub, refkind, ref FROM dep WHERE kind IS NOT NULL
+        UNION SELECT kind, oid, sub, 'f', ref::oid FROM tree
+        UNION SELECT 'r', p.polrelid, 0, 'n', d.refobjid
+              FROM pg_depend d JOIN pg_policy p ON p.oid = d.objid
+              WHERE d.classid = 3256 AND d.refclassid = 1259 AND d.refobjid <> p.polrelid
+        UNION SELECT 'w', i.inhparent, 0, 'w', i.inhrelid FROM pg_inherits i JOIN rel r ON r.oid = i.inhrelid) e
+  WHERE e.kind NOT IN ('r', 'w', 'd') OR EXISTS (SELECT FROM pg_class c JOIN nsp n ON n.oid = c.relnamespace WHERE c.oid = e.oid)
+), oprs AS (
+  SELECT json_build_object('oid', array_agg(o.oid::int8), 'name', array_agg(o.oprname), 'left', array_agg(o.oprleft::int8),
+    'right', array_agg(o.oprright::int8), 'fns', array_agg(concat_ws(' ', o.oprcode::oid, o.oprrest::oid, o.oprjoin::oid)),
+    'shared', array_agg(EXISTS (SELECT FROM pg_operator b WHERE b.oprname = o.oprname AND b.oprnamespace = 11))) AS j
+  FROM pg_operator o WHERE o.oid >= 16384
+), opcs AS (
+  SELECT json_build_object('oid', array_agg(oid::int8), 'type', array_agg(opcintype::int8), 'family', array_agg(opcfamily::int8),
+    'default', array_agg(opcdefault)) AS j
+  FROM pg_opclass WHERE oid >= 16384
+), csts AS (
+  SELECT json_build_object('from', array_agg(castsource::int8), 'to', array_agg(casttarget::int8), 'func', array_agg(castfunc::int8),
+    'implicit', array_agg(castcontext = 'i')) AS j
+  FROM pg_cast WHERE oid >= 16384
 ), typs AS (
   SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(t.typname), 'oid', array_agg(t.oid::int8),
-    'rel', array_agg(t.typrelid::int8)) AS j
+    'rel', array_agg(t.typrelid::int8), 'elem', array_agg(t.typelem::int8),
+    'loose', array_agg(t.typtype IN ('d', 'c') OR t.typcategory = 'S' OR t.typispreferred)) AS j
   FROM pg_type t JOIN nsp n ON n.oid = t.typnamespace
 ), deps AS (
-  SELECT json_build_object('view', array_agg(v.view::int8), 'rels', array_agg(v.rels), 'funs', array_agg(v.funs)) AS j
+  SELECT json_build_object('view', array_agg(v.view::int8), 'rels', array_agg(v.rels)) AS j
   FROM (SELECT w.ev_class AS view,
-               coalesce(string_agg(d.refobjid::text, ' ') FILTER (WHERE d.refclassid = 1259), '') AS rels,
-               coalesce(string_agg(d.refobjid::text, ' ') FILTER (WHERE d.refclassid = 1255), '') AS funs
+               string_agg(d.refobjid::text, ' ') AS rels
         FROM rel r JOIN pg_rewrite w ON w.ev_class = r.oid
-        JOIN (SELECT DISTINCT objid, refclassid, refobjid FROM pg_depend
-              WHERE classid = 2618 AND refclassid IN (1259, 1255)) d ON d.objid = w.oid AND d.refobjid <> r.oid
-        WHERE r.relkind = 'v' GROUP BY w.ev_class) v
+        JOIN (SELECT DISTINCT objid, refobjid FROM pg_depend WHERE classid = 2618 AND refclassid = 1259) d ON d.objid = w.oid AND d.refobjid <> r.oid
+        WHERE r.relkind IN ('v', 'm') GROUP BY w.ev_class) v
 ), sys AS (
   SELECT json_build_object('oid', array_agg(c.oid::int8), 'nsp', array_agg(n.nspname), 'name', array_agg(c.relname),
     'kind', array_agg(c.relkind)) AS j
@@ -146,6 +226,8 @@ SELECT json_build_object(
   'rels', (SELECT j FROM rels), 'cols', (SELECT j FROM cols), 'indexes', (SELECT j FROM idx),
   'triggers', (SELECT j FROM trg), 'policies', (SELECT j FROM pol), 'fks', (SELECT j FROM fks),
   'functions', (SELECT j FROM funs), 'types', (SELECT j FROM typs), 'views', (SELECT j FROM deps),
+  'reach', (SELECT j FROM reach), 'operators', (SELECT j FROM oprs), 'opclasses', (SELECT j FROM opcs),
+  'casts', (SELECT j FROM csts), 'unsafe', (SELECT j FROM unsafes),
   'system', (SELECT j FROM sys), 'groups', (SELECT j FROM grps), 'backends', (SELECT j FROM bcks))
 $$;
 
