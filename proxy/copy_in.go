@@ -124,7 +124,15 @@ func (c *copying) start() (frame []byte, err error) {
 	}
 	c.sinks = make([]*executor.CopySink, len(s.db.targets))
 	var started []*executor.CopySink
-	for _, b := range c.backends() {
+	list := c.backends()
+	for again := true; again; list = c.backends() {
+		var err error
+		if again, err = s.enterTable(c.c.Table, list); err != nil {
+			s.fail(executor.ClientError(err))
+			return nil, nil
+		}
+	}
+	for _, b := range list {
 		m, err := s.gang.Join(s.ctx, b)
 		if err != nil {
 			s.unjoin(membersOf(started))

@@ -36,7 +36,8 @@ type Database struct {
 	oids   []atomic.Pointer[executor.OIDs] // by backend
 
 	refreshing sync.Mutex
-	gate       *executor.Gate // between distributed commits and snapshots over several backends
+	gate       *executor.Gate    // between distributed commits and snapshots over several backends
+	barrier    *executor.Barrier // between statements and shards that change their backend
 	collate    collations
 	hub        hub
 	life       context.Context // ends when the database is dropped or the server stops
@@ -61,7 +62,8 @@ type pathKey struct{ user, role, set string }
 func (srv *Server) openDatabase(ctx context.Context, name string) (*Database, error) {
 	db := &Database{
 		srv: srv, name: name, id: srv.scopes.Add(1),
-		paths: map[pathKey]string{}, creds: map[string]auth.Credentials{}, forgets: make(chan string, 1024),
+		barrier: executor.NewBarrier(),
+		paths:   map[pathKey]string{}, creds: map[string]auth.Credentials{}, forgets: make(chan string, 1024),
 	}
 	db.collate.db = db
 	db.hub.db = db

@@ -18,6 +18,10 @@ import (
 // transaction of their own, or, for what PostgreSQL runs outside of transactions, are undone where one fails.
 func (s *Session) runDDL(r *request) error {
 	d := r.tmpl.DDL
+	if err := s.enterEverything(); err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
 	if !d.InTxn {
 		return s.runDDLAlone(r)
 	}

@@ -348,6 +348,9 @@ func (s *Session) onBind(frame []byte) error {
 			return s.bindLocal(p, tail, params) // home computes the key when it runs
 		}
 		if err != nil {
+			if s.skip {
+				return nil // the client has been told
+			}
 			return s.failBatch(executor.ClientError(err))
 		}
 		if one, ok := set.single(); ok {

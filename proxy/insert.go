@@ -45,9 +45,15 @@ func (s *Session) runInsert(r *request) error {
 	if w.in.Everywhere {
 		return s.everywhere(r, w.text(nil))
 	}
-	ok, err := w.place()
-	if !ok || err != nil {
-		return err
+	for again := true; again; {
+		ok, err := w.place()
+		if !ok || err != nil {
+			return err
+		}
+		if again, err = s.enterTable(w.in.Table, w.owner); err != nil {
+			s.fail(executor.ClientError(err))
+			return nil
+		}
 	}
 	return w.send()
 }
@@ -461,6 +467,10 @@ func (s *Session) runEverywhere(r *request) error {
 }
 
 func (s *Session) everywhere(r *request, text string) error {
+	if err := s.enterEverything(); err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
 	next := *r
 	next.text = []byte(text)
 	var members []*executor.Member

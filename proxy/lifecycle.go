@@ -216,6 +216,7 @@ func (srv *Server) converse(s *Session) {
 	srv.mu.Lock()
 	srv.living[s] = struct{}{}
 	srv.mu.Unlock()
+	s.gang.Pass = s.db.barrier.NewPass()
 	unwatch := srv.watcher.watch(s)
 	err := s.serveSafely()
 	unwatch()
@@ -256,6 +257,9 @@ func (s *Session) end() {
 		}
 	}
 	s.gang.Close()
+	if s.gang.Pass != nil {
+		s.gang.Pass.Drop()
+	}
 	s.dropStatements()
 	s.stopListening()
 	s.in.Drop()

@@ -46,9 +46,17 @@ func (s *Session) route(r *request) (backends, error) {
 		b.add(s.anyBackend())
 		return b, nil
 	}
-	schema := s.planner.env.Schema
-	set, err := r.tmpl.Backends(schema.Map, schema.Home, s.values(r))
-	return backends{set}, err
+	for {
+		schema := s.planner.env.Schema
+		set, err := r.tmpl.Backends(schema.Map, schema.Home, s.values(r))
+		if err != nil {
+			return backends{set}, err
+		}
+		again, err := s.enter(r.tmpl, &set)
+		if !again || err != nil {
+			return backends{set}, err
+		}
+	}
 }
 
 // routeBound routes a Bind.

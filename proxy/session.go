@@ -264,6 +264,7 @@ func (s *Session) ready() error {
 func (s *Session) release() {
 	s.dropBroken()
 	s.gang.Release()
+	s.gang.Pass.End()
 	if len(s.portals) > 0 {
 		s.dropPortals()
 	}
@@ -285,6 +286,7 @@ func (s *Session) dropBroken() {
 
 // begin marks the start of a statement for the watchers.
 func (s *Session) beginWork() {
+	s.gang.Pass.Begin()
 	s.count++
 	s.running.Store(s.count)
 	if s.srv.timed.Load() {

@@ -114,6 +114,7 @@ func (s *Session) chain(r *request) func() {
 	sql, isolation := s.gang.Txn.BeginSQL(), s.gang.Txn.Isolation
 	return func() {
 		s.release()
+		s.gang.Pass.Begin()
 		s.gang.Begin(executor.TxnExplicit, sql)
 		s.gang.Txn.Isolation = isolation
 	}

@@ -70,6 +70,7 @@ type Gang struct {
 	Settings *backend.Settings
 	PinAll   bool // session pooling
 	Snapshot bool // queries over several backends see one state of them (pleiad.snapshot)
+	Pass     *Pass
 	Txn      Txn
 
 	mu      sync.Mutex // guards members against Cancel

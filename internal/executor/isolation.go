@@ -15,7 +15,18 @@ import (
 // A serializable transaction is PostgreSQL's own on one backend; over several, nobody would see a cycle of conflicts
 // that runs through two of them. A repeatable read transaction sees one state of all backends: it takes its snapshot
 // everywhere before its first statement, while no distributed commit is half done.
+//
+// Both kinds count as users of every shard: their snapshots are of before a shard came to its next backend, and would not
+// see the rows there.
 func (g *Gang) admit(ctx context.Context, b int) error {
+	if g.Txn.LastingSnapshot() && g.Pass != nil {
+		for waited := true; waited; {
+			var err error
+			if waited, err = g.Pass.Enter(ctx, Everywhere); err != nil {
+				return err
+			}
+		}
+	}
 	switch g.Txn.Isolation {
 	case "serializable":
 		for _, m := range g.members {
@@ -118,4 +129,9 @@ func (g *Gang) beginEverywhere(ctx context.Context) (joined []*Member, err error
 		_ = m.Conn.SetReadDeadline(time.Time{})
 		return false
 	}), nil
+}
+
+// LastingSnapshot tells whether the transaction's statements all see the state of its first.
+func (t *Txn) LastingSnapshot() bool {
+	return t.Isolation == "repeatable read" || t.Isolation == "serializable"
 }
