@@ -26,7 +26,7 @@ type row struct {
 var importTable = map[string]row{
 	"bench": {third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn"},
 	"cmd/pleiad": {
-		own:   "internal/admin internal/config internal/devcluster internal/preflight proxy",
+		own:   "internal/admin internal/config internal/devcluster internal/preflight proxy rebalancer",
 		third: "github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/spf13/cobra",
 	},
 	"integration": {tests: "internal/devcluster"},
@@ -37,6 +37,12 @@ var importTable = map[string]row{
 		third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn github.com/jackc/pgx/v5/pgxpool " +
 			"github.com/prometheus/client_golang/prometheus golang.org/x/sys/unix",
 	},
+
+	"rebalancer": {
+		own:   "internal/failpoint internal/replication rebalancer/balance",
+		third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn",
+	},
+	"rebalancer/balance": {own: "router/shardmap", pure: true},
 
 	"router":          {own: "internal/pgerr router/shardmap router/sqlparse", tests: "internal/devcluster", pure: true},
 	"router/shardmap": {third: "github.com/spaolacci/murmur3", pure: true},
@@ -68,13 +74,14 @@ var importTable = map[string]row{
 		third: "github.com/jackc/pgx/v5/pgconn",
 		tests: "internal/devcluster",
 	},
-	"internal/failpoint": {},
-	"internal/pgerr":     {pure: true},
-	"internal/plancache": {own: "router"},
-	"internal/preflight": {own: "internal/config", third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn", tests: "internal/devcluster"},
-	"internal/startup":   {own: "internal/pgerr", third: "github.com/jackc/pgx/v5/pgproto3 golang.org/x/sys/unix"},
-	"internal/wire":      {own: "internal/pgerr"},
-	"":                   {}, // these tests
+	"internal/failpoint":   {},
+	"internal/pgerr":       {pure: true},
+	"internal/plancache":   {own: "router"},
+	"internal/preflight":   {own: "internal/config", third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn", tests: "internal/devcluster"},
+	"internal/replication": {third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn github.com/jackc/pgx/v5/pgproto3"},
+	"internal/startup":     {own: "internal/pgerr", third: "github.com/jackc/pgx/v5/pgproto3 golang.org/x/sys/unix"},
+	"internal/wire":        {own: "internal/pgerr"},
+	"":                     {}, // these tests
 }
 
 // testLibraries may be imported by the tests of every package.

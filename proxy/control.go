@@ -41,15 +41,11 @@ func (c *control) pool(ctx context.Context, name, database string) (*pgxpool.Poo
 		return p, nil
 	}
 	cfg := c.config()
-	b, ok := cfg.Backend(name)
-	if !ok {
-		return nil, fmt.Errorf("backend %q is not configured", name)
+	dsn, err := c.connString(name, database)
+	if err != nil {
+		return nil, err
 	}
-	password, err := b.Credentials.Password()
-	if err != nil && b.Credentials.Configured() {
-		return nil, fmt.Errorf("service role of backend %q: %w", name, err)
-	}
-	pc, err := pgxpool.ParseConfig(b.Primary.ConnString(b.Credentials.User, password, database))
+	pc, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("service connection to backend %q: %w", name, err)
 	}
@@ -68,6 +64,19 @@ func (c *control) pool(ctx context.Context, name, database string) (*pgxpool.Poo
 	}
 	c.pools[key] = p
 	return p, nil
+}
+
+// connString is how the service role reaches a database of a backend.
+func (c *control) connString(name, database string) (string, error) {
+	b, ok := c.config().Backend(name)
+	if !ok {
+		return "", fmt.Errorf("backend %q is not configured", name)
+	}
+	password, err := b.Credentials.Password()
+	if err != nil && b.Credentials.Configured() {
+		return "", fmt.Errorf("service role of backend %q: %w", name, err)
+	}
+	return b.Primary.ConnString(b.Credentials.User, password, database), nil
 }
 
 // durable makes commits outlive a crash of the server where its configuration would not: decisions depend on it.

@@ -32,6 +32,7 @@ type Database struct {
 	pools   *backend.Pools
 
 	schema atomic.Pointer[router.Schema]
+	jobs   atomic.Bool                     // the rebalancer has something to do
 	stale  atomic.Bool                     // the schema has changed and could not be read anew
 	oids   []atomic.Pointer[executor.OIDs] // by backend
 
@@ -170,6 +171,10 @@ func (db *Database) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := db.settleSwitches(ctx); err != nil {
+		db.stale.Store(true)
+		return err
+	}
 	for i := range db.oids {
 		db.oids[i].Store(nil)
 	}
@@ -220,7 +225,12 @@ func (db *Database) refreshIfNewer(context.Context) bool {
 
 func (db *Database) epoch(ctx context.Context) (epoch uint64, err error) {
 	err = db.srv.control.with(ctx, db.srv.config().Home, db.name, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, "SELECT epoch FROM pleiad.epoch").Scan(&epoch)
+		var jobs bool
+		err := conn.QueryRow(ctx, "SELECT epoch, EXISTS ("+unfinishedJobs+") FROM pleiad.epoch").Scan(&epoch, &jobs)
+		if err == nil {
+			db.jobs.Store(jobs)
+		}
+		return err
 	})
 	return epoch, err
 }

@@ -134,6 +134,9 @@ func (srv *Server) Reload(next *config.Config) (applied, restart []config.Change
 
 func (srv *Server) config() *config.Config { return srv.cfg.Load() }
 
+// Config is the configuration in force. Nobody changes it.
+func (srv *Server) Config() *config.Config { return srv.config() }
+
 // Run serves until ctx ends; then it lets sessions reach a boundary, for as long as timeouts.shutdown, and returns
 // once all of them are gone. ready is called with the listening addresses.
 func (srv *Server) Run(ctx context.Context, ready func(addrs []net.Addr)) error {

@@ -66,8 +66,12 @@ func (r roleServers) StatementLimit() int { return r.db.srv.config().Limits.MaxP
 
 // NewGID names a distributed transaction: cluster, process and number.
 func (r roleServers) NewGID() string {
-	gid := r.db.srv.gidPrefix + strconv.FormatUint(r.db.srv.gids.Add(1), 10)
-	r.db.srv.inFlight.Store(gid, struct{}{})
+	return r.db.srv.newGID()
+}
+
+func (srv *Server) newGID() string {
+	gid := srv.gidPrefix + strconv.FormatUint(srv.gids.Add(1), 10)
+	srv.inFlight.Store(gid, struct{}{})
 	return gid
 }
 

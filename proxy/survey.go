@@ -66,6 +66,7 @@ func (srv *Server) survey(ctx context.Context) {
 			}
 		})
 	})
+	rounds.Go(func() { srv.openWithJobs(ctx) })
 	for _, b := range srv.config().Backends {
 		refused := map[string]bool{} // databases that could not be opened; logged once
 		rounds.Go(func() {

@@ -18,6 +18,7 @@ import (
 	"github.com/pleiad/pleiad/internal/config"
 	"github.com/pleiad/pleiad/internal/preflight"
 	"github.com/pleiad/pleiad/proxy"
+	"github.com/pleiad/pleiad/rebalancer"
 )
 
 func serveCommand() *cobra.Command {
@@ -62,6 +63,17 @@ func serve(ctx context.Context, path string) error {
 
 // runProxy serves, with the metrics beside it, until ctx ends.
 func runProxy(ctx context.Context, srv *proxy.Server, cfg *config.Config, log *slog.Logger, ready func([]net.Addr)) error {
+	moving, stopMoving := context.WithCancel(ctx)
+	moved := make(chan struct{})
+	go func() {
+		defer close(moved)
+		// It ends when its context does, and with nothing else.
+		_ = rebalancer.New(srv, rebalancerSettings(srv), log).Run(moving)
+	}()
+	defer func() {
+		stopMoving()
+		<-moved
+	}()
 	if cfg.Metrics.Listen == "" {
 		return srv.Run(ctx, ready)
 	}
@@ -87,6 +99,20 @@ func runProxy(ctx context.Context, srv *proxy.Server, cfg *config.Config, log *s
 		err = e
 	}
 	return err
+}
+
+// rebalancerSettings reads them from the configuration in force.
+func rebalancerSettings(srv *proxy.Server) func() rebalancer.Settings {
+	return func() rebalancer.Settings {
+		c := srv.Config().Rebalancer
+		return rebalancer.Settings{
+			MaxHold: c.MaxHold.D(), MaxSlotWAL: int64(c.MaxSlotWAL), MaxParallel: c.MaxParallel, MaxRate: int64(c.MaxRate),
+			Auto: rebalancer.Auto{
+				Enabled: c.Auto.Enabled, By: string(c.Auto.By), Threshold: float64(c.Auto.Threshold) / 100,
+				From: c.Auto.From.D(), To: c.Auto.To.D(),
+			},
+		}
+	}
 }
 
 // reloadOnHangup reads the configuration anew at each SIGHUP.

@@ -30,10 +30,10 @@ const (
 var files embed.FS
 
 // migrations run once each, in this order; the version is how many ran.
-var migrations = []string{"sql/001_tables.sql", "sql/002_secret.sql", "sql/003_trusted.sql"}
+var migrations = []string{"sql/001_tables.sql", "sql/002_secret.sql", "sql/003_trusted.sql", "sql/020_moves.sql"}
 
 // replaced are run whenever their text differs from what is installed.
-var replaced = []string{"sql/functions.sql", "sql/snapshot.sql", "sql/views.sql"}
+var replaced = []string{"sql/functions.sql", "sql/snapshot.sql", "sql/moves.sql", "sql/views.sql"}
 
 // ErrNewerCatalog says that a newer pleiad has upgraded this database's catalog.
 var ErrNewerCatalog = errors.New("catalog was installed by a newer version of pleiad")

@@ -31,6 +31,7 @@ type Config struct {
 	Timeouts     Timeouts     `yaml:"timeouts"`
 	Sharding     Sharding     `yaml:"sharding"`
 	Transactions Transactions `yaml:"transactions"`
+	Rebalancer   Rebalancer   `yaml:"rebalancer"`
 	Log          Log          `yaml:"log"`
 	Metrics      Metrics      `yaml:"metrics"`
 }

@@ -52,6 +52,12 @@ func Default() *Config {
 			RecoveryInterval: Duration(2 * time.Second),
 			InDoubtAlert:     Duration(10 * time.Second),
 		},
+		Rebalancer: Rebalancer{
+			MaxHold:     Duration(150 * time.Millisecond),
+			MaxSlotWAL:  16 * GiB,
+			MaxParallel: 2,
+			Auto:        RebalancerAuto{By: BalanceShards, Threshold: 20},
+		},
 		Log: Log{Level: LogInfo, Format: LogText},
 	}
 }

@@ -54,6 +54,17 @@ const (
 
 func (AuthMethod) options() []string { return []string{"scram-sha-256", "password", "trust"} }
 
+// Balance is what a rebalance makes equal.
+type Balance string
+
+const (
+	BalanceShards Balance = "shards"
+	BalanceBytes  Balance = "bytes"
+	BalanceLoad   Balance = "load"
+)
+
+func (Balance) options() []string { return []string{"shards", "bytes", "load"} }
+
 // Hash is which partition hash a new sharded table gets.
 type Hash string
 

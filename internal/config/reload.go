@@ -69,6 +69,16 @@ var reloadable = map[string]bool{
 	"transactions.recovery_interval": true,
 	"transactions.in_doubt_alert":    true,
 
+	"rebalancer.max_hold":       true, // for jobs that start later
+	"rebalancer.max_slot_wal":   true,
+	"rebalancer.max_parallel":   true,
+	"rebalancer.max_rate":       true,
+	"rebalancer.auto.enabled":   true,
+	"rebalancer.auto.by":        true,
+	"rebalancer.auto.threshold": true,
+	"rebalancer.auto.from":      true,
+	"rebalancer.auto.to":        true,
+
 	"log.level":      true,
 	"log.format":     false,
 	"log.statements": true,

@@ -232,4 +232,11 @@ func (c *Config) checkNumbers(k *checker) {
 	between(k, "sharding.shard_count", c.Sharding.ShardCount, 1, 4096)
 	k.duration("transactions.recovery_interval", c.Transactions.RecoveryInterval, false)
 	k.duration("transactions.in_doubt_alert", c.Transactions.InDoubtAlert, true)
+
+	r := c.Rebalancer
+	k.duration("rebalancer.max_hold", r.MaxHold, false)
+	between(k, "rebalancer.max_slot_wal", r.MaxSlotWAL, 0, 1024*1024*GiB)
+	between(k, "rebalancer.max_parallel", r.MaxParallel, 1, 64)
+	between(k, "rebalancer.max_rate", r.MaxRate, 0, 1024*GiB)
+	between(k, "rebalancer.auto.threshold", r.Auto.Threshold, 1, 1000)
 }

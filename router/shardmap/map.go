@@ -3,6 +3,7 @@ package shardmap
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 )
@@ -80,6 +81,22 @@ func validateBackends(backends []BackendInfo) error {
 
 // ErrUnknownGroup is the answer for a group that the map does not hold: a plan of another epoch.
 var ErrUnknownGroup = errors.New("colocation group is not in the shard map")
+
+// Moved is the map of the next epoch, in which one shard is on another backend.
+func (m *Map) Moved(epoch uint64, g GroupID, shard uint32, backend uint16) (*Map, error) {
+	owners, ok := m.groups[g]
+	if !ok {
+		return nil, ErrUnknownGroup
+	}
+	if uint64(shard) >= uint64(len(owners)) || int(backend) >= len(m.backends) {
+		return nil, fmt.Errorf("move shard %d of group %d to backend %d: the map has %d shards and %d backends",
+			shard, g, backend, len(owners), len(m.backends))
+	}
+	next := &Map{epoch: epoch, backends: m.backends, byName: m.byName, groups: maps.Clone(m.groups)}
+	next.groups[g] = slices.Clone(owners)
+	next.groups[g][shard] = backend
+	return next, nil
+}
 
 func (m *Map) Epoch() uint64 { return m.epoch }
 

@@ -1,0 +1,118 @@
+// Package rebalancer moves shards between backends that both serve: it chooses which (package balance), and runs
+// the moves, every step of them noted in the catalog so that any proxy can go on with it.
+package rebalancer
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Cluster is what the rebalancer needs of the proxy that it runs in.
+type Cluster interface {
+	// Databases lists those that are served.
+	Databases() []string
+	// ConnString is how the service role reaches a database of a backend; "" is home.
+	ConnString(backend, database string) (string, error)
+	// NewTransaction names a distributed transaction that recovery leaves alone until ended is called.
+	NewTransaction() (gid string, ended func())
+	// Arm makes transactions that begin from now on say which shards they use. Hold keeps new statements away from
+	// those of a group on some backends, drain waits for transactions that have used them, open lets all in again.
+	Arm(database string) (disarm func(), err error)
+	Hold(database string, group int, backends []int) (drain func(context.Context) error, open func(), err error)
+	// Switched tells that the map of this epoch differs from the one before in one shard.
+	Switched(ctx context.Context, database string, group, shard, backend int, epoch uint64) error
+}
+
+// Settings are the configuration's, read at each use.
+type Settings struct {
+	MaxHold     time.Duration // of one attempt to switch
+	MaxSlotWAL  int64         // bytes that a source may keep for a move; 0: no bound
+	MaxParallel int
+	MaxRate     int64 // bytes a second of all copies of a job together; 0: no bound
+	Auto        Auto
+}
+
+// Auto starts a rebalance by itself.
+type Auto struct {
+	Enabled   bool
+	By        string
+	Threshold float64       // of Imbalance
+	From, To  time.Duration // of the local day; equal: always
+}
+
+// session are settings of the rebalancer's own connections: texts of values must be alike on both servers, and no role's
+// or database's settings may end a long statement.
+var session = map[string]string{
+	"application_name": "pleiad move", "search_path": "pg_catalog", "client_encoding": "UTF8", "DateStyle": "ISO, YMD",
+	"IntervalStyle": "postgres", "TimeZone": "UTC", "extra_float_digits": "3", "bytea_output": "hex", "xmlbinary": "base64",
+	"lc_monetary": "C", "statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0",
+	"default_transaction_isolation": "read committed", "default_transaction_read_only": "off", "row_security": "off",
+	"client_min_messages": "warning", "session_replication_role": "origin", "jit": "off",
+}
+
+// connect opens a connection of the service role.
+func connect(ctx context.Context, c Cluster, backend, database string) (*pgx.Conn, error) {
+	cfg, err := connConfig(c, backend, database)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect to backend %q: %w", backend, err)
+	}
+	// Where commits need not be durable by the server's configuration, the steps of a move still must.
+	_, err = conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+	if err != nil {
+		_ = conn.Close(ctx)
+		return nil, fmt.Errorf("connect to backend %q: %w", backend, err)
+	}
+	return conn, nil
+}
+
+// connectReplication opens one that speaks the replication protocol.
+func connectReplication(ctx context.Context, c Cluster, backend, database string) (*pgconn.PgConn, error) {
+	cfg, err := connConfig(c, backend, database)
+	if err != nil {
+		return nil, err
+	}
+	cfg.RuntimeParams["replication"] = "database"
+	conn, err := pgconn.ConnectConfig(ctx, &cfg.Config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to backend %q: %w", backend, err)
+	}
+	return conn, nil
+}
+
+func connConfig(c Cluster, backend, database string) (*pgx.ConnConfig, error) {
+	dsn, err := c.ConnString(backend, database)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("connect to backend %q: %w", backend, err)
+	}
+	for k, v := range session {
+		cfg.RuntimeParams[k] = v
+	}
+	cfg.ConnectTimeout = connectTimeout
+	return cfg, nil
+}
+
+const connectTimeout = 5 * time.Second
+
+// closing ends a connection whatever state it is in.
+func closing(c interface{ Close(context.Context) error }) {
+	ctx, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	_ = c.Close(ctx)
+}
+
+func quoteIdent(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func quoteLiteral(v string) string { return "'" + strings.ReplaceAll(v, "'", "''") + "'" }

@@ -1,0 +1,218 @@
+package rebalancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pleiad/pleiad/internal/failpoint"
+	"github.com/pleiad/pleiad/internal/replication"
+)
+
+// copyAll copies the tables that are not copied yet, each from a snapshot of its own whose place in the source's WAL is
+// noted with it: from there on its changes are applied.
+func (m *move) copyAll(ctx context.Context) error {
+	if err := m.learnTables(ctx); err != nil {
+		return err
+	}
+	for _, t := range m.tables {
+		done := false
+		err := m.on(ctx, m.target, func(conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pleiad.incoming WHERE (move, nsp, rel) = ($1, $2, $3))",
+				m.id, t.Part.Schema, t.Part.Name).Scan(&done)
+		})
+		if err != nil {
+			return fmt.Errorf("read what is copied: %w", err)
+		}
+		if done {
+			continue
+		}
+		if err := m.copyTable(ctx, t); err != nil {
+			return fmt.Errorf("copy %s: %w", t.Part.SQL(), err)
+		}
+		failpoint.Hit("move-copied-table")
+	}
+	return m.advance(ctx, Copied, "")
+}
+
+func (m *move) copyTable(ctx context.Context, t shardTable) error {
+	from, err := connectReplication(ctx, m.cluster, m.source, m.database)
+	if err != nil {
+		return err
+	}
+	defer closing(from)
+	at, err := replication.Snapshot(ctx, from, m.slot()+"_copy")
+	if err != nil {
+		return err
+	}
+	return m.on(ctx, m.target, func(to *pgx.Conn) error {
+		columns, err := m.columns(ctx, to, t, false)
+		if err != nil {
+			return err
+		}
+		return pgx.BeginFunc(ctx, to, func(tx pgx.Tx) error {
+			// Truncated in the same transaction, the rows can be written as frozen ones, and a copy that broke off is gone.
+			_, err := tx.Exec(ctx, "SET LOCAL ROLE "+quoteIdent(t.Owner))
+			if err == nil {
+				_, err = tx.Exec(ctx, "TRUNCATE ONLY "+t.Part.SQL())
+			}
+			if err != nil {
+				return err
+			}
+			list := t.Part.SQL() + " (" + columns + ")"
+			pipe, feed := io.Pipe()
+			var sending sync.WaitGroup
+			sending.Go(func() {
+				_, err := from.CopyTo(ctx, &metered{ctx: ctx, to: feed, move: m}, "COPY "+list+" TO STDOUT")
+				_ = feed.CloseWithError(err) // nil is the end of the data
+			})
+			_, err = to.PgConn().CopyFrom(ctx, pipe, "COPY "+list+" FROM STDIN WITH (FREEZE)")
+			_ = pipe.CloseWithError(errors.New("the target ended the copy"))
+			sending.Wait()
+			if err == nil {
+				_, err = tx.Exec(ctx, "RESET ROLE")
+			}
+			if err == nil {
+				_, err = tx.Exec(ctx, "INSERT INTO pleiad.incoming (move, nsp, rel, lsn) VALUES ($1, $2, $3, $4::text::pg_lsn)",
+					m.id, t.Part.Schema, t.Part.Name, at)
+			}
+			return err
+		})
+	})
+}
+
+// columns lists the partition's columns, without those that the server computes unless generated.
+func (m *move) columns(ctx context.Context, conn *pgx.Conn, t shardTable, generated bool) (string, error) {
+	rows, err := conn.Query(ctx, `SELECT attname::text FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0
+		AND NOT attisdropped AND ($2 OR attgenerated = '') ORDER BY attname COLLATE "C"`, t.Part.SQL(), generated)
+	if err != nil {
+		return "", fmt.Errorf("read columns of %s: %w", t.Part.SQL(), err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return "", fmt.Errorf("read columns of %s: %w", t.Part.SQL(), err)
+	}
+	for i, n := range names {
+		names[i] = quoteIdent(n)
+	}
+	return strings.Join(names, ", "), nil
+}
+
+// metered counts bytes and keeps to the rate.
+type metered struct {
+	ctx  context.Context
+	to   io.Writer
+	move *move
+}
+
+func (w *metered) Write(b []byte) (int, error) {
+	if err := w.move.rate.take(w.ctx, len(b)); err != nil {
+		return 0, err
+	}
+	n, err := w.to.Write(b)
+	w.move.copied.Add(int64(n))
+	return n, err
+}
+
+// limiter shares a rate among the moves of a job. nil limits nothing.
+type limiter struct {
+	perSecond int64
+
+	mu   sync.Mutex
+	free time.Time // when what has been taken so far is paid for
+}
+
+func (l *limiter) take(ctx context.Context, n int) error {
+	if l == nil || l.perSecond <= 0 {
+		return nil
+	}
+	l.mu.Lock()
+	now := time.Now()
+	l.free = later(l.free, now).Add(time.Duration(float64(n) / float64(l.perSecond) * float64(time.Second)))
+	wait := l.free.Sub(now) - burst
+	l.mu.Unlock()
+	if wait <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(wait):
+		return nil
+	}
+}
+
+// burst is how far ahead of the rate a copy may be.
+const burst = 50 * time.Millisecond
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// index gives the copies what their partitions on the source have: indexes, constraints, settings; and statistics.
+func (m *move) index(ctx context.Context) error {
+	if err := m.learnTables(ctx); err != nil {
+		return err
+	}
+	for _, t := range m.tables {
+		type piece struct {
+			Phase     int
+			Name, SQL string
+		}
+		var pieces []piece
+		err := m.on(ctx, m.source, func(conn *pgx.Conn) error {
+			rows, err := conn.Query(ctx, "SELECT phase, name::text, sql FROM pleiad.shard_definition($1::text::regclass)", t.Part.SQL())
+			if err == nil {
+				pieces, err = pgx.CollectRows(rows, pgx.RowToStructByPos[piece])
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("read definition of %s: %w", t.Part.SQL(), err)
+		}
+		err = m.on(ctx, m.target, func(conn *pgx.Conn) error {
+			for _, p := range pieces {
+				if err := m.define(ctx, conn, t, p.Phase, p.Name, p.SQL); err != nil {
+					return fmt.Errorf("%s: %w", p.SQL, err)
+				}
+			}
+			_, err := conn.Exec(ctx, "ANALYZE "+t.Part.SQL())
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("define %s: %w", t.Part.SQL(), err)
+		}
+	}
+	failpoint.Hit("move-indexed")
+	return m.advance(ctx, Indexed, "")
+}
+
+// define runs one statement of a definition, unless an earlier attempt has.
+func (m *move) define(ctx context.Context, conn *pgx.Conn, t shardTable, phase int, name, sql string) error {
+	done := false
+	var err error
+	switch phase {
+	case 1:
+		err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+			WHERE i.indrelid = $1::text::regclass AND c.relname = $2)`, t.Part.SQL(), name).Scan(&done)
+		if err == nil && !done {
+			_, err = conn.Exec(ctx, "SELECT pleiad.free_name($1, $2)", t.Part.Schema, name)
+		}
+	case 2:
+		err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1::text::regclass AND conname = $2)",
+			t.Part.SQL(), name).Scan(&done)
+	}
+	if err == nil && !done {
+		_, err = conn.Exec(ctx, sql)
+	}
+	return err
+}

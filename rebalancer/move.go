@@ -1,0 +1,288 @@
+package rebalancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pleiad/pleiad/internal/replication"
+)
+
+// Step is how far a move has come; catalog table pleiad.move says what each means.
+type Step string
+
+// The steps, in their order, and the ends.
+const (
+	Planned   Step = "planned"
+	Prepared  Step = "prepared"
+	Copied    Step = "copied"
+	Indexed   Step = "indexed"
+	Following Step = "following"
+	Switched  Step = "switched"
+	Done      Step = "done"
+	Proposed  Step = "proposed"
+	Cancelled Step = "cancelled"
+	Failed    Step = "failed"
+)
+
+// legal are the moves from one step to another. What has been switched can only be finished.
+var legal = map[Step][]Step{
+	Planned:   {Prepared, Cancelled, Failed, Planned},
+	Prepared:  {Copied, Planned, Cancelled, Failed},
+	Copied:    {Indexed, Planned, Cancelled, Failed},
+	Indexed:   {Following, Planned, Cancelled, Failed},
+	Following: {Following, Switched, Planned, Cancelled, Failed},
+	Switched:  {Done},
+}
+
+func (s Step) ended() bool { return s == Done || s == Proposed || s == Cancelled || s == Failed }
+
+// move is one shard on its way. One goroutine runs it.
+type move struct {
+	cluster  Cluster
+	settings Settings
+	log      *slog.Logger
+	database string
+	rate     *limiter
+	// alive ends with the process: a switch that is decided is carried out also when its job is cancelled.
+	alive context.Context
+
+	id, job              int64
+	group, shard         int
+	modulus              int
+	sourceID, targetID   int
+	homeID               int
+	source, target, home string // backends' names
+	step                 Step
+	gid, shape           string
+	attempts             int
+
+	tables []shardTable
+	copied atomic.Int64
+}
+
+// shardTable is one table of the group, and its partition that moves.
+type shardTable struct {
+	Parent, Part replication.Table
+	Owner        string
+}
+
+// Errors that decide what becomes of a move.
+var (
+	// errStartOver: what is on the target is of no use any more.
+	errStartOver = errors.New("the move starts over")
+	// errDiffer: the copy is not like the source.
+	errDiffer = errors.New("the contents of source and target differ")
+	// errTooMuchWAL: the source keeps too much for the move.
+	errTooMuchWAL = errors.New("the source keeps more WAL for the move than rebalancer.max_slot_wal")
+	// errBusy: transactions use the shard; try again later.
+	errBusy = errors.New("open transactions use the shard")
+)
+
+// maxAttempts bounds how often a move is tried again after an error, from the last step or from the start.
+const maxAttempts = 8
+
+func (m *move) slot() string { return "pleiad_move_" + strconv.FormatInt(m.id, 10) }
+
+// run carries the move to its end. It returns nil for one that is done, and what is in the way otherwise; then nothing is
+// left of it, unless ctx has ended: a later run goes on from its last step.
+func (m *move) run(ctx context.Context) error {
+	disarm, err := m.cluster.Arm(m.database)
+	if err != nil {
+		return err
+	}
+	defer disarm()
+	for {
+		err := m.next(ctx)
+		switch {
+		case err == nil && m.step == Done:
+			return nil
+		case err == nil:
+			continue
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case m.step == Switched:
+			// It is the target's shard now, and the rest is sure to be possible some time.
+			m.say(ctx, err)
+		case errors.Is(err, errDiffer), errors.Is(err, errTooMuchWAL), m.attempts >= maxAttempts:
+			return m.giveUp(ctx, Failed, err)
+		case errors.Is(err, errStartOver), errors.Is(err, replication.ErrNoSlot), errors.Is(err, replication.ErrDiverged):
+			m.attempts++
+			m.say(ctx, err)
+			if err := m.advance(ctx, Planned, err.Error()); err != nil {
+				m.say(ctx, err)
+			}
+		default:
+			m.attempts++
+			m.say(ctx, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(time.Duration(m.attempts+1)*200*time.Millisecond, 3*time.Second)):
+		}
+		if m.step != Switched {
+			if changed, err := m.reread(ctx); err == nil && changed {
+				continue
+			}
+		}
+	}
+}
+
+// next does the work of one step.
+func (m *move) next(ctx context.Context) error {
+	switch m.step {
+	case Planned:
+		return m.prepare(ctx)
+	case Prepared:
+		return m.watching(ctx, m.copyAll)
+	case Copied:
+		return m.watching(ctx, m.index)
+	case Indexed, Following:
+		return m.watching(ctx, m.follow)
+	case Switched:
+		return m.finish(ctx)
+	}
+	return fmt.Errorf("bug: a move with step %q is run", m.step)
+}
+
+func (m *move) say(ctx context.Context, err error) {
+	m.log.Warn("move_delayed", "database", m.database, "move", m.id, "step", string(m.step), "attempts", m.attempts, "error", err)
+	_ = m.onHome(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "UPDATE pleiad.move SET detail = $2, attempts = $3, changed = now() WHERE id = $1",
+			m.id, err.Error(), m.attempts)
+		return err
+	})
+}
+
+// reread looks whether a switch whose outcome was not known is decided.
+func (m *move) reread(ctx context.Context) (changed bool, err error) {
+	err = m.onHome(ctx, func(conn *pgx.Conn) error {
+		var step Step
+		if err := conn.QueryRow(ctx, "SELECT step, gid FROM pleiad.move WHERE id = $1", m.id).Scan(&step, &m.gid); err != nil {
+			return err
+		}
+		changed = step != m.step
+		m.step = step
+		return nil
+	})
+	return changed, err
+}
+
+// advance writes a step. The row must still have the step that this run knows of.
+func (m *move) advance(ctx context.Context, to Step, detail string) error {
+	ok := false
+	for _, s := range legal[m.step] {
+		ok = ok || s == to
+	}
+	if !ok {
+		return fmt.Errorf("bug: a move goes from %s to %s", m.step, to)
+	}
+	err := m.onHome(ctx, func(conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, `UPDATE pleiad.move SET step = $3, detail = $4, shape = $5, attempts = $6, copied = $7,
+			changed = now(), started = coalesce(started, now()), finished = CASE WHEN $8 THEN now() END
+			WHERE id = $1 AND step = $2`,
+			m.id, m.step, to, detail, m.shape, m.attempts, m.copied.Load(), to.ended())
+		if err == nil && tag.RowsAffected() != 1 {
+			err = fmt.Errorf("move %d is not at step %s any more", m.id, m.step)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("write step %s: %w", to, err)
+	}
+	m.log.Info("move_step", "database", m.database, "move", m.id, "group", m.group, "shard", m.shard,
+		"source", m.source, "target", m.target, "step", string(to))
+	m.step = to
+	return nil
+}
+
+func (m *move) onHome(ctx context.Context, f func(*pgx.Conn) error) error {
+	return m.on(ctx, m.home, f)
+}
+
+// on runs f with a connection of its own to a backend.
+func (m *move) on(ctx context.Context, backend string, f func(*pgx.Conn) error) error {
+	conn, err := connect(ctx, m.cluster, backend, m.database)
+	if err != nil {
+		return err
+	}
+	defer closing(conn)
+	return f(conn)
+}
+
+// watching runs a step while another goroutine watches what the source keeps for it, and shows progress.
+func (m *move) watching(ctx context.Context, step func(context.Context) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		m.watch(ctx, stop)
+	}()
+	err := step(ctx)
+	cause := context.Cause(ctx)
+	stop(nil)
+	<-watched
+	if err != nil && errors.Is(cause, errTooMuchWAL) {
+		return cause
+	}
+	return err
+}
+
+// watchInterval is between two looks at a move's slot.
+const watchInterval = 500 * time.Millisecond
+
+func (m *move) watch(ctx context.Context, stop context.CancelCauseFunc) {
+	t := time.NewTicker(watchInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		var kept, behind int64
+		err := m.on(ctx, m.source, func(conn *pgx.Conn) (err error) {
+			kept, behind, err = replication.SlotWAL(ctx, conn, m.slot())
+			return err
+		})
+		if err != nil {
+			continue // the step itself will meet it
+		}
+		_ = m.onHome(ctx, func(conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, "UPDATE pleiad.move SET copied = $2, lag = $3, changed = now() WHERE id = $1",
+				m.id, m.copied.Load(), behind)
+			return err
+		})
+		if limit := m.settings.MaxSlotWAL; limit > 0 && kept > limit {
+			stop(fmt.Errorf("%w: %d bytes", errTooMuchWAL, kept))
+			return
+		}
+	}
+}
+
+// giveUp undoes what is there and ends the move. It returns why.
+func (m *move) giveUp(ctx context.Context, end Step, why error) error {
+	for {
+		err := m.undo(ctx)
+		if err == nil {
+			break
+		}
+		m.say(ctx, fmt.Errorf("undo: %w", err))
+		select {
+		case <-ctx.Done():
+			return errors.Join(why, ctx.Err())
+		case <-time.After(time.Second):
+		}
+	}
+	if err := m.advance(ctx, end, why.Error()); err != nil {
+		return errors.Join(why, err)
+	}
+	return why
+}

@@ -1,0 +1,443 @@
+package rebalancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pleiad/pleiad/internal/failpoint"
+	"github.com/pleiad/pleiad/internal/replication"
+)
+
+// A switch is one distributed transaction: the source detaches the shard's partitions, the target attaches its own, home
+// changes the map. While it runs, statements that want the shard wait at the gate.
+type switching struct {
+	*following
+	home, source, target *pgx.Conn // source or target is home's connection where it is home
+	gid                  string
+	epoch                uint64
+	order                []shardTable // referencing tables first
+	circular             map[replication.Table]bool
+	linked               bool // foreign keys tie tables to others
+}
+
+// ddlPatience is how long a switch waits for a schema change that is under way. Nobody waits for the switch yet.
+const ddlPatience = "2s"
+
+// carryLimit is how long a process that ends goes on with a switch that is being decided or carried out.
+const carryLimit = time.Minute
+
+// outlive gives a context that ends carryLimit after ctx.
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, stop := context.WithCancel(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() { time.AfterFunc(carryLimit, stop) })
+	return longer, func() {
+		forget()
+		stop()
+	}
+}
+
+// switchOver tries to switch once. errBusy says that nothing has happened.
+func (f *following) switchOver(ctx context.Context) (err error) {
+	s := &switching{following: f}
+	defer s.close()
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	backends := []int{f.sourceID}
+	if s.linked {
+		backends = append(backends, f.targetID) // attaching a foreign key locks what it refers to
+	}
+	f.clearVacuum(ctx, s.source)
+	f.clearVacuum(ctx, s.target)
+	drain, open, err := f.cluster.Hold(f.database, f.group, backends)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	known, err := s.whileHeld(ctx, drain, began)
+	// What is decided is carried out, also while the process ends.
+	carry, stop := outlive(s.alive)
+	defer stop()
+	if !known {
+		if known, err = s.findOut(carry, err); !known {
+			return err // the gate stays closed: nobody can say where the shard is
+		}
+	}
+	if err == nil {
+		if err = s.publish(carry); err != nil {
+			return err // the gate stays closed: not all of the switch is in force
+		}
+	} else {
+		s.close() // its locks go before those who wait for them come
+	}
+	open()
+	held := time.Since(began)
+	if err != nil {
+		f.log.Debug("switch_given_up", "move", f.id, "held", held, "error", err)
+		return err
+	}
+	f.step = Switched
+	f.log.Info("shard_switched", "database", f.database, "move", f.id, "group", f.group, "shard", f.shard, "target", f.move.target, "held", held)
+	return f.onHome(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "UPDATE pleiad.move SET hold_ms = $2, changed = now() WHERE id = $1", f.id, float64(held.Microseconds())/1000)
+		return err
+	})
+}
+
+func (s *switching) connect(ctx context.Context) (err error) {
+	if s.home, err = connect(ctx, s.cluster, s.move.home, s.database); err != nil {
+		return err
+	}
+	s.source, s.target = s.home, s.home
+	if s.sourceID != s.homeID {
+		if s.source, err = connect(ctx, s.cluster, s.move.source, s.database); err != nil {
+			return err
+		}
+	}
+	if s.targetID != s.homeID {
+		s.target, err = connect(ctx, s.cluster, s.move.target, s.database)
+	}
+	return err
+}
+
+// close rolls back what is open.
+func (s *switching) close() {
+	for _, c := range []*pgx.Conn{s.source, s.target, s.home} {
+		if c != nil && !c.IsClosed() {
+			closing(c)
+		}
+	}
+}
+
+// others are the connections whose parts are prepared.
+func (s *switching) others() (out []*pgx.Conn) {
+	for _, c := range []*pgx.Conn{s.source, s.target} {
+		if c != s.home {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// begin opens the transaction everywhere and takes the lock that keeps schema changes out.
+func (s *switching) begin(ctx context.Context) error {
+	for _, c := range append(s.others(), s.home) {
+		if err := run(ctx, c, "BEGIN", "SET LOCAL lock_timeout = '"+ddlPatience+"'"); err != nil {
+			return err
+		}
+	}
+	err := s.home.QueryRow(ctx, "SELECT pleiad.begin_ddl() + 1").Scan(&s.epoch)
+	if lockTimedOut(err) {
+		return fmt.Errorf("%w: a schema change is under way", errBusy)
+	}
+	if err != nil {
+		return fmt.Errorf("lock the schema: %w", err)
+	}
+	if err := s.learnTables(ctx); err != nil {
+		return err
+	}
+	shape, err := s.sourceShape(ctx, s.source)
+	if err != nil {
+		return err
+	}
+	if shape != s.shape {
+		return fmt.Errorf("%w: tables of the group have been changed", errStartOver)
+	}
+	if err := s.home.QueryRow(ctx, "SELECT modulus FROM pleiad.colocation WHERE id = $1", s.group).Scan(&s.modulus); err != nil {
+		return fmt.Errorf("read group %d: %w", s.group, err)
+	}
+	return s.sort(ctx)
+}
+
+// sort finds the order in which partitions can be detached: those that refer to others first.
+func (s *switching) sort(ctx context.Context) error {
+	rows, err := s.home.Query(ctx, `SELECT n.nspname::text, c.relname::text, fn.nspname::text, fc.relname::text
+		FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+		JOIN pg_class fc ON fc.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace
+		JOIN pleiad.sharded s ON s.relid = k.conrelid WHERE k.contype = 'f' AND k.conparentid = 0 AND s.group_id = $1`, s.group)
+	if err != nil {
+		return fmt.Errorf("read foreign keys: %w", err)
+	}
+	refers := map[replication.Table][]replication.Table{}
+	var from, to replication.Table
+	_, err = pgx.ForEachRow(rows, []any{&from.Schema, &from.Name, &to.Schema, &to.Name}, func() error {
+		s.linked = true
+		refers[from] = append(refers[from], to)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read foreign keys: %w", err)
+	}
+	s.order, s.circular = detachOrder(s.tables, refers)
+	return nil
+}
+
+// detachOrder puts tables that refer to others ahead of those. Tables in a circle, or that refer to themselves, are
+// marked: whichever comes first is still referred to.
+func detachOrder(tables []shardTable, refers map[replication.Table][]replication.Table) ([]shardTable, map[replication.Table]bool) {
+	left := slices.Clone(tables)
+	circular := map[replication.Table]bool{}
+	var order []shardTable
+	for len(left) > 0 {
+		free := slices.IndexFunc(left, func(t shardTable) bool {
+			return !slices.ContainsFunc(left, func(o shardTable) bool { return slices.Contains(refers[o.Parent], t.Parent) })
+		})
+		if free < 0 {
+			free = 0
+			circular[left[0].Parent] = true
+		}
+		order = append(order, left[free])
+		left = slices.Delete(left, free, free+1)
+	}
+	return order, circular
+}
+
+func run(ctx context.Context, c *pgx.Conn, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := c.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return nil
+}
+
+// whileHeld does what must happen while statements are held. known is false when nobody can say whether the switch has
+// been decided; else err tells.
+func (s *switching) whileHeld(ctx context.Context, drain func(context.Context) error, began time.Time) (known bool, err error) {
+	limited, stop := context.WithDeadline(ctx, began.Add(s.settings.MaxHold))
+	defer stop()
+	if err := drain(limited); err != nil {
+		return true, fmt.Errorf("%w: some have been open since before it was tried", errBusy)
+	}
+	if err := s.lock(ctx, time.Until(began.Add(s.settings.MaxHold))); err != nil {
+		return true, err
+	}
+	failpoint.Hit("move-locked")
+	resume, err := s.reach(limited)
+	if err != nil {
+		if limited.Err() != nil && ctx.Err() == nil {
+			return true, fmt.Errorf("%w: the target is too far behind", errBusy)
+		}
+		return true, err
+	}
+	defer resume()
+	failpoint.Hit("move-fenced")
+	if err := s.change(ctx); err != nil {
+		if lockTimedOut(err) {
+			return true, fmt.Errorf("%w: %w", errBusy, err)
+		}
+		return true, err
+	}
+	return s.commit()
+}
+
+// lock keeps every writer and reader from the source's partitions: also those that came past the gate, by another
+// proxy or before this process began.
+func (s *switching) lock(ctx context.Context, limit time.Duration) error {
+	if limit <= 0 {
+		return fmt.Errorf("%w: there was no time left to lock it", errBusy)
+	}
+	for _, c := range append(s.others(), s.home) {
+		if _, err := c.Exec(ctx, "SELECT set_config('lock_timeout', $1, true)", max(limit, time.Millisecond).Round(time.Millisecond).String()); err != nil {
+			return err
+		}
+	}
+	var list []string
+	for _, t := range s.order {
+		list = append(list, "ONLY "+t.Parent.SQL(), "ONLY "+t.Part.SQL())
+	}
+	if err := run(ctx, s.source, "LOCK TABLE "+strings.Join(list, ", ")+" IN ACCESS EXCLUSIVE MODE"); err != nil {
+		if lockTimedOut(err) {
+			return fmt.Errorf("%w: %w", errBusy, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// change detaches on the source and attaches on the target, side by side.
+func (s *switching) change(ctx context.Context) error {
+	if s.source == s.target {
+		return errors.New("bug: a shard moves to where it is")
+	}
+	var detached, attached error
+	var both sync.WaitGroup
+	both.Go(func() { detached = s.detach(ctx) })
+	both.Go(func() { attached = s.attach(ctx) })
+	both.Wait()
+	return errors.Join(detached, attached)
+}
+
+func (s *switching) detach(ctx context.Context) error {
+	for _, t := range s.order {
+		if s.circular[t.Parent] {
+			// Rows that refer to it are in the way of detaching it. The target has them all.
+			if err := run(ctx, s.source, "SET LOCAL session_replication_role = replica", "DELETE FROM ONLY "+t.Part.SQL(),
+				"SET LOCAL session_replication_role = origin"); err != nil {
+				return err
+			}
+		}
+		if err := run(ctx, s.source, "ALTER TABLE "+t.Parent.SQL()+" DETACH PARTITION "+t.Part.SQL()); err != nil {
+			return err
+		}
+		// A detached partition keeps its foreign keys, which would keep the tables they refer to from being detached.
+		rows, err := s.source.Query(ctx, `SELECT conname::text FROM pg_constraint WHERE conrelid = $1::text::regclass
+			AND contype = 'f' AND confrelid = ANY ($2::text[]::regclass[])`, t.Part.SQL(), s.parents())
+		if err != nil {
+			return err
+		}
+		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			if err := run(ctx, s.source, "ALTER TABLE "+t.Part.SQL()+" DROP CONSTRAINT "+quoteIdent(n)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *switching) attach(ctx context.Context) error {
+	for _, t := range slices.Backward(s.order) {
+		err := run(ctx, s.target, fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES WITH (MODULUS %d, REMAINDER %d)",
+			t.Parent.SQL(), t.Part.SQL(), s.modulus, s.shard))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commit commits everywhere. Home's commit decides.
+func (s *switching) commit() (known bool, err error) {
+	ctx, stop := outlive(s.alive)
+	defer stop()
+	gid, ended := s.cluster.NewTransaction()
+	defer ended()
+	s.gid = gid
+	if err := s.record(ctx); err != nil {
+		return true, err
+	}
+	errs := make([]error, 2)
+	var all sync.WaitGroup
+	for i, c := range s.others() {
+		all.Go(func() { errs[i] = run(ctx, c, "PREPARE TRANSACTION "+quoteLiteral(gid)) })
+	}
+	all.Wait()
+	failpoint.Hit("move-prepared-switch")
+	if err := errors.Join(errs...); err != nil {
+		s.rollBack(ctx)
+		return true, err
+	}
+	if err := run(ctx, s.home, "COMMIT"); err != nil {
+		return false, err
+	}
+	failpoint.Hit("move-decided")
+	return true, nil
+}
+
+// record writes what home's part says: the new map, and the decision.
+func (s *switching) record(ctx context.Context) error {
+	tag, err := s.home.Exec(ctx, `UPDATE pleiad.placement SET backend = $3 WHERE (group_id, shard, backend) = ($1, $2, $4)`,
+		s.group, s.shard, s.targetID, s.sourceID)
+	if err == nil && tag.RowsAffected() != 1 {
+		return fmt.Errorf("%w: the shard is on another backend", errStartOver)
+	}
+	if err == nil {
+		tag, err = s.home.Exec(ctx, `UPDATE pleiad.move SET step = 'switched', gid = $2, detail = '', copied = $3, lag = 0, changed = now()
+			WHERE id = $1 AND step = 'following'`, s.id, s.gid, s.copied.Load())
+	}
+	if err == nil && tag.RowsAffected() != 1 {
+		return fmt.Errorf("move %d is not at step following any more", s.id)
+	}
+	if err == nil {
+		_, err = s.home.Exec(ctx, "INSERT INTO pleiad.commit_record (gid, owner, trusted) VALUES ($1, current_user, true)", s.gid)
+	}
+	if err != nil {
+		return fmt.Errorf("write the switch: %w", err)
+	}
+	return nil
+}
+
+// rollBack ends prepared parts of a switch that is not decided. What cannot be told now is recovery's to do.
+func (s *switching) rollBack(ctx context.Context) {
+	for _, c := range s.others() {
+		_ = run(ctx, c, "ROLLBACK PREPARED "+quoteLiteral(s.gid))
+	}
+}
+
+// findOut learns whether home has committed, as recovery does: where the decision is not written, its place is taken.
+// Statements are held until it is known. It returns nil for a switch that is decided, else why there is none.
+func (s *switching) findOut(ctx context.Context, cause error) (known bool, err error) {
+	for {
+		trusted := false
+		err := s.onHome(ctx, func(conn *pgx.Conn) error {
+			if _, err := conn.Exec(ctx, "INSERT INTO pleiad.commit_record (gid, owner) VALUES ($1, '') ON CONFLICT (gid) DO NOTHING", s.gid); err != nil {
+				return err
+			}
+			return conn.QueryRow(ctx, "SELECT trusted FROM pleiad.commit_record WHERE gid = $1", s.gid).Scan(&trusted)
+		})
+		switch {
+		case err == nil && trusted:
+			return true, nil
+		case err == nil:
+			s.rollBack(ctx)
+			return true, cause
+		}
+		s.say(ctx, err)
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// publish carries the decision out and makes the new map the one in force. It does not give up: held statements can run
+// by neither map before.
+func (s *switching) publish(ctx context.Context) error {
+	for {
+		err := s.settle(ctx)
+		if err == nil {
+			err = s.cluster.Switched(ctx, s.database, s.group, s.shard, s.targetID, s.epoch)
+		}
+		if err == nil {
+			return nil
+		}
+		s.say(ctx, err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// settle commits the prepared parts; one that is gone has been committed by recovery.
+func (s *switching) settle(ctx context.Context) error {
+	names := map[*pgx.Conn]string{s.source: s.move.source, s.target: s.move.target}
+	errs := make([]error, 2)
+	var all sync.WaitGroup
+	for i, c := range s.others() {
+		all.Go(func() {
+			if errs[i] = settlePart(ctx, c, s.gid); errs[i] != nil {
+				errs[i] = s.on(ctx, names[c], func(again *pgx.Conn) error { return settlePart(ctx, again, s.gid) })
+			}
+		})
+	}
+	all.Wait()
+	failpoint.Hit("move-settled")
+	return errors.Join(errs...)
+}
