@@ -107,7 +107,7 @@ func (srv *Server) Arm(database string) (disarm func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	return db.gate.Arm(), nil
+	return db.barrier.Arm(), nil
 }
 
 // Hold keeps new statements from the shards that a colocation group has on these backends. drain waits for the
@@ -121,8 +121,8 @@ func (srv *Server) Hold(database string, group int, backends []int) (drain func(
 	for i, b := range backends {
 		places[i] = executor.Place{Group: group, Backend: b}
 	}
-	open = db.gate.Close(places...)
-	return func(ctx context.Context) error { return db.gate.Drain(ctx, places...) }, open, nil
+	open = db.barrier.Close(places...)
+	return func(ctx context.Context) error { return db.barrier.Drain(ctx, places...) }, open, nil
 }
 
 // Switched makes the map of the given epoch the one in force: a shard has moved, and nothing else has changed.

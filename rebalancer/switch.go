@@ -16,7 +16,7 @@ import (
 )
 
 // A switch is one distributed transaction: the source detaches the shard's partitions, the target attaches its own, home
-// changes the map. While it runs, statements that want the shard wait at the gate.
+// changes the map. While it runs, statements that want the shard wait at the barrier.
 type switching struct {
 	*following
 	home, source, target *pgx.Conn // source or target is home's connection where it is home
@@ -70,12 +70,12 @@ func (f *following) switchOver(ctx context.Context) (err error) {
 	defer stop()
 	if !known {
 		if known, err = s.findOut(carry, err); !known {
-			return err // the gate stays closed: nobody can say where the shard is
+			return err // the barrier stays closed: nobody can say where the shard is
 		}
 	}
 	if err == nil {
 		if err = s.publish(carry); err != nil {
-			return err // the gate stays closed: not all of the switch is in force
+			return err // the barrier stays closed: not all of the switch is in force
 		}
 	} else {
 		s.close() // its locks go before those who wait for them come
@@ -241,7 +241,7 @@ func (s *switching) whileHeld(ctx context.Context, drain func(context.Context) e
 	return s.commit()
 }
 
-// lock keeps every writer and reader from the source's partitions: also those that came past the gate, by another
+// lock keeps every writer and reader from the source's partitions: also those that came past the barrier, by another
 // proxy or before this process began.
 func (s *switching) lock(ctx context.Context, limit time.Duration) error {
 	if limit <= 0 {
