@@ -62,6 +62,8 @@ func (s *Session) run(r *request) error {
 		return s.runSharded(r)
 	case router.KindInsert:
 		return s.runInsert(r)
+	case router.KindInsertQuery:
+		return s.runInsertQuery(r)
 	case router.KindEverywhere:
 		return s.runEverywhere(r)
 	case router.KindCopyIn:
@@ -215,6 +217,8 @@ func (s *Session) runSharded(r *request) error {
 		return s.runScatter(r, set)
 	case r.tmpl.Gather != nil:
 		return s.runGather(r, set)
+	case r.tmpl.InsertQuery != nil:
+		return s.runInsertQuery(r)
 	}
 	s.fail(refusal(r.tmpl))
 	return nil

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
@@ -85,11 +86,11 @@ func (p *planner) insert(s *sqlparse.InsertStmt) {
 		// The lists do not fit the table: PostgreSQL says how.
 		p.t.Kind, p.t.Unknown = KindHome, true
 	case t.Kind == TableReference:
-		p.insertReference(a, q, r, in)
+		p.insertReference(a, q, r, in, s)
 	case in == nil:
 		p.insertSelect(a, q, r, s)
 	default:
-		p.insertSharded(a, q, r, in)
+		p.insertSharded(a, q, r, in, s)
 	}
 }
 
@@ -154,7 +155,7 @@ func (a *analysis) defaultFacts(c Column) fnFacts {
 }
 
 // insertSharded plans INSERT … VALUES into a sharded table.
-func (p *planner) insertSharded(a *analysis, q *query, r *rel, in *Insert) {
+func (p *planner) insertSharded(a *analysis, q *query, r *rel, in *Insert, s *sqlparse.InsertStmt) {
 	if !p.decide(a, r.table) {
 		if p.t.Kind == KindShards && p.t.NeedsHome && p.evaluable(a, q, in) {
 			a.declareRows(in)
@@ -162,19 +163,24 @@ func (p *planner) insertSharded(a *analysis, q *query, r *rel, in *Insert) {
 			p.t.NeedsHome, p.t.NoScatter = false, nil
 			p.t.Kind, p.t.Insert = KindInsert, in
 			p.t.Prune = nil
+		} else if p.t.Kind == KindShards && s.SelectStmt != nil {
+			p.readFirst(a, q, r, s, true)
 		}
 		return
 	}
 	a.declareRows(in)
 	if p.t.Insert = in; !in.evaluates() && len(in.Rows) == 1 {
 		p.t.NoScatter = refNoKey
+		if q.source != nil && q.source.hasSharded() {
+			p.readFirst(a, q, r, s, false)
+		}
 		return
 	}
 	if !p.evaluable(a, q, in) {
 		if len(in.Rows) == 1 && !r.prune.All && !in.evaluates() {
 			return
 		}
-		p.refuse(refKeyDefault)
+		p.readFirst(a, q, r, s, true)
 		return
 	}
 	p.t.Kind, p.t.Prune = KindInsert, nil
@@ -207,7 +213,7 @@ func (in *Insert) evaluates() bool {
 }
 
 // insertReference plans INSERT into a reference table.
-func (p *planner) insertReference(a *analysis, q *query, r *rel, in *Insert) {
+func (p *planner) insertReference(a *analysis, q *query, r *rel, in *Insert, s *sqlparse.InsertStmt) {
 	p.t.Effect = max(p.t.Effect, a.effect())
 	p.t.Unknown = len(a.unknown) > 0
 	p.t.ClockWords = a.readsTimes()
@@ -217,7 +223,7 @@ func (p *planner) insertReference(a *analysis, q *query, r *rel, in *Insert) {
 			return
 		}
 		if !p.evaluable(a, q, in) || a.fn&fnPins != 0 || q.targetFacts&fnImpure&^fnStable != 0 {
-			p.refuse(refRefWrite)
+			p.readCopies(a, q, r, s, refRefWrite)
 			return
 		}
 		p.t.Kind, p.t.Insert = KindInsert, in
@@ -225,12 +231,22 @@ func (p *planner) insertReference(a *analysis, q *query, r *rel, in *Insert) {
 		return
 	}
 	if err := a.everywhere(q, r); err != nil {
-		p.refuse(err)
+		p.readCopies(a, q, r, s, err)
 		return
 	}
 	if in == nil && len(a.missing(r.table, nil, 2)) > 0 {
-		p.refuse(refInsertRef)
+		p.readCopies(a, q, r, s, refInsertRef)
 		return
 	}
 	p.t.Kind = KindEverywhere
+}
+
+// readCopies plans an INSERT into a reference table by reading its rows first, so that every copy gets the same, or refuses
+// it with why.
+func (p *planner) readCopies(a *analysis, q *query, r *rel, s *sqlparse.InsertStmt, why *pgerr.Error) {
+	if a.err != nil || len(a.unknown) > 0 || q.targetFacts&fnImpure&^fnStable != 0 || s.SelectStmt == nil {
+		p.refuse(why)
+		return
+	}
+	p.readFirst(a, q, r, s, true)
 }

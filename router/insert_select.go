@@ -14,19 +14,38 @@ func (p *planner) insertSelect(a *analysis, q *query, r *rel, s *sqlparse.Insert
 	if n := len(q.source.out); !q.source.open && n < len(positions) && len(s.Cols) == 0 {
 		positions = positions[:n]
 	}
-	if len(a.missing(r.table, positions, 1)) > 0 {
-		p.refuse(refInsertSelect)
+	evaluates := len(a.missing(r.table, positions, 1)) > 0
+	if slices.Contains(positions, -1) {
+		p.t.Kind, p.t.Unknown = KindHome, true // PostgreSQL says which column there is not
 		return
 	}
-	if !p.decide(a, r.table) {
+	several := p.decide(a, r.table)
+	if p.t.Kind != KindShards {
 		return
 	}
 	p.t.ClockWords = a.readsTimes()
-	if len(a.missing(r.table, positions, 2)) > 0 {
-		p.t.NoScatter = refInsertSelect
-		return
+	if several && !evaluates {
+		p.t.Scatter, p.t.NoScatter = a.pushDown(q, r, positions)
 	}
-	p.t.Scatter, p.t.NoScatter = a.pushDown(q, r, positions)
+	if p.t.Scatter == nil {
+		p.readFirst(a, q, r, s, evaluates)
+	}
+}
+
+// readFirst plans an INSERT by reading its rows first; always is true where even one backend cannot run it as it stands.
+func (p *planner) readFirst(a *analysis, q *query, r *rel, s *sqlparse.InsertStmt, always bool) {
+	in, err := p.insertQuery(a, q, r, s)
+	switch {
+	case err == nil && always:
+		p.t.Kind, p.t.InsertQuery, p.t.Prune = KindInsertQuery, in, nil
+		p.t.NeedsHome, p.t.NoScatter = false, nil
+	case err == nil:
+		p.t.InsertQuery, p.t.NoScatter = in, nil
+	case always:
+		p.refuse(err)
+	default:
+		p.t.NoScatter = err
+	}
 }
 
 func (a *analysis) pushDown(q *query, r *rel, positions []int) (*Scatter, *pgerr.Error) {

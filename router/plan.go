@@ -17,6 +17,7 @@ const (
 	KindHome            // text unchanged on home
 	KindAny             // text unchanged on any one backend (no tables, or reference tables only)
 	KindShards          // reads or writes sharded tables: prune, then one backend or Scatter
+	KindInsertQuery     // INSERT of a query's rows: InsertQuery
 	KindInsert          // INSERT … VALUES that may need splitting or evaluating first: Insert
 	KindEverywhere      // the same text on every backend, atomically; the answer is home's (reference-table writes)
 	KindCopyIn          // COPY … FROM STDIN into a sharded or reference table: Copy
@@ -428,7 +429,10 @@ type Template struct {
 	KeyTo *Pruner
 
 	Insert  *Insert
-	Copy    *Copy
+	// InsertQuery is how an INSERT of a query's rows runs unless it may run on one backend (KindShards) or always
+	// (KindInsertQuery).
+	InsertQuery *InsertQuery
+	Copy        *Copy
 	DDL     *DDL
 	Txn     *Txn
 	Set     *Set

@@ -234,9 +234,14 @@ func (c *Collect) take(m *Member, rows []byte) {
 		c.Rows++
 	}
 	if c.held > c.Limit {
-		c.lose(pgerr.New(pgerr.ConfigurationLimitExceeded, "the statement needs more than %d bytes of rows on one backend", c.Limit).
-			WithHint("Restrict the rows it reads, or raise limits.gather_max_bytes in the configuration."))
+		c.lose(TooMuchGathered(c.Limit))
 	}
+}
+
+// TooMuchGathered says that a statement's rows are more than may be held.
+func TooMuchGathered(limit int64) *pgerr.Error {
+	return pgerr.New(pgerr.ConfigurationLimitExceeded, "the statement needs more than %d bytes of rows on one backend", limit).
+		WithHint("Restrict the rows it reads, or raise limits.gather_max_bytes in the configuration.")
 }
 
 // Array is column i's rows as an array parameter, one dimension, from subscript 1. Without rows, or where no statement ran, it

@@ -113,8 +113,21 @@ func (m *Member) AskFormat(sql string, binary bool) (rows [][][]byte, errFrame [
 
 // ParameterTypes asks for the types of a statement's parameters, home's.
 func (m *Member) ParameterTypes(sql string, oids []uint32) (types []uint32, errFrame []byte, err error) {
+	d, errFrame, err := m.DescribeText(sql, oids)
+	return d.Params, errFrame, err
+}
+
+// Description is what a server tells of a statement; its oids are home's.
+type Description struct {
+	Params  []uint32
+	Types   []uint32 // of the columns
+	Typmods []int32
+}
+
+// DescribeText asks for a text's parameters and columns.
+func (m *Member) DescribeText(sql string, oids []uint32) (d Description, errFrame []byte, err error) {
 	if err := Settle(m); err != nil {
-		return nil, nil, err
+		return d, nil, err
 	}
 	m.Out = wire.Parse(m.Out, "", sql, m.OIDs(oids))
 	m.Conn.Unnamed = 0
@@ -122,18 +135,20 @@ func (m *Member) ParameterTypes(sql string, oids []uint32) (types []uint32, errF
 	m.Out = wire.Sync(m.Out)
 	m.Owed++
 	if err := m.Send(); err != nil {
-		return nil, nil, err
+		return d, nil, err
 	}
 	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
-		if typ != 't' {
-			return
-		}
-		b := wire.BodyOf(frame)
-		for range b.Uint16() {
-			types = append(types, uint32(b.Int32()))
+		switch typ {
+		case 't':
+			b := wire.BodyOf(frame)
+			for range b.Uint16() {
+				d.Params = append(d.Params, uint32(b.Int32()))
+			}
+		case 'T':
+			d.Types, d.Typmods = columnTypes(frame), columnTypmods(frame)
 		}
 	})
-	return types, errFrame, err
+	return d, errFrame, err
 }
 
 // DescribeStatement asks for a prepared statement's columns, behind what is composed already, and syncs. fields is

@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"encoding/binary"
+
+	"github.com/pleiad/pleiad/internal/wire"
+)
+
+// capture is in the client's place while a statement runs whose rows the session itself needs. Notices and the like still
+// go to the client.
+type capture struct {
+	client  *wire.Writer
+	row     func(values [][]byte) error
+	cancel  func()
+	partial []byte
+	values  [][]byte
+	failure []byte // the first ErrorResponse
+	err     error  // row's, or of a malformed row
+}
+
+// capture runs a request and gives its rows to row, one after the other; the values are valid during the call. failure is
+// the ErrorResponse of a statement that failed. An error is row's own, or means that the session is over.
+func (s *Session) capture(r *request, row func(values [][]byte) error) (failure []byte, err error) {
+	c := &capture{client: s.out, row: row, cancel: func() { s.gang.Cancel(s.ctx) }}
+	failed := s.batch.failed
+	s.batch.failed = false
+	s.out = wire.NewWriter(c)
+	err = s.run(r)
+	if err == nil {
+		err = s.out.Flush()
+	}
+	s.out = c.client
+	s.batch.failed = failed
+	switch {
+	case err != nil:
+		return nil, err
+	case c.err != nil:
+		return nil, c.err
+	}
+	return c.failure, nil
+}
+
+// Write takes the frames that a client would get.
+func (c *capture) Write(p []byte) (int, error) {
+	n := len(p)
+	if len(c.partial) > 0 {
+		c.partial = append(c.partial, p...)
+		p = c.partial
+	}
+	for len(p) >= wire.HeaderLen {
+		size := int(binary.BigEndian.Uint32(p[1:])) + 1
+		if size > len(p) {
+			break
+		}
+		c.frame(p[:size])
+		p = p[size:]
+	}
+	c.partial = append(c.partial[:0:0], p...)
+	return n, nil
+}
+
+func (c *capture) frame(f []byte) {
+	switch f[0] {
+	case 'D':
+		if c.err == nil && c.failure == nil {
+			if c.err = c.take(f); c.err != nil {
+				c.cancel() // the rest is not wanted
+			}
+		}
+	case 'E':
+		if c.failure == nil {
+			c.failure = append([]byte(nil), f...)
+		}
+	case 'N', 'S', 'A':
+		c.client.Out = append(c.client.Out, f...)
+	}
+}
+
+func (c *capture) take(f []byte) error {
+	d := wire.BodyOf(f)
+	c.values = c.values[:0]
+	for range d.Uint16() {
+		var v []byte
+		if size := d.Int32(); size >= 0 {
+			v = d.Bytes(int(size))
+			if v == nil {
+				v = []byte{} // not NULL
+			}
+		}
+		c.values = append(c.values, v)
+	}
+	if err := d.End(); err != nil {
+		return err
+	}
+	return c.row(c.values)
+}

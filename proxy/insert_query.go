@@ -1,0 +1,301 @@
+package proxy
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/shardmap"
+)
+
+// readRows are the rows of an INSERT's query, sorted by the backends that they go to.
+type readRows struct {
+	s       *Session
+	q       *router.InsertQuery
+	oids    []uint32 // the array parameters' types, home's
+	elems   []uint32 // and their elements'
+	casts   []string // what a column that travels as text is cast to, "" for the others
+	parts   map[int][]*executor.Array
+	turns   []int // the backend of each row
+	held    int64
+	formats []int16 // of the query's columns
+}
+
+// runInsertQuery reads an INSERT's rows, whatever their query takes, and inserts each on the backend of its shard.
+func (s *Session) runInsertQuery(r *request) error {
+	s.openImplicit()
+	r.kinds = append(literals(nil), r.kinds...) // planning the query reuses them
+	r.spansOf()
+	rows := &readRows{s: s, q: r.tmpl.InsertQuery, parts: map[int][]*executor.Array{}}
+	types, ok, err := rows.describe(r)
+	if !ok || err != nil {
+		return err
+	}
+	source := rows.request(r, types)
+	failure, err := s.capture(source, rows.take)
+	var own *pgerr.Error
+	switch {
+	case errors.As(err, &own):
+		s.fail(own)
+		return nil
+	case err != nil:
+		return err
+	case failure != nil:
+		s.failFrame(executor.WithoutPosition(failure))
+		return nil
+	}
+	return rows.send(r, types)
+}
+
+// describe lets home look at the client's text, which says what is wrong with it and what its parameters are, and at the
+// query, to know how its columns travel.
+func (w *readRows) describe(r *request) (types []uint32, ok bool, err error) {
+	s := w.s
+	m, err := s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil, false, nil
+	}
+	types, failure, err := m.ParameterTypes(string(r.text), r.oids)
+	if err != nil || failure != nil {
+		before := utf8.RuneCount(r.before)
+		return nil, false, s.combineFailed(failure, err, func(p int) int { return before + p })
+	}
+	d, failure, err := m.DescribeText(w.q.Source, types)
+	if err != nil || failure != nil {
+		return nil, false, s.collectFailed(failure, err)
+	}
+	if len(d.Types) < w.q.Columns {
+		s.fail(pgerr.New(pgerr.InternalError, "the query of an INSERT has %d columns instead of %d", len(d.Types), w.q.Columns))
+		return nil, false, nil
+	}
+	w.casts, failure, err = w.travel(m, d)
+	if err != nil || failure != nil {
+		return nil, false, s.collectFailed(failure, err)
+	}
+	return types, true, nil
+}
+
+// travel decides how each column travels, and asks for the names of the types of those that go as text.
+func (w *readRows) travel(m *executor.Member, d executor.Description) (casts []string, failure []byte, err error) {
+	casts = make([]string, w.q.Columns)
+	var ask strings.Builder
+	var asked []int
+	for i, t := range d.Types {
+		array, ok := executor.ArrayType(t)
+		if ok || i >= w.q.Columns {
+			w.formats = append(w.formats, 1)
+		} else {
+			w.formats = append(w.formats, 0)
+		}
+		switch {
+		case i >= w.q.Columns:
+		case ok:
+			w.oids, w.elems = append(w.oids, array), append(w.elems, t)
+		default:
+			w.oids, w.elems = append(w.oids, executor.TextArrayOID), append(w.elems, shardmap.TextOID)
+			if len(asked) > 0 {
+				ask.WriteString(", ")
+			}
+			ask.WriteString("pg_catalog.format_type(" + strconv.FormatUint(uint64(t), 10) + ", NULL)")
+			asked = append(asked, i)
+		}
+	}
+	if len(asked) == 0 {
+		return casts, nil, nil
+	}
+	rows, failure, err := m.Ask("SELECT " + ask.String())
+	if err != nil || failure != nil {
+		return nil, failure, err
+	}
+	for k, i := range asked {
+		casts[i] = "::" + string(rows[0][k])
+	}
+	return casts, nil, nil
+}
+
+// request is the query's own.
+func (w *readRows) request(r *request, types []uint32) *request {
+	plan := w.s.planOwned([]byte(w.q.Source))
+	params := r.params
+	for i := range params {
+		if i < len(types) {
+			params[i].TypeOID = types[i]
+		}
+	}
+	bind := r.bind
+	if bind == nil {
+		bind = []byte{0, 0, 0, 0}
+	}
+	return &request{
+		text: []byte(w.q.Source), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds,
+		oids: types, bind: bind, params: params, formats: w.formats,
+	}
+}
+
+// take keeps one row for its backend.
+func (w *readRows) take(values [][]byte) error {
+	b, err := w.owner(values)
+	if err != nil {
+		return executor.ClientError(err)
+	}
+	part := w.part(b)
+	for i := range w.q.Columns {
+		w.held += int64(part[i].Append(values[i]))
+	}
+	if w.q.Returning && !w.q.Everywhere {
+		w.turns = append(w.turns, b)
+		w.held += 8
+	}
+	if limit := int64(w.s.srv.config().Limits.GatherMaxBytes); w.held > limit {
+		return executor.TooMuchGathered(limit)
+	}
+	return nil
+}
+
+// part is where the rows of a backend are kept; all rows of a reference table are in home's.
+func (w *readRows) part(b int) []*executor.Array {
+	part := w.parts[b]
+	if part == nil {
+		for i := range w.q.Columns {
+			part = append(part, executor.NewArray(w.formats[i] == 0, w.elems[i]))
+		}
+		w.parts[b] = part
+	}
+	return part
+}
+
+func (w *readRows) owner(values [][]byte) (int, error) {
+	home := w.s.db.home
+	if w.q.Everywhere {
+		return home, nil
+	}
+	vals := make([]shardmap.Value, len(w.q.Keys))
+	for k, i := range w.q.Keys {
+		if i < 0 || values[i] == nil {
+			vals[k] = shardmap.Value{Null: true}
+			continue
+		}
+		vals[k] = shardmap.Value{Data: values[i], TypeOID: w.q.Table.KeyCols[k].TypeOID, Format: shardmap.Binary}
+	}
+	b, err := w.q.Table.KeyBackend(w.s.planner.env.Schema.Map, vals)
+	var bad *shardmap.InvalidBinaryError
+	if errors.As(err, &bad) {
+		return home, nil // PostgreSQL says what is wrong with it
+	}
+	return int(b), err
+}
+
+// send runs the INSERT on each backend with its rows; without any, on home.
+func (w *readRows) send(r *request, types []uint32) error {
+	s := w.s
+	home := s.db.home
+	if len(w.parts) == 0 {
+		w.part(home)
+	}
+	if e := r.tmpl.NoScatter; e != nil && len(w.parts) > 1 {
+		s.fail(e)
+		return nil
+	}
+	run := &executor.Scatter{
+		Gang: &s.gang, Texts: []string{w.text(r)}, OIDs: append(w.declared(r, types), w.oids...), Params: r.bind,
+		Formats: r.formats, Limit: -1, Describe: r.describe, Command: r.tmpl.Command, Collations: s.db.collations(),
+	}
+	index := map[int]int{}
+	for i := range s.db.targets {
+		b := (home + i) % len(s.db.targets) // home's answer is the client's
+		part := w.parts[b]
+		if w.q.Everywhere {
+			part = w.parts[home]
+		}
+		if part == nil {
+			continue
+		}
+		m, err := s.gang.Join(s.ctx, b)
+		if err != nil {
+			s.unjoin(run.Members)
+			s.fail(executor.ClientError(err))
+			return nil
+		}
+		s.effect(r.tmpl, m)
+		m.Wrote = true
+		index[b] = len(run.Members)
+		run.Members = append(run.Members, m)
+		run.Arrays = append(run.Arrays, part)
+	}
+	run.Position = s.positions(r, run)
+	if w.q.Everywhere {
+		return s.finishCopies(r, run)
+	}
+	for _, b := range w.turns {
+		run.Turns = append(run.Turns, index[b])
+	}
+	return s.finishScatter(r, run)
+}
+
+// declared are the types of the client's parameters, as many as the text has.
+func (w *readRows) declared(r *request, types []uint32) []uint32 {
+	out := make([]uint32, r.tmpl.NParams)
+	copy(out, types)
+	return out
+}
+
+// text is the INSERT with its rows in the query's place.
+func (w *readRows) text(r *request) string {
+	var b strings.Builder
+	b.WriteString("(SELECT ")
+	for i, cast := range w.casts {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("c" + strconv.Itoa(i) + cast)
+	}
+	b.WriteString(" FROM ROWS FROM (")
+	for i := range w.casts {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("pg_catalog.unnest($" + strconv.Itoa(r.tmpl.NParams+i+1) + ")")
+	}
+	b.WriteString(") AS u (")
+	for i := range w.casts {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("c" + strconv.Itoa(i))
+	}
+	b.WriteString(")) AS " + router.SourceRows)
+	return strings.Replace(w.q.Text, router.SourceRows, b.String(), 1)
+}
+
+// finishCopies runs a write of a reference table on every backend. The client sees the first one's answer, once the others
+// have done the same.
+func (s *Session) finishCopies(r *request, run *executor.Scatter) error {
+	first, others := *run, *run
+	first.Members, first.Arrays = run.Members[:1], run.Arrays[:1]
+	others.Members, others.Arrays = run.Members[1:], run.Arrays[1:]
+	others.Describe, others.Formats = false, nil
+	if len(others.Members) > 0 {
+		c := &capture{client: s.out, row: func([][]byte) error { return nil }}
+		quiet := wire.NewWriter(c)
+		failed, err := others.Run(s.ctx, quiet, s)
+		if err == nil {
+			err = quiet.Flush()
+		}
+		if err != nil {
+			return err
+		}
+		if failed {
+			s.unjoin(first.Members)
+			s.failFrame(c.failure)
+			return nil
+		}
+	}
+	first.Position = s.positions(r, &first)
+	return s.finishScatter(r, &first)
+}

@@ -1,0 +1,213 @@
+package router
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// SourceRows is the relation that stands for the rows in InsertQuery.Text, as the deparser writes it.
+const SourceRows = `"pleiad source rows"`
+
+// InsertQuery is an INSERT whose rows a query gives: they are read first, in whatever way the query runs, and each is then
+// inserted on the backend of its shard, or on every backend.
+type InsertQuery struct {
+	Table *Table
+	// Source gives the rows: Columns columns to insert (those that have to be evaluated on home behind the query's own),
+	// and then the partition key as it will be stored.
+	Source  string
+	Columns int
+	// Keys are the columns of Source with the partition key's, -1 for a key column that is NULL.
+	Keys []int
+	// Text is the INSERT, with SourceRows in place of the query.
+	Text string
+	// Everywhere is true for reference tables.
+	Everywhere bool
+	Returning  bool
+}
+
+// insertQuery plans an INSERT by reading its rows first. q is its level.
+func (p *planner) insertQuery(a *analysis, q *query, r *rel, s *sqlparse.InsertStmt) (*InsertQuery, *pgerr.Error) {
+	t := r.table
+	src := s.SelectStmt.GetSelectStmt()
+	positions := columnPositions(t, s.Cols)
+	switch {
+	case src == nil || s.Override == sqlparse.OverrideUser, src.WithClause != nil && s.WithClause != nil:
+		return nil, refInsertSelect
+	case q.source.open || len(q.source.out) == 0 || len(q.source.out) > len(positions) || slices.Contains(positions, -1):
+		return nil, refInsertSelect
+	case a.writes || a.keyTo != nil:
+		return nil, refInsertSelect
+	case len(q.subs) > 0:
+		return nil, refSubquery // in ON CONFLICT or RETURNING
+	}
+	positions = positions[:len(q.source.out)]
+	b := &insertQueryBuilder{a: a, t: t, src: src, positions: positions, missing: a.missing(t, positions, 2)}
+	if s.WithClause != nil {
+		src.WithClause, s.WithClause = s.WithClause, nil
+	}
+	source, err := b.source()
+	if err != nil {
+		return nil, refInsertSelect
+	}
+	out := &InsertQuery{
+		Table: t, Source: source, Columns: len(positions) + len(b.missing), Keys: b.keys,
+		Everywhere: t.Kind == TableReference, Returning: len(s.ReturningList) > 0,
+	}
+	if out.Text, err = b.insert(s); err != nil {
+		return nil, refInsertSelect
+	}
+	in := Plan(source, *p.env)
+	switch {
+	case in.Kind == KindRefuse:
+		return nil, in.Refusal
+	case in.Kind == KindShards && in.Scatter == nil && in.Gather == nil && in.NoScatter != nil:
+		return nil, in.NoScatter
+	case in.Kind != KindShards && in.Kind != KindHome && in.Kind != KindAny:
+		return nil, refInsertSelect
+	}
+	p.t.Cacheable = false
+	return out, nil
+}
+
+type insertQueryBuilder struct {
+	a         *analysis
+	t         *Table
+	src       *sqlparse.SelectStmt
+	positions []int // of the query's columns in the table
+	missing   []int // columns whose defaults home evaluates
+	keys      []int
+}
+
+// source writes the query that gives the rows.
+func (b *insertQueryBuilder) source() (string, error) {
+	if err := b.typed(); err != nil {
+		return "", err
+	}
+	text, err := sqlparse.Deparse(sqlparse.SelectNode(b.src))
+	if err != nil {
+		return "", err
+	}
+	var names, extra []string
+	for i := range b.positions {
+		names = append(names, "c"+itoa(i))
+	}
+	from := "(" + text + ") AS pleiad_source (" + strings.Join(names, ", ") + ")"
+	for i, m := range b.missing {
+		c := &b.t.Columns[m]
+		names = append(names, "c"+itoa(len(b.positions)+i))
+		extra = append(extra, "("+c.Default+")::"+c.TypeName+" AS "+names[len(names)-1])
+	}
+	if len(extra) > 0 {
+		from = "(SELECT pleiad_source.*, " + strings.Join(extra, ", ") + " FROM " + from + ") AS pleiad_source"
+	}
+	given := append(slices.Clone(b.positions), b.missing...)
+	out := "SELECT pleiad_source.*"
+	next := len(given)
+	for _, k := range b.t.Key {
+		i := slices.Index(given, k)
+		if i < 0 {
+			b.keys = append(b.keys, -1)
+			continue
+		}
+		out += ", (pleiad_source.c" + itoa(i) + ")::" + b.t.Columns[k].TypeName
+		b.keys = append(b.keys, next)
+		next++
+	}
+	return out + " FROM " + from, nil
+}
+
+// typed gives constants that INSERT would read as the column's type that type: as a query's output they would be text.
+func (b *insertQueryBuilder) typed() error {
+	if len(b.src.ValuesLists) > 0 {
+		for _, row := range b.src.ValuesLists {
+			items := row.GetList().GetItems()
+			for i := range items {
+				if err := b.cell(items, i); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	if b.src.Op != sqlparse.SetNone {
+		return nil // constants have a common type with the other arms
+	}
+	for i, n := range b.src.TargetList {
+		rt := n.GetResTarget()
+		c := rt.GetVal().GetAConst()
+		if c == nil || c.GetSval() == nil && !c.Isnull || len(b.src.TargetList) != len(b.positions) {
+			continue
+		}
+		val, err := sqlparse.Cast(rt.Val, baseType(&b.t.Columns[b.positions[i]]))
+		if err != nil {
+			return err
+		}
+		rt.Val = val
+	}
+	return nil
+}
+
+// cell types one cell of VALUES: INSERT takes each row's by itself to its column's type.
+func (b *insertQueryBuilder) cell(items []sqlparse.Node, i int) error {
+	c := &b.t.Columns[b.positions[i]]
+	n := items[i]
+	if n.GetSetToDefault() != nil {
+		def := c.Default
+		if def == "" {
+			def = "NULL"
+		}
+		var err error
+		if n, err = sqlparse.ParseExpr(def); err != nil {
+			return err
+		}
+	}
+	var err error
+	items[i], err = sqlparse.Cast(n, baseType(c))
+	return err
+}
+
+var modifier = regexp.MustCompile(`\([0-9, ]+\)`)
+
+// baseType is a column's type without its modifier: a cast to varchar(3) would cut what storing refuses.
+func baseType(c *Column) string {
+	switch {
+	case c.TypeOID == 1042:
+		return "pg_catalog.bpchar"
+	case c.TypeOID == 1560:
+		return `pg_catalog."bit"`
+	case c.Typmod == -1:
+		return c.TypeName
+	}
+	return modifier.ReplaceAllString(c.TypeName, "")
+}
+
+// insert writes the INSERT of the rows.
+func (b *insertQueryBuilder) insert(s *sqlparse.InsertStmt) (string, error) {
+	s.Cols = nil
+	for _, i := range append(slices.Clone(b.positions), b.missing...) {
+		s.Cols = append(s.Cols, sqlparse.Target(b.t.Columns[i].Name))
+	}
+	for _, m := range b.missing {
+		if b.t.Columns[m].Identity == 'a' {
+			s.Override = sqlparse.OverrideSystem
+		}
+	}
+	for i, p := range b.positions {
+		if b.t.Columns[p].Identity == 'a' && b.defaulted(i) {
+			s.Override = sqlparse.OverrideSystem
+		}
+	}
+	rows, err := sqlparse.Parse("SELECT * FROM " + SourceRows)
+	if err != nil {
+		return "", err
+	}
+	s.SelectStmt = rows[0].Node
+	return sqlparse.Deparse(sqlparse.InsertNode(s))
+}
+
+// defaulted reports whether VALUES has a DEFAULT in this column; PostgreSQL takes no other value for GENERATED ALWAYS.
+func (b *insertQueryBuilder) defaulted(int) bool { return len(b.src.ValuesLists) > 0 }
