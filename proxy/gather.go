@@ -27,10 +27,14 @@ func (s *Session) runGather(r *request, set backends) error {
 	}
 	// The server that finishes looks at the client's own text first: what is wrong with it is said in the client's terms,
 	// and its parameters' types are known to the fetch.
-	types, failure, err := worker.ParameterTypes(string(r.text), r.oids)
+	told, failure, err := worker.DescribeText(string(r.text), r.oids)
 	if err != nil || failure != nil {
 		before := utf8.RuneCount(r.before)
 		return s.combineFailed(failure, err, func(p int) int { return before + p })
+	}
+	types := told.Params
+	if r.describe && told.Fields != nil {
+		s.out.Out = append(s.out.Out, told.Fields...) // the final statement's columns are not the tables'
 	}
 	collect := &executor.Collect{
 		Gang: &s.gang, Members: sources, Texts: []string{g.Fetch}, OIDs: types, Params: r.bind, Sparse: true,
@@ -50,7 +54,7 @@ func (s *Session) runGather(r *request, set backends) error {
 	}
 	run := &executor.Scatter{
 		Gang: &s.gang, Members: []*executor.Member{worker}, Texts: []string{string(text)}, OIDs: types, Params: r.bind,
-		Formats: r.formats, Limit: -1, Describe: r.describe, Command: r.tmpl.Command, Collations: s.db.collations(),
+		Formats: r.formats, Limit: -1, Command: r.tmpl.Command, Collations: s.db.collations(),
 	}
 	if g.Target != nil {
 		if run.Members, err = s.joinOwners(r); err != nil {

@@ -151,7 +151,7 @@ func (w *inserting) askRows(m *executor.Member, from, to int) (ok bool, err erro
 	for k, j := range cells {
 		if w.keyOf(from, j) >= 0 {
 			// Once more in binary, which can be hashed whatever DateStyle is.
-			b.WriteString(", v.c" + strconv.Itoa(k))
+			b.WriteString(", v.c" + strconv.Itoa(k) + "::" + w.in.Table.Columns[w.columnOf(from, j)].TypeName)
 			formats = append(formats, 1)
 		}
 	}
@@ -205,18 +205,19 @@ func btoi(b bool) int {
 	return 0
 }
 
-// expression is the SQL of cell j of row i, with its column's type.
+// expression is the SQL of cell j of row i, with its column's type but for the modifier: a cast to varchar(3) would cut what
+// storing refuses.
 func (w *inserting) expression(i, j int) string {
 	row := w.in.Rows[i]
 	if j >= len(row.Cells) {
 		c := &w.in.Table.Columns[w.in.Missing[j-len(row.Cells)]]
-		return "(" + c.Default + ")::" + c.TypeName
+		return "(" + c.Default + ")::" + c.BaseType()
 	}
 	c := &w.in.Table.Columns[w.in.Columns[j]]
 	if row.Cells[j].Default {
-		return "(" + c.Default + ")::" + c.TypeName
+		return "(" + c.Default + ")::" + c.BaseType()
 	}
-	return "(" + w.cellText(row.Cells[j]) + "\n)::" + c.TypeName
+	return "(" + w.cellText(row.Cells[j]) + "\n)::" + c.BaseType()
 }
 
 func (w *inserting) at(p int) int { return w.r.tmpl.Shift(p, w.r.spansOf()) }
@@ -398,7 +399,7 @@ func (w *inserting) row(b *strings.Builder, i int) {
 }
 
 func (w *inserting) constant(i, j int, v []byte) string {
-	typ := w.in.Table.Columns[w.columnOf(i, j)].TypeName
+	typ := w.in.Table.Columns[w.columnOf(i, j)].BaseType()
 	if v == nil {
 		return "NULL::" + typ
 	}

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -99,7 +98,7 @@ func (b *insertQueryBuilder) source() (string, error) {
 	for i, m := range b.missing {
 		c := &b.t.Columns[m]
 		names = append(names, "c"+itoa(len(b.positions)+i))
-		extra = append(extra, "("+c.Default+")::"+c.TypeName+" AS "+names[len(names)-1])
+		extra = append(extra, "("+c.Default+")::"+c.BaseType()+" AS "+names[len(names)-1])
 	}
 	if len(extra) > 0 {
 		from = "(SELECT pleiad_source.*, " + strings.Join(extra, ", ") + " FROM " + from + ") AS pleiad_source"
@@ -142,7 +141,7 @@ func (b *insertQueryBuilder) typed() error {
 		if c == nil || c.GetSval() == nil && !c.Isnull || len(b.src.TargetList) != len(b.positions) {
 			continue
 		}
-		val, err := sqlparse.Cast(rt.Val, baseType(&b.t.Columns[b.positions[i]]))
+		val, err := sqlparse.Cast(rt.Val, b.t.Columns[b.positions[i]].BaseType())
 		if err != nil {
 			return err
 		}
@@ -166,23 +165,8 @@ func (b *insertQueryBuilder) cell(items []sqlparse.Node, i int) error {
 		}
 	}
 	var err error
-	items[i], err = sqlparse.Cast(n, baseType(c))
+	items[i], err = sqlparse.Cast(n, c.BaseType())
 	return err
-}
-
-var modifier = regexp.MustCompile(`\([0-9, ]+\)`)
-
-// baseType is a column's type without its modifier: a cast to varchar(3) would cut what storing refuses.
-func baseType(c *Column) string {
-	switch {
-	case c.TypeOID == 1042:
-		return "pg_catalog.bpchar"
-	case c.TypeOID == 1560:
-		return `pg_catalog."bit"`
-	case c.Typmod == -1:
-		return c.TypeName
-	}
-	return modifier.ReplaceAllString(c.TypeName, "")
 }
 
 // insert writes the INSERT of the rows.

@@ -12,31 +12,31 @@ type Kind uint8
 
 // The kinds of statement a session tells apart.
 const (
-	KindInvalid    Kind = iota
-	KindEmpty           // nothing but white space and comments
-	KindHome            // text unchanged on home
-	KindAny             // text unchanged on any one backend (no tables, or reference tables only)
-	KindShards          // reads or writes sharded tables: prune, then one backend or Scatter
-	KindInsertQuery     // INSERT of a query's rows: InsertQuery
-	KindInsert          // INSERT … VALUES that may need splitting or evaluating first: Insert
-	KindEverywhere      // the same text on every backend, atomically; the answer is home's (reference-table writes)
-	KindCopyIn          // COPY … FROM STDIN into a sharded or reference table: Copy
-	KindCopyOut         // COPY … TO STDOUT over several backends: Copy
-	KindDDL             // DDL
-	KindTxn             // Txn
-	KindSet             // SET, RESET, SET TRANSACTION: Set
-	KindShow            // SHOW
-	KindPrepare         // SQL-level PREPARE: Prepare
-	KindExecute         // SQL-level EXECUTE: Prepare
-	KindDeallocate      // SQL-level DEALLOCATE: Prepare
-	KindDiscard         // DISCARD ALL | PLANS | SEQUENCES | TEMP
-	KindListen          // LISTEN: Channel
-	KindUnlisten        // UNLISTEN: Channel ("*" is all)
-	KindNotify          // NOTIFY: text unchanged on home
-	KindCursor          // DECLARE, FETCH, MOVE, CLOSE: Cursor
-	KindExplain         // EXPLAIN of a statement over several backends: Explain
-	KindRefuse          // Refusal
-	KindSyntax          // the parser rejects the text: shown to home with Parse alone for PostgreSQL's own error
+	KindInvalid     Kind = iota
+	KindEmpty            // nothing but white space and comments
+	KindHome             // text unchanged on home
+	KindAny              // text unchanged on any one backend (no tables, or reference tables only)
+	KindShards           // reads or writes sharded tables: prune, then one backend or Scatter
+	KindInsertQuery      // INSERT of a query's rows: InsertQuery
+	KindInsert           // INSERT … VALUES that may need splitting or evaluating first: Insert
+	KindEverywhere       // the same text on every backend, atomically; the answer is home's (reference-table writes)
+	KindCopyIn           // COPY … FROM STDIN into a sharded or reference table: Copy
+	KindCopyOut          // COPY … TO STDOUT over several backends: Copy
+	KindDDL              // DDL
+	KindTxn              // Txn
+	KindSet              // SET, RESET, SET TRANSACTION: Set
+	KindShow             // SHOW
+	KindPrepare          // SQL-level PREPARE: Prepare
+	KindExecute          // SQL-level EXECUTE: Prepare
+	KindDeallocate       // SQL-level DEALLOCATE: Prepare
+	KindDiscard          // DISCARD ALL | PLANS | SEQUENCES | TEMP
+	KindListen           // LISTEN: Channel
+	KindUnlisten         // UNLISTEN: Channel ("*" is all)
+	KindNotify           // NOTIFY: text unchanged on home
+	KindCursor           // DECLARE, FETCH, MOVE, CLOSE: Cursor
+	KindExplain          // EXPLAIN of a statement over several backends: Explain
+	KindRefuse           // Refusal
+	KindSyntax           // the parser rejects the text: shown to home with Parse alone for PostgreSQL's own error
 )
 
 // Effect is what a statement may leave behind in the server session that ran it.
@@ -428,18 +428,18 @@ type Template struct {
 	// sees to it.
 	KeyTo *Pruner
 
-	Insert  *Insert
+	Insert *Insert
 	// InsertQuery is how an INSERT of a query's rows runs unless it may run on one backend (KindShards) or always
 	// (KindInsertQuery).
 	InsertQuery *InsertQuery
 	Copy        *Copy
-	DDL     *DDL
-	Txn     *Txn
-	Set     *Set
-	Prepare *Prepare
-	Cursor  *Cursor
-	Explain *Explain
-	Name    string // SHOW's parameter; LISTEN's channel; DISCARD's word
+	DDL         *DDL
+	Txn         *Txn
+	Set         *Set
+	Prepare     *Prepare
+	Cursor      *Cursor
+	Explain     *Explain
+	Name        string // SHOW's parameter; LISTEN's channel; DISCARD's word
 
 	// SetConfig lists the calls of set_config that are output columns of a SELECT without FROM, which is the only place
 	// they are planned in: what they set must follow the session as SET does, once the statement has succeeded. (But for SELECTs from system

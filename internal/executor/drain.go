@@ -122,6 +122,7 @@ type Description struct {
 	Params  []uint32
 	Types   []uint32 // of the columns
 	Typmods []int32
+	Fields  []byte // the RowDescription; nil where there are no rows
 }
 
 // DescribeText asks for a text's parameters and columns.
@@ -146,6 +147,7 @@ func (m *Member) DescribeText(sql string, oids []uint32) (d Description, errFram
 			}
 		case 'T':
 			d.Types, d.Typmods = columnTypes(frame), columnTypmods(frame)
+			d.Fields = bytes.Clone(frame)
 		}
 	})
 	return d, errFrame, err
