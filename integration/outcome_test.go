@@ -214,7 +214,7 @@ func (a *actor) typeOf(ctx context.Context, oid uint32) serverType {
 	if oid >= firstUserOID {
 		t.name = fmt.Sprintf("unknown type %d", oid)
 	}
-	r := a.names.ExecParams(ctx, `select format_type(t.oid, -1), case when t.typcategory = 'A' then 1 when t.typtype = 'c' or t.oid = 2249 then 2 else 0 end
+	r := a.names.ExecParams(ctx, `select format_type(t.oid, -1), case when t.typsubscript = 'array_subscript_handler'::regproc then 1 when t.typtype = 'c' or t.oid = 2249 then 2 else 0 end
 		from pg_type t where t.oid = $1`, [][]byte{fmt.Append(nil, oid)}, nil, nil, nil).Read()
 	if r.Err == nil && len(r.Rows) == 1 {
 		if oid >= firstUserOID {
