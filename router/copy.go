@@ -41,12 +41,19 @@ func (p *planner) copy(s *sqlparse.CopyStmt) {
 			p.refuse(a.err)
 		}
 		return
-	case t.Kind == TableView && !t.Touches && t.ChangeReach&ReachSharded == 0:
-		p.t.Kind, p.t.Effect = KindHome, EffectUnclean
+	case t.Kind == TableView && s.IsFrom && len(t.Triggers) > 0 && (t.Touches || t.ChangeReach&ReachSharded != 0):
+		p.refuse(refCopyView)
 		return
 	case t.Kind == TableView:
-		// COPY view TO is PostgreSQL's own error; COPY view FROM needs a trigger, which would write to shards.
-		p.refuse(refCopyView)
+		// Without a trigger PostgreSQL copies neither to a view nor from one; with one it is the trigger that writes.
+		p.t.Kind, p.t.Effect = KindHome, EffectUnclean
+		if a := p.analysis(); s.IsFrom {
+			a.targetTable(t, opInsert)
+			p.t.Effect = max(p.t.Effect, a.effect())
+			if a.err != nil {
+				p.refuse(a.err)
+			}
+		}
 		return
 	}
 	p.copyTable(s, t)

@@ -102,6 +102,11 @@ func fixtureTables(add func(*Table) *Table, col func(string, uint32, ...string) 
 	add(&Table{Name: "notes_id_seq", Kind: TableSequence, Relkind: 'S'})
 	add(&Table{Name: "rooms", Kind: TableView, Relkind: 'v', Everywhere: true, Touches: true, Columns: []Column{col("room", txt), col("n", i4)},
 		Definition: " SELECT meetings.room,\n    meetings.id AS n\n   FROM public.meetings;"})
+	add(&Table{Name: "ids", Kind: TableView, Relkind: 'v', Everywhere: true, Touches: true, Columns: []Column{col("id", i4)}, Definition: " SELECT meetings.id\n   FROM public.meetings;"})
+	add(&Table{Name: "quiet", Kind: TableView, Relkind: 'v', Everywhere: true, Touches: true, Columns: []Column{col("who", txt), col("ten", i4), col("n", i4)},
+		Definition: " SELECT r.room AS who,\n    (r.n * 10) AS ten,\n    r.n\n   FROM public.rooms r\n  WHERE (r.room = 'quiet'::text);"})
+	add(&Table{Name: "entered", Kind: TableView, Relkind: 'v', Everywhere: true, Touches: true, Columns: []Column{col("room", txt)}, Definition: " SELECT meetings.room\n   FROM public.meetings;",
+		Triggers: []Trigger{{Name: "enter", Row: true, OnInsert: true, Function: &Function{Name: "enter", Reach: ReachSharded}}}})
 	add(&Table{Name: "labels", Kind: TableView, Relkind: 'v', Everywhere: true, Columns: []Column{col("label", txt)}, Definition: " SELECT codes.label\n   FROM public.codes;"})
 	add(&Table{Name: "bodies", Kind: TableView, Relkind: 'v', Columns: []Column{col("body", txt)}, Definition: " SELECT notes.body\n   FROM public.notes;"})
 	add(&Table{Name: "moods", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("mood", 16500)}})

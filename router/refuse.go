@@ -49,7 +49,7 @@ var (
 	refTriggerRef   = refusal("writes to a reference table with triggers are only supported when the trigger functions are immutable", "Declare the trigger function IMMUTABLE if it gives the same result on every backend, or drop the trigger.")
 	refRules        = refusal("rules on sharded and reference tables are not supported", "Drop the rule and use a trigger.")
 	refRLS          = refusal("the table has a row level security policy that uses sharded or local tables, or functions over them", "Policies on sharded and reference tables may use the row itself, settings, and reference tables.")
-	refViewWrite    = refusal("writing through a view over sharded or reference tables is not supported", "Write to the table itself.")
+	refViewWrite    = refusal("writing through this view over sharded or reference tables is not supported", "Write to the table itself, or through a view of one table that shows its partition key and every column whose default is a sequence or another value of the server's.")
 	refView         = refusal("the definition of a view in this statement could not be analysed", "Use the view's query in its place.")
 	refKeyUpdate    = refusal("updating the partition key is not supported yet", "Delete the row and insert it with its new key.")
 	refInsertSelect = refusal("INSERT … SELECT into a sharded table is only supported between co-located tables", "Select the source's partition key into the target's, or read the rows and insert them with VALUES.")

@@ -29,8 +29,10 @@ func (a *analysis) writeLevel(rv *sqlparse.RangeVar, w *sqlparse.WithClause, out
 	var r *rel
 	switch {
 	case t != nil && t.Kind == TableView:
-		r = a.view(q, t)
-		a.viewTarget(t, r.sub)
+		if r = a.throughView(q, t, op); r == nil {
+			r = a.view(q, t)
+			a.viewTarget(t, r.sub)
+		}
 	case t == nil && !known:
 		a.unknown = append(a.unknown, rv.Relname)
 		r = &rel{level: q, open: true}
@@ -43,7 +45,9 @@ func (a *analysis) writeLevel(rv *sqlparse.RangeVar, w *sqlparse.WithClause, out
 	}
 	r.target = true
 	a.reads(t, rv.Relname)
-	a.targetTable(t, op)
+	if t == nil || t.Kind != TableView || r.table == nil {
+		a.targetTable(t, op)
+	}
 	schema := rv.Schemaname
 	if t != nil {
 		schema = t.Schema

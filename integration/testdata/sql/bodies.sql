@@ -39,7 +39,6 @@ select add_ref(10);
 select * from ref order by id;
 --! refused
 select lock_ref();
---! refused
 select k + 0, all_l() from s order by k;
 select all_l() from ref order by id;
 --! refused
@@ -418,7 +417,6 @@ create temp table ref (id int, label text);
 insert into ref values (1, 'temporary');
 select label(1);
 select id, label(id) from l where id = 1;
---! refused
 select k + 0, label(k) from s where k = 1;
 drop table pg_temp.ref;
 select label(1);
