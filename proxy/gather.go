@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
@@ -35,6 +36,11 @@ func (s *Session) runGather(r *request, set backends) error {
 	types := told.Params
 	if r.describe && told.Fields != nil {
 		s.out.Out = append(s.out.Out, told.Fields...) // the final statement's columns are not the tables'
+	}
+	if slices.Contains(g.Text, true) {
+		if failure, err := checkTextStyle(worker); err != nil || failure != nil {
+			return s.collectFailed(failure, err)
+		}
 	}
 	collect := &executor.Collect{
 		Gang: &s.gang, Members: sources, Texts: []string{g.Fetch}, OIDs: types, Params: r.bind, Sparse: true,

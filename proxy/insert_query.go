@@ -109,9 +109,12 @@ func (w *readRows) travel(m *executor.Member, d executor.Description) (casts []s
 	if len(asked) == 0 {
 		return casts, nil, nil
 	}
-	rows, failure, err := m.Ask("SELECT " + ask.String())
+	rows, failure, err := m.Ask("SELECT " + ask.String() + ", " + textIsExact)
 	if err != nil || failure != nil {
 		return nil, failure, err
+	}
+	if string(rows[0][len(asked)]) != "t" {
+		return nil, nil, refuseTextStyle
 	}
 	for k, i := range asked {
 		casts[i] = "::" + string(rows[0][k])
