@@ -272,7 +272,7 @@ func (w *readRows) text(r *request) string {
 		}
 		b.WriteString("c" + strconv.Itoa(i))
 	}
-	b.WriteString(")) AS " + router.SourceRows)
+	b.WriteString("))")
 	return strings.Replace(w.q.Text, router.SourceRows, b.String(), 1)
 }
 

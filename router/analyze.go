@@ -46,7 +46,9 @@ type analysis struct {
 	setConfig int  // calls of set_config
 	tableOID  bool
 	// keyTo are the values that UPDATE gives to key columns.
-	keyTo            map[colID]KeyValue
+	keyTo map[colID]KeyValue
+	// keyMoves is true if UPDATE gives a key column a value that depends on the row.
+	keyMoves         bool
 	statementTrigger bool // the target has one that fires
 	triggerPins      bool // a trigger changes the session's state
 	sublinks         map[*sqlparse.SubLink]*sublink

@@ -56,14 +56,23 @@ func (t *Template) Backends(m *shardmap.Map, home int, v *Values) (shardmap.Shar
 		out.Add(uint32(home))
 	}
 	if t.Gather != nil || t.InsertQuery != nil {
-		return t.gatherBackends(home, &out, &union, v)
+		return t.gatherBackends(m, home, &out, &union, v)
 	}
 	return out, t.checkBackends(m, home, &out, v)
 }
 
 // gatherBackends are the backends of a statement that can gather: one that can answer it alone, or all that have rows.
-func (t *Template) gatherBackends(home int, set, union *shardmap.ShardSet, v *Values) (shardmap.ShardSet, error) {
+func (t *Template) gatherBackends(m *shardmap.Map, home int, set, union *shardmap.ShardSet, v *Values) (shardmap.ShardSet, error) {
 	one, single := set.Single()
+	if single && t.KeyTo != nil {
+		to, err := t.prunerBackends(m, t.KeyTo, v)
+		if err != nil && !errors.Is(err, shardmap.ErrNotProvable) {
+			return *set, err
+		}
+		if err != nil || !to.Equal(set) {
+			return shardmap.AllShards(uint32(m.NumBackends())), nil // the row leaves its backend
+		}
+	}
 	if single && (!t.NeedsHome || int(one) == home) {
 		return *set, nil
 	}

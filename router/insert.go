@@ -56,7 +56,7 @@ func (a *analysis) onConflict(q *query, r *rel, oc *sqlparse.OnConflict, sc *sco
 		list = append(list, n)
 	}
 	a.assignments(q, r, list, inner)
-	if len(a.keyTo) > 0 {
+	if len(a.keyTo) > 0 || a.keyMoves {
 		a.refuse(refKeyUpdate)
 	}
 }

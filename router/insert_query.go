@@ -8,11 +8,14 @@ import (
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
-// SourceRows is the relation that stands for the rows in InsertQuery.Text, as the deparser writes it.
-const SourceRows = `"pleiad source rows"`
+// SourceRows is the relation that stands for the rows in InsertQuery.Text, as the deparser writes it; it has an alias there.
+const SourceRows = `"` + sourceRows + `"`
 
-// InsertQuery is an INSERT whose rows a query gives: they are read first, in whatever way the query runs, and each is then
-// inserted on the backend of its shard, or on every backend.
+const sourceRows = "pleiad source rows"
+
+// InsertQuery is a write whose rows a query gives: they are read first, in whatever way the query runs, and each is then
+// written on the backend of its shard, or on every backend. It serves INSERT … SELECT, MERGE, whose source's rows are read,
+// and UPDATE of the partition key, where a DELETE with RETURNING gives the rows.
 type InsertQuery struct {
 	Table *Table
 	// Source gives the rows: Columns columns to insert (those that have to be evaluated on home behind the query's own),
@@ -59,17 +62,22 @@ func (p *planner) insertQuery(a *analysis, q *query, r *rel, s *sqlparse.InsertS
 	if out.Text, err = b.insert(s); err != nil {
 		return nil, refInsertSelect
 	}
+	return out, p.readable(source)
+}
+
+// readable says why a statement's rows cannot be read, nil when they can.
+func (p *planner) readable(source string) *pgerr.Error {
+	p.t.Cacheable = false
 	in := Plan(source, *p.env)
 	switch {
 	case in.Kind == KindRefuse:
-		return nil, in.Refusal
+		return in.Refusal
 	case in.Kind == KindShards && in.Scatter == nil && in.Gather == nil && in.NoScatter != nil:
-		return nil, in.NoScatter
+		return in.NoScatter
 	case in.Kind != KindShards && in.Kind != KindHome && in.Kind != KindAny:
-		return nil, refInsertSelect
+		return refInsertSelect
 	}
-	p.t.Cacheable = false
-	return out, nil
+	return nil
 }
 
 type insertQueryBuilder struct {
@@ -185,12 +193,15 @@ func (b *insertQueryBuilder) insert(s *sqlparse.InsertStmt) (string, error) {
 			s.Override = sqlparse.OverrideSystem
 		}
 	}
-	rows, err := sqlparse.Parse("SELECT * FROM " + SourceRows)
-	if err != nil {
-		return "", err
-	}
-	s.SelectStmt = rows[0].Node
+	s.SelectStmt = allSourceRows()
 	return sqlparse.Deparse(sqlparse.InsertNode(s))
+}
+
+func allSourceRows() sqlparse.Node {
+	return sqlparse.SelectNode(&sqlparse.SelectStmt{
+		TargetList: []sqlparse.Node{sqlparse.Output(sqlparse.Column(""))},
+		FromClause: []sqlparse.Node{sqlparse.Range(sourceRows, "pleiad_rows", nil)},
+	})
 }
 
 // defaulted reports whether VALUES has a DEFAULT in this column; PostgreSQL takes no other value for GENERATED ALWAYS.

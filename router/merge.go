@@ -72,18 +72,26 @@ func (a *analysis) mergeInsert(q *query, r *rel, cols, vals []sqlparse.Node, sc 
 func (p *planner) mergeInto(s *sqlparse.MergeStmt) {
 	p.t.Command, p.t.Writes, p.t.Returns = "MERGE", true, len(s.ReturningList) > 0
 	a := p.analysis()
-	_, r := a.mergeLevel(s, nil)
+	q, r := a.mergeLevel(s, nil)
 	a.solve()
 	if r.table != nil && r.table.Kind == TableReference {
 		p.refuse(refRefWrite)
 		return
 	}
-	if len(a.keyTo) > 0 {
+	if len(a.keyTo) > 0 || a.keyMoves {
 		p.refuse(refKeyUpdate)
 		return
 	}
 	if p.decide(a, r.table) {
 		p.t.NoScatter = refMerge
+	}
+	if p.t.Kind == KindShards && r.sharded() {
+		if in, err := p.mergeQuery(a, q, r, s); err == nil {
+			p.t.InsertQuery, p.t.NoScatter = in, nil
+		} else if p.t.NoScatter == nil || p.t.NoScatter == refMerge {
+			p.t.NoScatter = err
+		}
+		return
 	}
 	p.gatherAtHome(a, r)
 }

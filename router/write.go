@@ -194,8 +194,8 @@ func (a *analysis) assignments(q *query, r *rel, list []sqlparse.Node, sc *scope
 		}
 		v, ok := a.constant(rt.Val)
 		if !ok || len(rt.Indirection) > 0 {
-			a.refuse(refKeyUpdate)
-			return
+			a.keyMoves = true
+			continue
 		}
 		if a.keyTo == nil {
 			a.keyTo = map[colID]KeyValue{}
@@ -251,7 +251,7 @@ func (a *analysis) modifying(l *cteList) *query {
 	if r.table != nil && r.table.Kind == TableReference {
 		a.refuse(refRefCTE)
 	}
-	if len(a.keyTo) > 0 {
+	if len(a.keyTo) > 0 || a.keyMoves {
 		a.refuse(refKeyUpdate)
 	}
 	q.dml, q.open = true, true
@@ -264,6 +264,9 @@ func (p *planner) update(s *sqlparse.UpdateStmt) {
 	a := p.analysis()
 	q, r := a.updateLevel(s, nil)
 	p.changes(a, q, r)
+	if p.t.Kind == KindShards && r.sharded() && (a.keyMoves || len(a.keyTo) > 0) {
+		p.movesRows(a, q, r, s)
+	}
 }
 
 // delete plans DELETE.
@@ -291,14 +294,8 @@ func (p *planner) changes(a *analysis, q *query, r *rel) {
 		t.NoScatter = refMixed
 		return
 	}
-	to, err := a.newKey(r)
-	if err != nil {
-		p.refuse(err)
-		return
-	}
-	if t.KeyTo = to; to != nil {
-		t.NoScatter = refKeyUpdate
-		return
+	if a.keyMoves || len(a.keyTo) > 0 {
+		return // movesRows
 	}
 	if t.Scatter, t.NoScatter = p.scatterWrite(a, q, a.distributor()); t.Scatter == nil {
 		p.broadcast(a, q, r)

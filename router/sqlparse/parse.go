@@ -89,30 +89,6 @@ var treeVersion = sync.OnceValue(func() int32 {
 	return tree.Version
 })
 
-// Cast is expr::typ.
-func Cast(expr Node, typ string) (Node, error) {
-	n, err := ParseExpr("NULL::" + typ)
-	if err != nil {
-		return nil, err
-	}
-	cast := n.GetTypeCast()
-	if cast == nil {
-		return nil, &SyntaxError{Message: "not a type"}
-	}
-	cast.Arg = expr
-	return n, nil
-}
-
-// Target is one name of an INSERT's column list.
-func Target(name string) Node {
-	return &pg_query.Node{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Name: name}}}
-}
-
-// InsertNode wraps an INSERT.
-func InsertNode(s *InsertStmt) Node {
-	return &pg_query.Node{Node: &pg_query.Node_InsertStmt{InsertStmt: s}}
-}
-
 // DeparseExpr writes an expression's tree as SQL.
 func DeparseExpr(expr Node) (string, error) {
 	target := &pg_query.Node{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Val: expr}}}

@@ -1,0 +1,67 @@
+package sqlparse
+
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+)
+
+// Cast is expr::typ.
+func Cast(expr Node, typ string) (Node, error) {
+	n, err := ParseExpr("NULL::" + typ)
+	if err != nil {
+		return nil, err
+	}
+	cast := n.GetTypeCast()
+	if cast == nil {
+		return nil, &SyntaxError{Message: "not a type"}
+	}
+	cast.Arg = expr
+	return n, nil
+}
+
+// Target is one name of an INSERT's column list.
+func Target(name string) Node {
+	return &pg_query.Node{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Name: name}}}
+}
+
+// Output is one expression of a target list.
+func Output(expr Node) Node {
+	return &pg_query.Node{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Val: expr}}}
+}
+
+// Column is a column reference, qualified from the left; the name "" is a star.
+func Column(names ...string) Node {
+	ref := &pg_query.ColumnRef{}
+	for _, n := range names {
+		if n == "" {
+			ref.Fields = append(ref.Fields, &pg_query.Node{Node: &pg_query.Node_AStar{AStar: &pg_query.A_Star{}}})
+			continue
+		}
+		ref.Fields = append(ref.Fields, pg_query.MakeStrNode(n))
+	}
+	return &pg_query.Node{Node: &pg_query.Node_ColumnRef{ColumnRef: ref}}
+}
+
+// Range is a relation in FROM, with an alias and names for its columns.
+func Range(name, alias string, columns []string) Node {
+	a := &pg_query.Alias{Aliasname: alias}
+	for _, c := range columns {
+		a.Colnames = append(a.Colnames, pg_query.MakeStrNode(c))
+	}
+	rv := &pg_query.RangeVar{Relname: name, Inh: true, Relpersistence: "p", Alias: a}
+	return &pg_query.Node{Node: &pg_query.Node_RangeVar{RangeVar: rv}}
+}
+
+// InsertNode wraps an INSERT.
+func InsertNode(s *InsertStmt) Node {
+	return &pg_query.Node{Node: &pg_query.Node_InsertStmt{InsertStmt: s}}
+}
+
+// DeleteNode wraps a DELETE.
+func DeleteNode(s *DeleteStmt) Node {
+	return &pg_query.Node{Node: &pg_query.Node_DeleteStmt{DeleteStmt: s}}
+}
+
+// MergeNode wraps a MERGE.
+func MergeNode(s *MergeStmt) Node {
+	return &pg_query.Node{Node: &pg_query.Node_MergeStmt{MergeStmt: s}}
+}
