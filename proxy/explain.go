@@ -49,14 +49,17 @@ func (s *Session) runExplain(r *request) error {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
+	if c := e.Inner.Scatter.Combine; c != nil && c.Same == nil {
+		text = e.Prefix + c.Probe()
+	}
 	return s.explainOn(r, e, set.list(), text, gathering(e.Inner.Scatter))
 }
 
 // gathering says how the backends' rows become the answer.
 func gathering(sc *router.Scatter) string {
 	switch {
-	case len(sc.Combine) > 0:
-		return "combine: one row per backend, the answer computed by PostgreSQL"
+	case sc.Combine != nil:
+		return "combine: each backend computes a part of the rows, and one of them the answer"
 	case len(sc.Sort) > 0:
 		return "merge by the sort key"
 	}

@@ -14,7 +14,7 @@ func TestExplainSaysHowRowsAreGathered(t *testing.T) {
 	}{
 		{router.Scatter{}, "concatenate"},
 		{router.Scatter{Sort: []router.SortKey{{}}}, "merge by the sort key"},
-		{router.Scatter{Combine: []router.Combine{{}}}, "combine: one row per backend, the answer computed by PostgreSQL"},
+		{router.Scatter{Combine: &router.Combine{}}, "combine: each backend computes a part of the rows, and one of them the answer"},
 	} {
 		head := explainText([]string{"b1", "b2"}, [][]string{{"Seq Scan"}, {"Seq Scan"}}, gathering(&c.sc))[0]
 		if !strings.HasSuffix(head, ": b1, b2 ("+c.want+")") {

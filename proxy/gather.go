@@ -140,10 +140,18 @@ func gatherFormats(g *router.Gather) []int16 {
 
 // collectFailed answers with what went wrong in a statement that the client did not write: positions in it mean nothing.
 func (s *Session) collectFailed(failure []byte, err error) error {
+	if failure != nil {
+		failure = executor.WithoutPosition(failure)
+	}
+	return s.answerFailure(failure, err)
+}
+
+// answerFailure answers with a server's error, or with what is not a server's own.
+func (s *Session) answerFailure(failure []byte, err error) error {
 	var own *pgerr.Error
 	switch {
 	case failure != nil:
-		s.failFrame(executor.WithoutPosition(failure))
+		s.failFrame(failure)
 		return nil
 	case errors.As(err, &own):
 		s.fail(own)

@@ -237,7 +237,7 @@ func refusal(t *router.Template) *pgerr.Error {
 func (s *Session) runScatter(r *request, set backends) error {
 	s.overSeveral()
 	sc := r.tmpl.Scatter
-	if len(sc.Combine) > 0 {
+	if sc.Combine != nil {
 		return s.runCombine(r, set)
 	}
 	if sc.Modifies {

@@ -2,247 +2,310 @@ package router
 
 import (
 	"slices"
+	"strings"
 
+	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
-// combiners are aggregates whose value over all rows follows exactly from their values over parts of the rows, and the
-// aggregate of the parts. sum and avg stand for exact types alone: CombineSQL sees the type and refuses floats.
-var combiners = map[string]string{
-	"count": "sum", "sum": "sum", "min": "min", "max": "max", "avg": combineAvg,
-	"bool_and": "bool_and", "every": "bool_and", "bool_or": "bool_or", "bit_and": "bit_and", "bit_or": "bit_or",
+// Names of the combined statement's own, which no text of a client's may contain.
+const (
+	partPrefix = "pleiad_part" // with a letter behind: columns (c), aggregates (a); the target list (t)
+	partRows   = partPrefix + "_rows"
+	partAlias  = partPrefix + "s"
+)
+
+// combiner plans one query level whose rows each backend has a part of, by substitution: what the backends compute
+// becomes a column of the partial rows, and the rest of the query stays as it is, over those. PostgreSQL checks the
+// client's own text before, so what it accepts is known to be well formed: an ungrouped column, say, follows from a
+// primary key.
+type combiner struct {
+	p *planner
+	a *analysis
+	q *query
+	d *distributor
+	s spread
+	// rows is true where rows travel one by one: some aggregate does not follow from partial ones, or there are
+	// windows over plain rows. Else aggregates are computed in part.
+	rows bool
+	// grouping is true if the level groups; then a column outside of aggregates must be one of groups.
+	grouping bool
+	groups   map[string]int // key of a GROUP BY expression (or of a DISTINCT's output) → column; -1 with rows
+	columns  []PartColumn
+	byKey    map[string]int
+	aggs     []PartAggregate
+	// dependent are columns that follow from a primary key among the groups: they are grouped by as well.
+	dependent []int
+	sublinks  map[int32]*sublink
+	finalSubs bool // a subquery stays in the final statement
+	bad       bool
 }
 
-// combineAvg divides a sum by a count, as numeric_avg does.
-const combineAvg = "avg"
-
-// partialName is the name of a partial column that the client did not write.
-const partialName = "pleiad_partial_"
-
-// combinable plans a query whose one row is made of aggregates over all rows: what each backend computes, and the
-// expressions over the aggregates, which PostgreSQL evaluates once. ok is false for every other query.
-func (p *planner) combinable(a *analysis, q *query) (s *Scatter, ok bool) {
+// combine plans a level that cannot be distributed as a whole, but whose FROM and WHERE can. nil means that it is not
+// proved.
+func (p *planner) combine(a *analysis, q *query) *Scatter {
 	sel := q.sel
 	switch {
-	case sel == nil || len(q.arms) > 0 || !q.aggregates || q.outerAggregate || len(q.windows) > 0 || q.targetFacts&fnSRF != 0,
-		len(sel.GroupClause) > 0 || sel.HavingClause != nil || len(sel.DistinctClause) > 0 || len(sel.SortClause) > 0,
-		sel.LimitCount != nil || sel.LimitOffset != nil || len(sel.LockingClause) > 0 || len(sel.TargetList) == 0,
-		len(q.subs) > 0:
-		return nil, false
+	case sel == nil || q.dml || q.recursive || q.open || len(q.arms) > 0 || len(sel.ValuesLists) > 0,
+		len(sel.LockingClause) > 0 || q.sample || sel.IntoClause != nil || len(sel.TargetList) == 0,
+		strings.Contains(strings.ToLower(p.text), partPrefix), a.env.operatorShadowed():
+		return nil
 	}
-	c, ok := selectClauses(p.text, p.from, false)
-	targets := c.split(c.targets)
-	if !ok || len(targets) != len(sel.TargetList) {
-		return nil, false
+	d := a.distributor()
+	s, err := d.from(q)
+	if err != nil || !s.sharded {
+		return nil
 	}
-	b := &combineBuilder{p: p, a: a, q: q}
-	for i, n := range sel.TargetList {
-		if !b.target(n.GetResTarget(), targets[i]) {
+	sorted, clock := false, false
+	for _, r := range q.rels {
+		if r.sub != nil {
+			r.sub.walk(func(q *query) {
+				sorted = sorted || q.sel != nil && len(q.sel.SortClause) > 0
+				clock = clock || q.targetFacts&fnClock != 0
+			})
+		}
+	}
+	if clock {
+		return nil
+	}
+	grouping := q.grouped || q.aggregates
+	distinct := len(sel.DistinctClause) > 0 && !isDistinctOn(sel) && !grouping && len(q.windows) == 0
+	for _, rows := range []bool{false, true} {
+		c := &combiner{
+			p: p, a: a, q: q, d: d, s: s, rows: rows, grouping: grouping,
+			groups: map[string]int{}, byKey: map[string]int{}, sublinks: map[int32]*sublink{},
+		}
+		if !rows && (!grouping && !distinct || q.targetFacts&fnSRF != 0) || rows && sorted {
+			continue // the order of a subquery's rows would be lost to aggregates
+		}
+		c.findSublinks()
+		if out := c.plan(distinct); out != nil {
+			p.t.Cacheable = p.t.Cacheable && len(p.lits) == 0
+			return &Scatter{Combine: out}
+		}
+	}
+	return nil
+}
+
+// findSublinks lists the level's subqueries by their places; what reads WHERE and FROM must be proved beside the rows.
+func (c *combiner) findSublinks() {
+	for sl, s := range c.a.sublinks {
+		if slices.Contains(c.q.subs, s) {
+			c.sublinks[sl.Location] = s
+		}
+	}
+	below := func(n sqlparse.Node) bool {
+		if sl := n.GetSubLink(); sl != nil {
+			c.beside(sl)
+		}
+		return n.GetSelectStmt() == nil
+	}
+	sqlparse.Walk(c.q.sel.WhereClause, below)
+	for _, n := range c.q.sel.FromClause {
+		sqlparse.Walk(n, below)
+	}
+	c.bad = c.bad || len(c.sublinks) != len(c.q.subs)
+}
+
+// beside proves a subquery that is evaluated on a row's own backend.
+func (c *combiner) beside(sl *sqlparse.SubLink) {
+	sub := c.sublinks[sl.Location]
+	if sub == nil {
+		c.bad = true
+		return
+	}
+	s, err := c.d.within(c.s.keys).level(sub.q, false)
+	c.bad = c.bad || err != nil || s.sharded
+}
+
+// plan makes the partial and the final statement.
+func (c *combiner) plan(distinct bool) *Combine {
+	final := sqlparse.Clone(sqlparse.SelectNode(c.q.sel)).GetSelectStmt()
+	names, ok := c.expand(final)
+	if !ok || c.bad {
+		return nil
+	}
+	if distinct {
+		c.distinctGroups(final)
+	} else {
+		c.groupItems(final.GroupClause)
+	}
+	c.finish(final, names)
+	if c.bad {
+		return nil
+	}
+	out := &Combine{Aggregates: c.aggs, Reads: c.finalSubs}
+	switch {
+	case len(c.columns) == 0 && c.rows:
+		c.columns = []PartColumn{{SQL: "true"}} // how many rows there are is what counts
+	case len(c.columns) == 0 && len(c.aggs) == 0:
+		c.columns = []PartColumn{{SQL: "pg_catalog.count(*)"}} // HAVING alone: one group
+	case !c.rows && len(c.columns) > 0:
+		out.Grouped, out.Groups = true, len(c.columns)
+	}
+	out.Columns = c.columns
+	part := sqlparse.Clone(sqlparse.SelectNode(c.q.sel)).GetSelectStmt()
+	part.TargetList = []sqlparse.Node{sqlparse.TargetNode("", sqlparse.ColumnNode(partPrefix+"_t"))}
+	part.GroupClause, part.HavingClause, part.WindowClause, part.SortClause, part.DistinctClause = nil, nil, nil, nil, nil
+	part.LimitCount, part.LimitOffset, part.GroupDistinct, part.LimitOption = nil, nil, false, sqlparse.LimitDefault
+	text, err := sqlparse.Deparse(sqlparse.SelectNode(part))
+	if err != nil {
+		return nil
+	}
+	out.Head, out.Tail, ok = strings.Cut(text, partPrefix+"_t")
+	if !ok || !c.pieces(out, final) {
+		return nil
+	}
+	return out
+}
+
+// expand replaces the stars of the target list, and names every output, which ORDER BY may refer to.
+func (c *combiner) expand(final *sqlparse.SelectStmt) (names []string, ok bool) {
+	var out []sqlparse.Node
+	for i, n := range final.TargetList {
+		rt := n.GetResTarget()
+		if rt.GetVal() == nil || len(rt.Indirection) > 0 {
 			return nil, false
 		}
-	}
-	s = &Scatter{Combine: b.out}
-	if !simple(b.out) {
-		with := " "
-		for i, partial := range b.partials {
-			if i > 0 {
-				with += ", "
+		if ref := rt.Val.GetColumnRef(); ref != nil && hasStar(ref.Fields) {
+			for _, o := range c.q.out {
+				if o.target != i {
+					continue
+				}
+				col := c.nodeOf(o)
+				if col == nil {
+					return nil, false
+				}
+				out = append(out, sqlparse.TargetNode(o.name, col))
+				names = append(names, o.name)
 			}
-			with += partial + " AS " + partialName + itoa(i+1)
+			continue
 		}
-		s.Splices = []Splice{{Start: c.targets.Start, End: c.targets.End, With: with + " "}}
-		p.t.Cacheable = p.t.Cacheable && !p.hasLiterals(c.targets)
+		name := rt.Name
+		if name == "" {
+			name, _, ok = figureName(rt.Val)
+			if !ok {
+				name = "" // of no use to ORDER BY: see output
+			}
+		}
+		rt.Name = name
+		out = append(out, n)
+		names = append(names, name)
 	}
-	return s, true
+	final.TargetList = out
+	return names, len(names) == len(c.q.out)
 }
 
-// combineBuilder takes a target list apart.
-type combineBuilder struct {
-	p        *planner
-	a        *analysis
-	q        *query
-	partials []string // SQL of what each backend computes
-	out      []Combine
+// nodeOf names an input column that a star stands for.
+func (c *combiner) nodeOf(o outCol) sqlparse.Node {
+	ns := c.q.scope.ns
+	if id, ok, _ := ns.unqualified(o.name); ok && id == o.id {
+		return sqlparse.ColumnNode(o.name)
+	}
+	for _, it := range ns.items {
+		id, ok, _ := ns.qualified([]string{it.name}, o.name)
+		if ok && id == o.id && id.r != nil {
+			return sqlparse.ColumnNode(it.name, o.name)
+		}
+	}
+	return nil
 }
 
-// target reads one output column.
-func (b *combineBuilder) target(rt *sqlparse.ResTarget, toks []sqlparse.Token) bool {
-	if rt.GetVal() == nil {
+// finish turns the client's statement into one over the partial rows.
+func (c *combiner) finish(final *sqlparse.SelectStmt, names []string) {
+	over := c.over(c.q.scope, false)
+	for _, n := range final.TargetList {
+		rt := n.GetResTarget()
+		rt.Val = sqlparse.Rewrite(rt.Val, over)
+	}
+	if isDistinctOn(final) {
+		for i, n := range final.DistinctClause {
+			final.DistinctClause[i] = c.outputOr(n, names, over)
+		}
+	}
+	for i, n := range final.GroupClause {
+		final.GroupClause[i] = c.groupItem(n, over)
+	}
+	final.HavingClause = sqlparse.Rewrite(final.HavingClause, over)
+	sqlparse.RewriteList(final.WindowClause, over)
+	for _, n := range final.SortClause {
+		sb := n.GetSortBy()
+		sb.Node = c.outputOr(sb.Node, names, over)
+	}
+	final.LimitCount = sqlparse.Rewrite(final.LimitCount, over)
+	final.LimitOffset = sqlparse.Rewrite(final.LimitOffset, over)
+	for _, col := range c.dependent {
+		final.GroupClause = append(final.GroupClause, partNode(col))
+	}
+	if len(c.dependent) > 0 && (len(c.q.sel.GroupClause) == 0 || c.q.groupingSets) {
+		c.bad = true
+	}
+	final.FromClause, final.WhereClause = []sqlparse.Node{sqlparse.TableNode(partRows, partAlias)}, nil
+	if !c.finalSubs {
+		final.WithClause = nil
+	}
+}
+
+// outputOr leaves an ORDER BY or DISTINCT ON item that names an output column by its name or position.
+func (c *combiner) outputOr(n sqlparse.Node, names []string, over rewriter) sqlparse.Node {
+	if n.GetAConst() != nil {
+		return n
+	}
+	if ref := n.GetColumnRef(); ref != nil && len(ref.Fields) == 1 {
+		name := sqlparse.Strings(ref.Fields)
+		switch {
+		case len(name) == 1 && slices.Contains(names, name[0]):
+			return n
+		case slices.Contains(names, ""):
+			c.bad = true // it may be the name of that output
+		}
+	}
+	return sqlparse.Rewrite(n, over)
+}
+
+// pieces cuts the final statement at its placeholders.
+func (c *combiner) pieces(out *Combine, final *sqlparse.SelectStmt) bool {
+	text, err := sqlparse.Deparse(sqlparse.SelectNode(final))
+	if err != nil {
 		return false
 	}
-	name := rt.Name
-	if name == "" {
-		var ok bool
-		if name, _, ok = figureName(rt.Val); !ok {
-			return false
-		}
-	} else {
-		toks = withoutAlias(toks)
-	}
-	calls, ok := b.aggregates(rt.Val)
-	if !ok || len(toks) == 0 {
+	rows := partRows + " " + partAlias
+	if strings.Count(text, rows) != 1 {
 		return false
 	}
-	out := Combine{Name: name}
-	span := rangeOf(toks)
-	at := span.Start
-	for _, f := range calls {
-		args, end := callSpan(toks, int(f.Location))
-		if args < 0 || int(f.Location) < at {
+	for text != "" {
+		at := strings.Index(text, partPrefix+"_a")
+		if r := strings.Index(text, rows); r >= 0 && (at < 0 || r < at) {
+			out.Final = append(out.Final, FinalPiece{Text: text[:r]}, FinalPiece{Rows: true})
+			text = text[r+len(rows):]
+			continue
+		}
+		if at < 0 {
+			out.Final = append(out.Final, FinalPiece{Text: text})
+			break
+		}
+		n, end := 0, at+len(partPrefix+"_a")
+		for ; end < len(text) && text[end] >= '0' && text[end] <= '9'; end++ {
+			n = 10*n + int(text[end]-'0')
+		}
+		rest, ok := strings.CutPrefix(text[end:], "()")
+		if !ok || n >= len(c.aggs) {
 			return false
 		}
-		if before := b.p.span(Span{at, int(f.Location)}); before != "" {
-			out.Pieces = append(out.Pieces, CombinePiece{Text: before})
+		if at > 0 {
+			out.Final = append(out.Final, FinalPiece{Text: text[:at]})
 		}
-		out.Pieces = append(out.Pieces, b.piece(f, args, end))
-		at = end
+		out.Final = append(out.Final, FinalPiece{Aggregate: n})
+		text = rest
 	}
-	if at < span.End {
-		out.Pieces = append(out.Pieces, CombinePiece{Text: b.p.span(Span{at, span.End})})
-	}
-	b.out = append(b.out, out)
 	return true
 }
 
-// piece adds the partial columns of one aggregate.
-func (b *combineBuilder) piece(f *sqlparse.FuncCall, args, end int) CombinePiece {
-	names := sqlparse.Strings(f.Funcname)
-	piece := CombinePiece{Func: combiners[names[len(names)-1]], Column: len(b.partials)}
-	if len(f.Args) == 1 {
-		piece.Collation = b.a.collationOf(f.Args[0], b.a.column(f.Args[0], b.q.scope), b.q.scope)
-	}
-	if piece.Func == combineAvg {
-		rest := b.p.span(Span{args, end})
-		b.partials = append(b.partials, "pg_catalog.sum"+rest, "pg_catalog.count"+rest)
-		return piece
-	}
-	b.partials = append(b.partials, b.p.span(Span{int(f.Location), end}))
-	return piece
-}
+// ErrUnsteady refuses a query whose partial rows would not travel exactly under the session's settings.
+var ErrUnsteady = pgerr.New(pgerr.FeatureNotSupported, "combining values of this type over several backends is not supported with these settings").
+	WithHint("Set DateStyle to ISO, IntervalStyle to postgres, and extra_float_digits to 1.")
 
-// aggregates lists the aggregates of an expression in the order of their places. ok is false where one cannot be
-// combined, or where something outside of them is not known to the combining backend: columns, parameters.
-func (b *combineBuilder) aggregates(n sqlparse.Node) (calls []*sqlparse.FuncCall, ok bool) {
-	ok = true
-	sqlparse.Walk(n, func(n sqlparse.Node) bool {
-		switch {
-		case n.GetColumnRef() != nil, n.GetParamRef() != nil, n.GetSubLink() != nil, n.GetGroupingFunc() != nil, isJSONAggregate(n):
-			ok = false
-		case n.GetFuncCall() != nil:
-			f := n.GetFuncCall()
-			var facts fnFacts
-			switch name := sqlparse.Strings(f.Funcname); len(name) {
-			case 1:
-				facts = b.a.env.functionFacts("", name[0])
-			case 2:
-				facts = b.a.env.functionFacts(name[0], name[1])
-			}
-			if facts&fnAggregate != 0 {
-				ok = ok && b.combinable(f)
-				calls = append(calls, f)
-				return false
-			}
-		}
-		return ok
-	})
-	slices.SortFunc(calls, func(x, y *sqlparse.FuncCall) int { return int(x.Location - y.Location) })
-	return calls, ok
-}
-
-func (b *combineBuilder) combinable(f *sqlparse.FuncCall) bool {
-	if f.AggDistinct || f.AggWithinGroup || len(f.AggOrder) > 0 || f.Over != nil || f.FuncVariadic {
-		return false
-	}
-	name := sqlparse.Strings(f.Funcname)
-	if len(name) == 2 && name[0] == "pg_catalog" {
-		name = name[1:]
-	}
-	return len(name) == 1 && combiners[name[0]] != "" && len(f.Args) <= 1 && len(b.a.env.Schema.Functions[name[0]]) == 0 &&
-		(len(f.Args) == 1 || f.AggStar && name[0] == "count")
-}
-
-// callSpan finds where the arguments' parenthesis of the call at byte at opens, and the end of the call, FILTER included.
-func callSpan(toks []sqlparse.Token, at int) (args, end int) {
-	i := slices.IndexFunc(toks, func(t sqlparse.Token) bool { return t.Start == at })
-	if i < 0 {
-		return -1, -1
-	}
-	for i < len(toks) && toks[i].Punct != '(' {
-		i++
-	}
-	closing := func(i int) int {
-		for j := i + 1; j < len(toks); j++ {
-			if toks[j].Punct == ')' && toks[j].Depth == toks[i].Depth {
-				return j
-			}
-		}
-		return -1
-	}
-	if i == len(toks) || closing(i) < 0 {
-		return -1, -1
-	}
-	args, i = toks[i].Start, closing(i)
-	if i+2 < len(toks) && toks[i+1].Word == "filter" && toks[i+2].Punct == '(' {
-		if i = closing(i + 2); i < 0 {
-			return -1, -1
-		}
-	}
-	return args, toks[i].End
-}
-
-// withoutAlias drops [AS] name from the end of a target.
-func withoutAlias(toks []sqlparse.Token) []sqlparse.Token {
-	toks = toks[:len(toks)-1]
-	if n := len(toks); n > 1 && toks[n-1].Word == "as" {
-		toks = toks[:n-1]
-	}
-	return toks
-}
-
-// figureName is the name PostgreSQL gives an unnamed output column, and how sure of it PostgreSQL is
-// (FigureColnameInternal in parse_target.c). ok is false for shapes that are not read here.
-func figureName(n sqlparse.Node) (name string, strength int, ok bool) {
-	last := func(list []sqlparse.Node) (string, int, bool) {
-		names := sqlparse.Strings(list)
-		if len(names) == 0 {
-			return "", 0, false
-		}
-		return names[len(names)-1], 2, true
-	}
-	weaker := func(arg sqlparse.Node, own string) (string, int, bool) {
-		name, strength, ok := "", 0, true
-		if arg != nil {
-			name, strength, ok = figureName(arg)
-		}
-		if strength <= 1 {
-			return own, 1, ok
-		}
-		return name, strength, ok
-	}
-	switch {
-	case n.GetFuncCall() != nil:
-		return last(n.GetFuncCall().Funcname)
-	case n.GetTypeCast() != nil:
-		own, _, ok := last(n.GetTypeCast().TypeName.GetNames())
-		if !ok {
-			return "", 0, false
-		}
-		return weaker(n.GetTypeCast().Arg, own)
-	case n.GetCaseExpr() != nil:
-		return weaker(n.GetCaseExpr().Defresult, "case")
-	case n.GetCoalesceExpr() != nil:
-		return "coalesce", 2, true
-	case n.GetMinMaxExpr() != nil:
-		if n.GetMinMaxExpr().Op == sqlparse.MinMaxLeast {
-			return "least", 2, true
-		}
-		return "greatest", 2, true
-	case n.GetCollateClause() != nil:
-		return figureName(n.GetCollateClause().Arg)
-	case n.GetAExpr() != nil && n.GetAExpr().Kind == sqlparse.ExprNullIf:
-		return "nullif", 2, true
-	case n.GetAExpr() != nil, n.GetAConst() != nil, n.GetBoolExpr() != nil, n.GetNullTest() != nil, n.GetBooleanTest() != nil:
-		return "?column?", 0, true
-	}
-	return "", 0, false
+func errUncombined(what string) *pgerr.Error {
+	return pgerr.New(pgerr.FeatureNotSupported, "combining %s over several backends is not supported", what).
+		WithHint("Restrict every sharded table to one value of its partition key, or cast to text.")
 }

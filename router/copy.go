@@ -181,7 +181,7 @@ func (p *planner) copyQuery(s *sqlparse.CopyStmt) {
 		p.refuse(refCopyWrite)
 		return
 	}
-	if in.Scatter != nil && (len(in.Scatter.Splices) > 0 || in.Scatter.Modifies || len(in.Scatter.Combine) > 0) {
+	if in.Scatter != nil && (len(in.Scatter.Splices) > 0 || in.Scatter.Modifies || in.Scatter.Combine != nil) {
 		in.Scatter, in.NoScatter = nil, refCopySort
 	}
 	p.t.Kind = KindCopyOut

@@ -32,8 +32,6 @@ type shardKey struct {
 
 // distributor proves that a query's rows are the rows of its parts on each backend put together.
 type distributor struct {
-	// combines is the level whose aggregates over all rows are computed from the backends' parts, if any.
-	combines *query
 	// target, if set, is the one relation whose rows are spread: every backend is given the others whole.
 	target *rel
 	a      *analysis

@@ -164,7 +164,7 @@ func (d *distributor) groups(q *query, s spread) *pgerr.Error {
 		return refGroupingSets
 	case q.grouped && len(q.sel.GroupClause) > 0 && !holdsKey(s, q.group):
 		return refGroup
-	case (q.grouped || q.aggregates) && len(q.sel.GroupClause) == 0 && d.combines != q:
+	case (q.grouped || q.aggregates) && len(q.sel.GroupClause) == 0:
 		return refAggregate
 	case isDistinctOn(q.sel):
 		return refDistinctOn

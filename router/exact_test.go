@@ -221,8 +221,8 @@ func (db *exactDB) run(t *testing.T, text string) (out [][]string, how string, o
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	if len(p.Scatter.Combine) > 0 {
-		return db.combine(t, p, set, string(sql)), "combine", true
+	if p.Scatter.Combine != nil {
+		return db.combine(t, p.Scatter.Combine, set, string(sql)), "combine", true
 	}
 	for b := range set.All() {
 		part, code := rows(t.Context(), db.parts[b], string(sql))
@@ -232,33 +232,6 @@ func (db *exactDB) run(t *testing.T, text string) (out [][]string, how string, o
 		out = append(out, part...)
 	}
 	return merge(t, p, v, out), "scatter", true
-}
-
-// combine answers a query of aggregates by the backends' partial ones.
-func (db *exactDB) combine(t *testing.T, p *Template, set shardmap.ShardSet, sql string) [][]string {
-	var parts [][][]byte
-	var names []string
-	var types []uint32
-	for b := range set.All() {
-		results, err := db.parts[b].Exec(t.Context(), sql).ReadAll()
-		if err != nil {
-			t.Fatalf("%s: %v", sql, err)
-		}
-		parts = append(parts, results[0].Rows...)
-		names, types = nil, nil
-		for _, f := range results[0].FieldDescriptions {
-			names, types = append(names, f.Name), append(types, f.DataTypeOID)
-		}
-	}
-	answer, e := CombineSQL(p.Scatter.Combine, names, types, parts)
-	if e != nil {
-		t.Fatalf("%s: %v", sql, e)
-	}
-	out, code := rows(t.Context(), db.parts[0], answer)
-	if code != "" {
-		t.Fatalf("%s: %s", answer, code)
-	}
-	return out
 }
 
 // merge sorts by the hidden columns, drops them, and applies LIMIT and OFFSET.

@@ -213,18 +213,8 @@ func scatterText(p *Template, text string) string {
 			b.WriteString(" collate " + k.Collation)
 		}
 	}
-	for _, c := range p.Scatter.Combine {
-		fmt.Fprintf(&b, "; %s is", c.Name)
-		for _, piece := range c.Pieces {
-			if piece.Func == "" {
-				fmt.Fprintf(&b, " %q", piece.Text)
-				continue
-			}
-			fmt.Fprintf(&b, " %s of column %d", piece.Func, piece.Column+1)
-			if piece.Collation != "" {
-				b.WriteString(" collate " + piece.Collation)
-			}
-		}
+	if c := p.Scatter.Combine; c != nil {
+		b.WriteString(combineSummary(c))
 	}
 	if len(p.Scatter.Splices) > 0 {
 		s, err := p.AppendScatterText(nil, scanValues(text))
@@ -232,6 +222,35 @@ func scatterText(p *Template, text string) string {
 			return b.String() + "\nERROR " + err.Error()
 		}
 		b.WriteString("\nsends " + string(s))
+	}
+	return b.String()
+}
+
+// combineSummary writes what backends compute, as far as it does not depend on types, and what is made of it.
+func combineSummary(c *Combine) string {
+	if c.Same != nil {
+		return "; combine outputs by " + strings.Join(c.Same, ", ")
+	}
+	var b strings.Builder
+	for _, col := range c.Columns {
+		fmt.Fprintf(&b, "; column %s", col.SQL)
+		if col.Type != "" {
+			b.WriteString(" of " + col.Type)
+		}
+		if col.Collation != "" && col.Collation != "default" {
+			b.WriteString(" collate " + col.Collation)
+		}
+	}
+	b.WriteString("\nparts " + c.Probe() + "\nanswer ")
+	for _, piece := range c.Final {
+		switch {
+		case piece.Rows:
+			b.WriteString("parts")
+		case piece.Text == "":
+			fmt.Fprintf(&b, "[%s]", c.Aggregates[piece.Aggregate].SQL)
+		default:
+			b.WriteString(piece.Text)
+		}
 	}
 	return b.String()
 }

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -152,9 +153,38 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 	if p.decide(a, nil) {
 		p.t.Scatter, p.t.NoScatter = p.scatterSelect(a, q)
 	}
-	if p.t.Kind == KindShards && p.t.Scatter == nil {
+	switch sc := p.t.Scatter; {
+	case p.t.Kind != KindShards || p.onOne():
+	case sc == nil:
 		p.gatherOr(a)
+	case sc.Combine != nil && sc.Combine.Same == nil:
+		p.t.Gather, _ = p.gather(a) // for types whose values do not travel
 	}
+}
+
+// onOne reports whether the statement's rows are all beside one another whatever its values are: then what it would take
+// over several backends is never asked for, and need not keep the plan out of the cache.
+func (p *planner) onOne() bool {
+	var first KeyTuple
+	for i, r := range p.t.Prune {
+		if r.All || len(r.Tuples) != 1 || r.Stores {
+			return false
+		}
+		t := r.Tuples[0]
+		if i == 0 {
+			first = t
+		}
+		if len(t) != len(first) || r.Table.Group != p.t.Prune[0].Table.Group {
+			return false
+		}
+		for k, v := range t {
+			f := first[k]
+			if v.Array || v.Source == SourceNull || v.Source != f.Source || v.Index != f.Index || v.Negated != f.Negated || !bytes.Equal(v.Const, f.Const) {
+				return false
+			}
+		}
+	}
+	return len(p.t.Prune) > 0 && !p.t.NeedsHome
 }
 
 // configCalls finds the calls of set_config among the outputs of a SELECT that has nothing but outputs.

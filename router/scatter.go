@@ -13,24 +13,34 @@ func (p *planner) scatterSelect(a *analysis, q *query) (*Scatter, *pgerr.Error) 
 		return nil, err
 	}
 	d := a.distributor()
-	combine, combines := p.combinable(a, q)
-	if combines {
-		d.combines = q
-	}
 	s, err := d.level(q, true)
-	if err != nil {
+	switch {
+	case err == nil && !s.sharded:
+		err = refSubquery
+	case err == nil && q.targetClock():
+		err = refClock
+	}
+	if err == nil {
+		var out *Scatter
+		if out, err = p.merge(a, q); err == nil {
+			return out, nil
+		}
+	}
+	return p.combineElse(a, q, err)
+}
+
+// combineElse plans partial rows and their combination, or gives err.
+func (p *planner) combineElse(a *analysis, q *query, err *pgerr.Error) (*Scatter, *pgerr.Error) {
+	if p.onOne() {
 		return nil, err
 	}
-	if !s.sharded {
-		return nil, refSubquery
+	if out := p.combineSame(a, q); out != nil {
+		return out, nil
 	}
-	if q.targetClock() {
-		return nil, refClock
+	if out := p.combine(a, q); out != nil {
+		return out, nil
 	}
-	if combines {
-		return combine, nil
-	}
-	return p.merge(a, q)
+	return nil, err
 }
 
 // several checks what forbids running on several backends whatever the query's shape.

@@ -277,3 +277,12 @@ func (q *query) nameOf(o outCol) (string, bool) {
 	}
 	return "", false
 }
+
+// withoutAlias drops [AS] name from the end of a target.
+func withoutAlias(toks []sqlparse.Token) []sqlparse.Token {
+	toks = toks[:len(toks)-1]
+	if n := len(toks); n > 1 && toks[n-1].Word == "as" {
+		toks = toks[:n-1]
+	}
+	return toks
+}

@@ -33,7 +33,7 @@ var files embed.FS
 var migrations = []string{"sql/001_tables.sql", "sql/002_secret.sql", "sql/003_trusted.sql", "sql/020_moves.sql"}
 
 // replaced are run whenever their text differs from what is installed.
-var replaced = []string{"sql/functions.sql", "sql/snapshot.sql", "sql/moves.sql", "sql/views.sql"}
+var replaced = []string{"sql/functions.sql", "sql/aggregates.sql", "sql/snapshot.sql", "sql/moves.sql", "sql/views.sql"}
 
 // ErrNewerCatalog says that a newer pleiad has upgraded this database's catalog.
 var ErrNewerCatalog = errors.New("catalog was installed by a newer version of pleiad")

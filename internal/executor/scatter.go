@@ -32,6 +32,8 @@ type Scatter struct {
 	Ties bool
 	// Describe is true if the client is to see a RowDescription (simple protocol).
 	Describe bool
+	// Columns, when set, is the RowDescription that the client sees in place of the server's, whose types are the same.
+	Columns []byte
 	// Command is the tag's word; INSERT's tag carries an oid of 0.
 	Command string
 	// Turns, when set, names the member that each row comes from in turn. If a backend gives fewer rows than it
@@ -342,6 +344,12 @@ func (s *Scatter) describe(st *stream, frame []byte, out *wire.Writer) (ok bool)
 	hidden := len(s.Sort)
 	if len(types) < hidden || !slices.Equal(types[len(types)-hidden:], s.types) {
 		return s.lose(pgerr.New(pgerr.InternalError, "backend %q describes other sort columns than the first", st.m.Name))
+	}
+	if s.Columns != nil {
+		if !slices.Equal(types, columnTypes(s.Columns)) {
+			return s.lose(pgerr.New(pgerr.InternalError, "the answer has columns of types %v instead of %v", types, columnTypes(s.Columns)))
+		}
+		frame = s.Columns
 	}
 	if s.Describe {
 		s.Describe = false

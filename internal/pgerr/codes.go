@@ -8,6 +8,7 @@ const (
 	FeatureNotSupported          = "0A000"
 	InvalidParameterValue        = "22023"
 	BadCopyFileFormat            = "22P04"
+	NumericValueOutOfRange       = "22003"
 	InvalidRowCountInLimit       = "2201W"
 	InvalidRowCountInOffset      = "2201X"
 	ActiveSQLTransaction         = "25001"

@@ -58,8 +58,13 @@ const (
 // MinMaxLeast is LEAST.
 const MinMaxLeast = pg_query.MinMaxOp_IS_LEAST
 
-// SubAny is IN (SELECT …) and = ANY (SELECT …).
-const SubAny = pg_query.SubLinkType_ANY_SUBLINK
+// Kinds of subqueries in expressions; SubAny is IN (SELECT …) and = ANY (SELECT …).
+const (
+	SubAny    = pg_query.SubLinkType_ANY_SUBLINK
+	SubExists = pg_query.SubLinkType_EXISTS_SUBLINK
+	SubArray  = pg_query.SubLinkType_ARRAY_SUBLINK
+	SubExpr   = pg_query.SubLinkType_EXPR_SUBLINK
+)
 
 // SQLValueFunction's operators that are no times: role, user and catalog names; CURRENT_SCHEMA.
 const (
@@ -73,6 +78,9 @@ const (
 	BoolAnd = pg_query.BoolExprType_AND_EXPR
 	BoolOr  = pg_query.BoolExprType_OR_EXPR
 )
+
+// ImplicitRow is (a, b) without the word ROW.
+const ImplicitRow = pg_query.CoercionForm_COERCE_IMPLICIT_CAST
 
 // Set operations.
 const (
@@ -93,8 +101,11 @@ const (
 // LockNoKeyUpdate is FOR NO KEY UPDATE; stronger locks have greater numbers.
 const LockNoKeyUpdate = pg_query.LockClauseStrength_LCS_FORNOKEYUPDATE
 
-// LimitWithTies is FETCH FIRST … WITH TIES.
-const LimitWithTies = pg_query.LimitOption_LIMIT_OPTION_WITH_TIES
+// Kinds of LIMIT; WITH TIES is FETCH FIRST … WITH TIES.
+const (
+	LimitDefault  = pg_query.LimitOption_LIMIT_OPTION_DEFAULT
+	LimitWithTies = pg_query.LimitOption_LIMIT_OPTION_WITH_TIES
+)
 
 // Kinds of SET.
 const (

@@ -6,12 +6,9 @@ insert into t select g, g % 100, nullif(g * 37 % 1000, 5), g::bigint * 400000000
 select avg(s), avg(i), avg(b), avg(n), avg(nn) from t;
 select avg(i) as mean, avg(n) filter (where k > 290), avg(n) filter (where k < 0) from t;
 select avg(i) from t where k in (1, 2, 3);
---! refused
-select avg(f) from t;
---! refused
+select round(avg(f)::numeric, 6) from t;
 select avg(iv) from t;
---! refused
-select sum(f) from t;
+select round(sum(f)::numeric, 6) from t;
 select count(*) + 1, count(*) * 2.5, -count(*), count(*)::text || ' rows' from t;
 select max(i) - min(i), max(d) - min(d) as days, coalesce(sum(i) filter (where k < 0), 0) from t;
 select round(avg(n), 3), trunc(avg(i)), avg(n)::int, avg(i)::numeric(8,2), sum(b) / count(*) from t;
