@@ -79,10 +79,16 @@ func (s *Session) combineSame(r *request, members []*executor.Member) error {
 		Gang: &s.gang, Members: []*executor.Member{m}, Texts: []string{sql}, Formats: r.formats,
 		Limit: -1, Describe: r.describe, Command: r.tmpl.Command, Collations: s.db.collations(),
 	}
-	for i, elem := range elems {
-		run.Arrays = append(run.Arrays, collect.Array(i, elem))
-	}
+	run.Arrays = [][]*executor.Array{arraysOf(collect, elems)}
 	return s.finishScatter(r, run)
+}
+
+// arraysOf are the collected columns as parameters, with their elements' types.
+func arraysOf(collect *executor.Collect, elems []uint32) (out []*executor.Array) {
+	for i, elem := range elems {
+		out = append(out, collect.Array(i, elem))
+	}
+	return out
 }
 
 // counts are the sums of the members' counts.
@@ -181,9 +187,7 @@ func (s *Session) combineParts(r *request, set backends, members []*executor.Mem
 		Formats: r.formats, Limit: -1, Describe: r.describe, Command: r.tmpl.Command, Collations: s.db.collations(),
 		Columns: own.Fields,
 	}
-	for i, elem := range parts.Elems {
-		run.Arrays = append(run.Arrays, collect.Array(i, elem))
-	}
+	run.Arrays = [][]*executor.Array{arraysOf(collect, parts.Elems)}
 	return s.finishScatter(r, run)
 }
 

@@ -125,7 +125,7 @@ func (c *clauses) clauseEnd(i int) int {
 		end = c.toks[i-1].End
 	}
 	for ; i < len(c.toks); i++ {
-		if c.keyword(i) && clauseEnds[c.toks[i].Word] && !c.distinctFrom(i) {
+		if c.keyword(i) && clauseEnds[c.toks[i].Word] && !c.distinctFrom(i) && !c.withinGroup(i) {
 			return end
 		}
 		end = c.toks[i].End
@@ -137,6 +137,11 @@ func (c *clauses) clauseEnd(i int) int {
 func (c *clauses) distinctFrom(i int) bool {
 	return i >= 2 && c.toks[i].Word == "from" && c.toks[i-1].Word == "distinct" &&
 		(c.toks[i-2].Word == "is" || c.toks[i-2].Word == "not")
+}
+
+// withinGroup is true for the GROUP of an ordered-set aggregate.
+func (c *clauses) withinGroup(i int) bool {
+	return i >= 2 && c.toks[i].Word == "group" && c.toks[i-1].Word == "within" && c.toks[i-2].Punct == ')'
 }
 
 func (c *clauses) readTargets(i int) {

@@ -158,14 +158,15 @@ func (p *Parts) Final(params int) string {
 // nameOID is the one built-in type whose own collation is not the default one.
 const nameOID = 19
 
-// rows writes the partial rows as an item of FROM.
+// rows writes the partial rows as an item of FROM. The arrays are of one length; in a target list, other than in FROM, an
+// array of a composite type gives one column.
 func (p *Parts) rows(b *strings.Builder, params int) {
 	b.WriteString("(SELECT ")
-	for i := range p.sql {
+	for i, col := range p.columns {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString("v" + itoa(i))
+		b.WriteString("pg_catalog.unnest($" + itoa(params+i+1) + "::" + col.declared + "[])")
 		if cast := p.casts[i]; cast != "" {
 			b.WriteString("::" + cast)
 		}
@@ -178,21 +179,7 @@ func (p *Parts) rows(b *strings.Builder, params int) {
 		}
 		b.WriteString(" AS " + partPrefix + "_c" + itoa(i))
 	}
-	b.WriteString(" FROM ROWS FROM (")
-	for i, col := range p.columns {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString("pg_catalog.unnest($" + itoa(params+i+1) + "::" + col.declared + "[])")
-	}
-	b.WriteString(") AS pleiad_values (")
-	for i := range p.sql {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString("v" + itoa(i))
-	}
-	b.WriteString(")) AS " + partAlias)
+	b.WriteString(") AS " + partAlias)
 }
 
 // SameFinal is Final where the backends ran the client's own text: its columns' names and types.

@@ -19,11 +19,12 @@ func (p *planner) count(a *analysis, n sqlparse.Node) (CountValue, bool) {
 	}
 	v, ok := a.constant(n)
 	if !ok || v.TypeOID == shardmap.NumericOID {
-		i, good := a.rounded(v)
-		if !ok {
-			i, good = a.constantCount(n)
+		var i integer
+		if ok {
+			i, ok = a.rounded(v)
+		} else {
+			i, ok = a.constantCount(n)
 		}
-		ok = good
 		p.t.Cacheable = p.t.Cacheable && !ok // the number is this text's
 		return CountValue{Present: true, Source: SourceConst, Const: i.value}, ok
 	}

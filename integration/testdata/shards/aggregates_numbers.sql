@@ -17,7 +17,7 @@ select sum(minutes * interval '1 minute'), avg(minutes * interval '1 minute') fr
 select min(starts), max(starts), max(starts) - min(starts) from meeting;
 select sum(cost::money) from meeting;
 select corr(id, id * 2) > 0.999, regr_count(id, minutes), regr_avgx(id, minutes) from meeting;
-select regr_sxx(id, minutes::float8), regr_count(cost::float8, rating) from meeting;
+select round(regr_sxx(id, minutes::float8)::numeric, 6), regr_count(cost::float8, rating) from meeting;
 select covar_pop(1, 1), covar_samp(2, 2) from meeting;
 select regr_slope(id, id), regr_intercept(id, id), regr_r2(id, id) from meeting where id <= 64;
 select sum(distinct minutes), avg(distinct minutes), count(distinct minutes), count(distinct title) from meeting;
