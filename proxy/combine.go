@@ -155,7 +155,7 @@ func (s *Session) combineParts(r *request, set backends, members []*executor.Mem
 		before := utf8.RuneCount(r.before)
 		return s.combineFailed(failure, err, func(p int) int { return before + p })
 	}
-	parts, e := c.Compose(probe.Columns(), s.planner.env.Schema)
+	parts, e := c.Compose(probe.Types, s.planner.env.Schema)
 	if e == nil && parts.Unsteady {
 		e = s.steady(worker)
 	}
@@ -193,16 +193,16 @@ func (s *Session) combineParts(r *request, set backends, members []*executor.Mem
 
 // describeParts describes the client's own text, whose errors and columns are the answer's, and the statement whose types
 // decide how it is taken apart. A failure is one of the client's text.
-func (s *Session) describeParts(r *request, m *executor.Member) (own, probe executor.Described, failure []byte, err error) {
+func (s *Session) describeParts(r *request, m *executor.Member) (own, probe executor.Description, failure []byte, err error) {
 	text, oids := string(r.text), r.oids
 	texts := []string{text, r.tmpl.Scatter.Combine.Probe()}
 	if r.tmpl.NParams > 0 && (len(oids) < r.tmpl.NParams || slices.Contains(oids, 0)) {
 		texts = texts[:1] // the types of its parameters are wanted first
 	}
-	out, failure, err := executor.DescribeTexts(m, oids, texts...)
+	out, failure, err := m.DescribeTexts(oids, texts...)
 	if err == nil && failure == nil && len(texts) == 1 && len(out) == 1 {
-		var rest []executor.Described
-		rest, failure, err = executor.DescribeTexts(m, out[0].Params, r.tmpl.Scatter.Combine.Probe())
+		var rest []executor.Description
+		rest, failure, err = m.DescribeTexts(out[0].Params, r.tmpl.Scatter.Combine.Probe())
 		out = append(out, rest...)
 	}
 	switch {

@@ -153,7 +153,7 @@ func (db *typedDB) fill(t *testing.T, r *rand.Rand) {
 func TestCombineExact(t *testing.T) {
 	db := openTyped(t)
 	env := typedEnv()
-	seed, count := uint64(1), 1200
+	seed, count := uint64(1), 500
 	if s, err := strconv.ParseUint(os.Getenv("PLEIAD_SEED"), 10, 64); err == nil {
 		seed = s
 	}

@@ -180,6 +180,16 @@ func (c *Collect) describe(frame []byte) {
 	}
 }
 
+// columnNames lists the names of a RowDescription's columns.
+func columnNames(frame []byte) (names []string) {
+	d := wire.BodyOf(frame)
+	for range d.Uint16() {
+		names = append(names, string(d.Text()))
+		d.Bytes(18)
+	}
+	return names
+}
+
 // columnTypmods lists the type modifiers of a RowDescription.
 func columnTypmods(frame []byte) []int32 {
 	d := wire.BodyOf(frame)

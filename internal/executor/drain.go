@@ -127,30 +127,46 @@ type Description struct {
 
 // DescribeText asks for a text's parameters and columns.
 func (m *Member) DescribeText(sql string, oids []uint32) (d Description, errFrame []byte, err error) {
-	if err := Settle(m); err != nil {
-		return d, nil, err
+	list, errFrame, err := m.DescribeTexts(oids, sql)
+	if len(list) > 0 {
+		d = list[0]
 	}
-	m.Out = wire.Parse(m.Out, "", sql, m.OIDs(oids))
+	return d, errFrame, err
+}
+
+// DescribeTexts is DescribeText for several texts in one round trip. Where one is wrong, there are as many descriptions as
+// texts before it, and the ErrorResponse.
+func (m *Member) DescribeTexts(oids []uint32, texts ...string) (out []Description, errFrame []byte, err error) {
+	if err := Settle(m); err != nil {
+		return nil, nil, err
+	}
+	for _, sql := range texts {
+		m.Out = wire.Parse(m.Out, "", sql, m.OIDs(oids))
+		m.Out = wire.Describe(m.Out, 'S', "")
+	}
 	m.Conn.Unnamed = 0
-	m.Out = wire.Describe(m.Out, 'S', "")
 	m.Out = wire.Sync(m.Out)
 	m.Owed++
+	m.opening, m.Extended = false, false
 	if err := m.Send(); err != nil {
-		return d, nil, err
+		return nil, nil, err
 	}
 	errFrame, err = m.drainInto(func(typ byte, frame []byte) {
 		switch typ {
 		case 't':
+			var d Description
 			b := wire.BodyOf(frame)
 			for range b.Uint16() {
 				d.Params = append(d.Params, uint32(b.Int32()))
 			}
+			out = append(out, d)
 		case 'T':
-			d.Types, d.Typmods = columnTypes(frame), columnTypmods(frame)
-			d.Fields = bytes.Clone(frame)
+			if n := len(out); n > 0 {
+				out[n-1].Types, out[n-1].Typmods, out[n-1].Fields = columnTypes(frame), columnTypmods(frame), bytes.Clone(frame)
+			}
 		}
 	})
-	return d, errFrame, err
+	return out, errFrame, err
 }
 
 // DescribeStatement asks for a prepared statement's columns, behind what is composed already, and syncs. fields is
