@@ -357,8 +357,11 @@ func (c *copying) compute(n int) ([][]copystream.Field, *pgerr.Error) {
 	}
 	var list []string
 	for _, col := range c.c.Missing {
-		d := &c.c.Table.Columns[col]
-		list = append(list, "("+d.Default+")::"+d.TypeName)
+		sql, e := c.s.defaultSQL(c.r, &c.c.Table.Columns[col])
+		if e != nil {
+			return nil, e
+		}
+		list = append(list, sql)
 	}
 	m := &executor.Member{Conn: c.aux}
 	sql := "SELECT " + strings.Join(list, ", ") + " FROM pg_catalog.generate_series(1, " + strconv.Itoa(n) + ")"

@@ -235,7 +235,7 @@ func (s *Session) leave() error {
 	}
 	if s.batch.executed && s.gang.Txn.State == executor.TxnNone {
 		s.beginImplicit()
-		m.Began = true
+		s.gang.MarkBegun(m)
 		s.gang.Txn.Late()
 		s.pipelined(m, "BEGIN")
 	}
@@ -342,7 +342,7 @@ func (s *Session) onBind(frame []byte) error {
 			return s.failBatch(pgerr.New(pgerr.DuplicateCursor, "cursor %q already exists", p.name))
 		}
 	}
-	if !local(plan.tmpl) {
+	if !local(plan.tmpl) && !s.readsOtherClock(plan, p) {
 		set, err := s.routeBound(plan, p)
 		if errors.Is(err, shardmap.ErrNotProvable) && plan.tmpl.Insert != nil {
 			return s.bindLocal(p, tail, params) // home computes the key when it runs

@@ -84,8 +84,16 @@ func (s *Session) runGather(r *request, set backends) error {
 func (s *Session) joinGather(r *request, set backends) (worker *executor.Member, sources []*executor.Member, err error) {
 	list := set.list()
 	finish := list[int(s.gang.ID%uint64(len(list)))]
+	if anchor, ok := s.gang.Txn.Anchor(); ok && r.tmpl.Clock != nil {
+		finish = anchor // the time is read there
+	}
 	if r.tmpl.Gather.Home || s.planner.private != nil {
 		finish = s.db.home // and it alone has told the oids of what this transaction has made
+	}
+	if r.tmpl.Clock != nil {
+		if _, err := s.gang.Join(s.ctx, finish); err != nil {
+			return nil, nil, err
+		}
 	}
 	for _, b := range list {
 		m, err := s.gang.Join(s.ctx, b)

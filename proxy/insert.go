@@ -176,7 +176,7 @@ func (w *inserting) askRows(m *executor.Member, from, to int) (ok bool, err erro
 	case err != nil:
 		return false, w.s.lost(err)
 	case errFrame != nil:
-		own, asked := string(w.r.text), b.String()
+		own, asked := string(w.r.client()), b.String()
 		before := utf8.RuneCount(w.r.before)
 		w.s.failFrame(executor.MovePosition(errFrame, func(p int) int { return before + mapPosition(own, asked, p) }))
 		return false, nil
@@ -415,7 +415,7 @@ func (w *inserting) send() error {
 	}
 	if b, one := set.single(); one {
 		next := *w.r
-		next.own, next.text = w.r.text, []byte(w.text(nil))
+		next.own, next.text = w.r.client(), []byte(w.text(nil))
 		return s.forward(&next, b)
 	}
 	if e := w.r.tmpl.NoScatter; e != nil {

@@ -16,11 +16,14 @@ import (
 
 // compose puts a statement of either protocol into m's messages.
 func (s *Session) compose(m *executor.Member, r *request) {
-	if r.bind != nil {
+	switch {
+	case r.bind == nil:
+		m.Query(r.text)
+	case r.describe && r.tmpl.Returns:
+		m.BoundDescribed(r.text, r.oids, r.bind, r.formats)
+	default:
 		m.Bound(r.text, r.oids, r.bind, r.formats, r.maxRows)
-		return
 	}
-	m.Query(r.text)
 }
 
 // runShow is SHOW: pleiad's own settings are the proxy's to tell.
@@ -280,8 +283,8 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 		return nil
 	}
 	b, one := set.single()
-	if !one {
-		return s.executeScattered(r, &inner, p, set)
+	if !one || s.readsOtherTime(&inner) {
+		return s.executeScattered(r, &inner, p)
 	}
 	m, err := s.gang.Join(s.ctx, b)
 	if err != nil {
@@ -323,11 +326,7 @@ func charsBefore(r *request, at int) int {
 }
 
 // executeScattered runs EXECUTE of a statement over several backends, if all arguments are plain constants.
-func (s *Session) executeScattered(r, inner *request, p *router.Prepare, set backends) error {
-	if inner.tmpl.Scatter == nil && inner.tmpl.Gather == nil {
-		s.fail(refusal(inner.tmpl))
-		return nil
-	}
+func (s *Session) executeScattered(r, inner *request, p *router.Prepare) error {
 	bind := binary.BigEndian.AppendUint16(nil, 0)
 	bind = binary.BigEndian.AppendUint16(bind, uint16(len(inner.params)))
 	for _, v := range inner.params {
@@ -344,10 +343,8 @@ func (s *Session) executeScattered(r, inner *request, p *router.Prepare, set bac
 	}
 	inner.bind = bind
 	inner.describe = r.describe
-	if inner.tmpl.Scatter == nil {
-		return s.runGather(inner, set)
-	}
-	return s.runScatter(inner, set)
+	inner.formats, inner.maxRows = r.formats, r.maxRows
+	return s.run(inner)
 }
 
 // netError tells an error of a connection from one of the protocol.

@@ -18,10 +18,12 @@ type request struct {
 	// before is what stands ahead of text in the client's message: error positions count from there.
 	before []byte
 	// own is the client's text where text is a rewritten one.
-	own   []byte
-	tmpl  *router.Template
-	lits  []router.Span // where the literals of text are
-	kinds literals
+	own []byte
+	// instant is the time that the statement reads where it is not the backend's own; its text has it as constants then.
+	instant *router.Instant
+	tmpl    *router.Template
+	lits    []router.Span // where the literals of text are
+	kinds   literals
 
 	// Extended protocol.
 	oids    []uint32         // parameter types from Parse, home's
@@ -43,6 +45,13 @@ func (s *Session) run(r *request) error {
 		s.fail(pgerr.New(pgerr.InFailedSQLTransaction,
 			"current transaction is aborted, commands ignored until end of transaction block"))
 		return nil
+	}
+	if r.instant == nil && s.readsTime(r) {
+		fixed, err := s.atOneInstant(r)
+		if fixed == nil || err != nil {
+			return err
+		}
+		r, t = fixed, fixed.tmpl
 	}
 	switch t.Kind {
 	case router.KindHome:
@@ -209,6 +218,9 @@ func (s *Session) runSharded(r *request) error {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
+	if c := r.tmpl.Clock; r.instant != nil && c != nil && c.Defaults && r.tmpl.InsertQuery != nil {
+		return s.runInsertQuery(r) // its query evaluates the defaults
+	}
 	if b, one := set.single(); one {
 		return s.forward(r, b)
 	}
@@ -269,7 +281,7 @@ func (s *Session) runScatter(r *request, set backends) error {
 
 // positions translates error positions from a scatter's texts into the client's message.
 func (s *Session) positions(r *request, run *executor.Scatter) func(member, position int) int {
-	own, before := string(r.text), utf8.RuneCount(r.before)
+	own, before := string(r.client()), utf8.RuneCount(r.before)
 	return func(member, position int) int {
 		text := run.Texts[min(member, len(run.Texts)-1)]
 		return before + mapPosition(own, text, position)

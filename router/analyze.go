@@ -32,19 +32,22 @@ type analysis struct {
 	constTypes map[colID]uint32
 
 	params          paramUses
-	timeAssigned    bool // UPDATE gives a value to a column that may hold a time
-	timeCast        bool // a cast reads text as a time, or as a type that may hold one
-	lockedReference bool // FOR UPDATE of a reference table's rows
+	times           map[sqlparse.Node]timePlace // of string constants and parameters
+	inserts         bool                        // the statement is an INSERT: outputs of its SELECTs get the types of its columns
+	lockedReference bool                        // FOR UPDATE of a reference table's rows
 
-	fn        fnFacts // of all functions
-	unknown   []string
-	local     bool // a local table, temporary or foreign
-	system    bool // a system catalog
-	sequence  bool // a sequence read as a table
-	locking   bool // FOR UPDATE and its kin
-	writes    bool // a data-modifying WITH query
-	setConfig int  // calls of set_config
-	tableOID  bool
+	fn          fnFacts // of all functions
+	hiddenClock bool    // the time is read where it does not stand in the statement's text
+	policyClock bool    // so a row level security policy does
+	target      *Table  // what the statement writes
+	unknown     []string
+	local       bool // a local table, temporary or foreign
+	system      bool // a system catalog
+	sequence    bool // a sequence read as a table
+	locking     bool // FOR UPDATE and its kin
+	writes      bool // a data-modifying WITH query
+	setConfig   int  // calls of set_config
+	tableOID    bool
 	// keyTo are the values that UPDATE gives to key columns.
 	keyTo map[colID]KeyValue
 	// keyMoves is true if UPDATE gives a key column a value that depends on the row.

@@ -2,7 +2,6 @@ package router
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/pleiad/pleiad/router/shardmap"
 	"github.com/pleiad/pleiad/router/sqlparse"
@@ -30,7 +29,7 @@ func (t *Template) Backends(m *shardmap.Map, home int, v *Values) (shardmap.Shar
 	var out shardmap.ShardSet
 	switch t.Kind {
 	case KindEverywhere:
-		if t.ClockWords && v.clockWords() {
+		if t.ReadsPresent(v) {
 			return out, refClockWords
 		}
 		return shardmap.AllShards(uint32(m.NumBackends())), nil
@@ -79,7 +78,7 @@ func (t *Template) gatherBackends(m *shardmap.Map, home int, set, union *shardma
 	if t.Scatter != nil && !t.NeedsHome {
 		return *set, nil
 	}
-	if t.ClockWords && v.clockWords() {
+	if t.ReadsPresent(v) {
 		return *set, refClockWords
 	}
 	union.Add(uint32(home))
@@ -101,7 +100,7 @@ func (t *Template) checkBackends(m *shardmap.Map, home int, set *shardmap.ShardS
 			return refKeyUpdate
 		}
 	}
-	if !single && t.ClockWords && t.Writes && v.clockWords() {
+	if !single && t.ReadsPresent(v) {
 		return refClockWords
 	}
 	return nil
@@ -293,39 +292,4 @@ func (t *Table) KeyBackend(m *shardmap.Map, vals []shardmap.Value) (uint16, erro
 		return 0, shardmap.ErrUnknownGroup
 	}
 	return b, nil
-}
-
-// clockWords reports whether a literal or a text parameter holds a word that dates and times read as the present.
-func (v *Values) clockWords() bool {
-	for _, l := range v.Lits {
-		switch l.Kind {
-		case sqlparse.LiteralString, sqlparse.LiteralEscape, sqlparse.LiteralDollar:
-			if b, ok := sqlparse.LiteralValue(v.Text, l, v.scratch[:0]); !ok || presentWord(b) {
-				return true
-			}
-		}
-	}
-	for _, p := range v.Params {
-		if p.Format == shardmap.Text && !p.Null && presentWord(p.Data) {
-			return true
-		}
-	}
-	return false
-}
-
-// maxTimeText bounds the texts that may be a date or time (MAXDATELEN of datetime.h is 128); arrays and ranges of them
-// may be longer, so it is generous.
-const maxTimeText = 4096
-
-func presentWord(b []byte) bool {
-	if len(b) < 3 || len(b) > maxTimeText {
-		return false
-	}
-	for word := range strings.FieldsFuncSeq(strings.ToLower(string(b)), func(r rune) bool { return r < 'a' || r > 'z' }) {
-		switch word {
-		case "now", "today", "tomorrow", "yesterday":
-			return true
-		}
-	}
-	return false
 }

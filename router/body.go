@@ -16,11 +16,12 @@ const (
 	ReachSharded                     // may read or write sharded tables, write reference tables, or do anything
 	ReachSequence                    // may advance a sequence, if only by a default
 	ReachState                       // may leave something in the session: settings, locks, temporary tables, sequences' values
+	ReachClock                       // may read the transaction's or the statement's time
 	ReachUnknown                     // may name a relation that the snapshot does not hold: a temporary one, or none
 )
 
 // ReachAnything is of code that cannot be judged.
-const ReachAnything = ReachReference | ReachLocal | ReachSharded | ReachSequence | ReachState | ReachUnknown
+const ReachAnything = ReachReference | ReachLocal | ReachSharded | ReachSequence | ReachState | ReachClock | ReachUnknown
 
 // reachFacts is what a call of code with this reach means. A session's temporary relations, which are on home alone, hide
 // others in functions too.
@@ -38,6 +39,9 @@ func (e *Env) reachFacts(r Reach) fnFacts {
 	if r&ReachState != 0 {
 		f |= fnPins
 	}
+	if r&ReachClock != 0 {
+		f |= fnClockInside
+	}
 	return f
 }
 
@@ -49,6 +53,7 @@ type Body struct {
 	Writes   bool // has a keyword without which no statement writes or locks rows
 	Advances bool // may advance a sequence
 	State    bool // may leave something in the session
+	Clock    bool // may read the transaction's or the statement's time
 	Catches  bool // goes on after an error: that a relation does not exist can be an answer
 	// Names is every identifier, folded as PostgreSQL folds it: possible relations, functions and types.
 	Names []string
@@ -91,6 +96,10 @@ var dynamicFunctions = wordSet(`query_to_xml query_to_xmlschema query_to_xml_and
 var dynamicWords = wordSet(`execute open create drop alter grant revoke comment security do call truncate cluster vacuum
 	reindex import reassign analyze analyse`)
 
+// clockWords give the time of the transaction or of the statement.
+var clockWords = wordSet(`now age transaction_timestamp statement_timestamp current_timestamp current_date current_time localtime
+	localtimestamp`)
+
 // BuiltinReach is that of one of PostgreSQL's own functions, where an operator, cast or expression beside a statement calls it.
 func BuiltinReach(name string) Reach {
 	switch {
@@ -98,6 +107,8 @@ func BuiltinReach(name string) Reach {
 		return ReachAnything
 	case strings.HasPrefix(name, "lo_") || strings.HasPrefix(name, "be_lo_") || name == "loread" || name == "lowrite" || name == "pg_notify":
 		return ReachLocal | ReachState
+	case clockWords[name]:
+		return ReachClock
 	case sequenceWords[name]:
 		return ReachLocal | ReachSequence | ReachState
 	case stateWords[name] || strings.HasPrefix(name, "pg_advisory") || strings.HasPrefix(name, "pg_try_advisory") ||
@@ -113,8 +124,9 @@ func ReadBody(src string) Body {
 	seen := map[string]bool{}
 	updating := false                                  // an UPDATE earlier in the statement explains SET
 	if strings.Contains(strings.ToLower(src), `u&"`) { // a name spelt with escapes
-		return Body{Dynamic: true, Tables: true, Writes: true, Advances: true, State: true}
+		return Body{Dynamic: true, Tables: true, Writes: true, Advances: true, State: true, Clock: true}
 	}
+	b.Clock = strings.Contains(src, "'") && holdsPresent([]byte(src))
 	before := ""
 	for w := range bodyWords(src) {
 		switch w {
@@ -131,6 +143,7 @@ func ReadBody(src string) Body {
 		b.Writes = b.Writes || writeWords[w]
 		b.State = b.State || stateWords[w]
 		b.Advances = b.Advances || sequenceWords[w]
+		b.Clock = b.Clock || clockWords[w]
 		b.Catches = b.Catches || w == "when" && before == "exception"
 		before = w
 		// What belongs to a schema of shards, or to toast tables, is one server's own.
@@ -162,6 +175,9 @@ func (b Body) Own() Reach {
 	}
 	if b.State {
 		r |= ReachState
+	}
+	if b.Clock {
+		r |= ReachClock
 	}
 	return r
 }

@@ -30,11 +30,6 @@ func (p *planner) combineSame(a *analysis, q *query) *Scatter {
 	if err != nil || !s.sharded || d.sublinks(q, s) != nil {
 		return nil
 	}
-	for _, r := range q.rels {
-		if r.sub != nil && r.sub.targetClock() {
-			return nil
-		}
-	}
 	return &Scatter{Combine: &Combine{Same: same}}
 }
 

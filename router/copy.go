@@ -32,6 +32,9 @@ func (p *planner) copy(s *sqlparse.CopyStmt) {
 		a.reads(t, s.Relation.Relname)
 		if s.IsFrom {
 			a.targetTable(t, opInsert)
+			if a.hiddenClock || a.defaultClock(t) {
+				p.t.Clock = &Clock{Hidden: true}
+			}
 		}
 		if s.WhereClause != nil {
 			a.reached(a.exprFacts(s.WhereClause))
@@ -98,6 +101,7 @@ func (p *planner) copyTable(s *sqlparse.CopyStmt, t *Table) {
 	}
 	a.targetTable(t, opInsert)
 	c.Missing = a.missing(t, c.Columns, 2)
+	p.copyClock(a, t, c.Columns)
 	if s.WhereClause != nil {
 		if err := a.copyWhere(s, t); err != nil {
 			p.refuse(err)
@@ -106,7 +110,6 @@ func (p *planner) copyTable(s *sqlparse.CopyStmt, t *Table) {
 	}
 	p.t.Kind = KindCopyIn
 	p.t.Effect = a.effect()
-	p.t.ClockWords = t.Kind == TableReference && hasTimes(t)
 	switch {
 	case a.err != nil:
 		p.refuse(a.err)
@@ -130,6 +133,9 @@ func (a *analysis) copyWhere(s *sqlparse.CopyStmt, t *Table) *pgerr.Error {
 	}
 	if f&(fnTables|fnSharded|fnDynamic|fnNextval|fnCurrval|fnHome|fnPins) != 0 {
 		return refHomeFunc
+	}
+	if f&(fnClock|fnClockInside) != 0 {
+		return refClock
 	}
 	return nil
 }
@@ -169,6 +175,7 @@ func (p *planner) copyQuery(s *sqlparse.CopyStmt) {
 	in := p.inner(s.Query, toks[2].Start)
 	p.t.Writes, p.t.Effect = in.Writes, in.Effect
 	p.t.Unknown = in.Unknown
+	p.t.Clock = in.Clock
 	switch in.Kind {
 	case KindRefuse:
 		p.refuse(in.Refusal)
@@ -323,4 +330,21 @@ func optionTrue(s string) bool {
 		return true
 	}
 	return false
+}
+
+// copyClock notes that defaults of the columns which the data does not give read the time.
+func (p *planner) copyClock(a *analysis, t *Table, given []int) {
+	c := Clock{Hidden: a.hiddenClock}
+	reads := c.Hidden
+	for i := range t.Columns {
+		if slices.Contains(given, i) {
+			continue
+		}
+		f := a.defaultFacts(t.Columns[i])
+		reads = reads || f&(fnClock|fnClockInside) != 0
+		c.Hidden = c.Hidden || f&fnClockInside != 0
+	}
+	if reads {
+		p.t.Clock = &c
+	}
 }

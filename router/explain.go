@@ -24,6 +24,7 @@ func (p *planner) explain(s *sqlparse.ExplainStmt) {
 	e.Prefix = p.text[:e.InnerFrom]
 	e.Inner = p.inner(s.Query, e.InnerFrom)
 	in := e.Inner
+	p.t.Clock = in.Clock
 	p.t.NParams = in.NParams
 	p.t.Unknown = in.Unknown
 	if e.Analyze {

@@ -23,11 +23,15 @@ func (a *analysis) expr(q *query, n sqlparse.Node, sc *scope, facts *fnFacts) {
 			*facts |= a.call(q, n.GetFuncCall(), sc)
 		case n.GetParamRef() != nil:
 			a.params.see(n.GetParamRef())
+			a.seeTime(n)
+		case n.GetAConst() != nil:
+			a.seeTime(n)
 		case n.GetTypeCast() != nil:
 			a.placeCast(n)
-			a.timeCast = a.timeCast || !steadyCast(n.GetTypeCast().TypeName)
+			a.placeTimeCast(n.GetTypeCast())
 		case n.GetAExpr() != nil:
 			a.placeComparison(n.GetAExpr(), sc)
+			a.placeTimeOperator(n.GetAExpr(), sc)
 		case n.GetSqlvalueFunction() != nil:
 			*facts |= a.valueFunction(n)
 		case n.GetColumnRef() != nil:
@@ -117,7 +121,6 @@ func (a *analysis) call(q *query, f *sqlparse.FuncCall, sc *scope) fnFacts {
 		schema = name[0]
 	}
 	facts := a.env.functionFacts(schema, fn)
-	a.timeCast = a.timeCast || timeFunctions[fn]
 	switch {
 	case fn == "age" && len(f.Args) == 2:
 		facts &^= fnClock
@@ -132,6 +135,7 @@ func (a *analysis) call(q *query, f *sqlparse.FuncCall, sc *scope) fnFacts {
 	} else if facts&fnAggregate != 0 {
 		a.aggregate(q, f, sc)
 	}
+	a.hiddenClock = a.hiddenClock || a.foreign > 0 && facts&fnClock != 0
 	a.fn |= facts
 	return facts
 }
@@ -177,6 +181,7 @@ func (a *analysis) valueFunction(n sqlparse.Node) fnFacts {
 	case op == sqlparse.ValueSchema:
 		facts = fnServer
 	}
+	a.hiddenClock = a.hiddenClock || a.foreign > 0 && facts&fnClock != 0
 	a.fn |= facts
 	return facts
 }

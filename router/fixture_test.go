@@ -19,6 +19,8 @@ import (
 //	public.counters (id int, n int default nextval) reference
 //	public.stamps   (id int primary key, at timestamptz default now()) reference
 //	public.notes    (id int default nextval, body text) local
+//	public.touched  (room text, x int), key room, with a trigger that reads the time
+//	public.recent   view over meetings that reads the time
 //	public.rooms    view over meetings; public.labels view over codes; public.bodies view over notes
 func fixture() Env {
 	col := func(name string, oid uint32, opts ...string) Column {
@@ -64,6 +66,7 @@ func fixture() Env {
 	add(&Table{Name: "pg_class", Schema: "pg_catalog", Kind: TableSystem, Relkind: 'r'})
 	s.Functions = map[string][]*Function{
 		"pure":       {{Schema: "public", Name: "pure", Kind: 'f', Volatility: 'i', Language: "sql"}},
+		"stamp_of":   {{Schema: "public", Name: "stamp_of", Kind: 'f', Volatility: 's', Language: "sql", Reach: ReachClock}},
 		"vol":        {{Schema: "public", Name: "vol", Kind: 'f', Volatility: 'v', Language: "plpgsql"}},
 		"count_all":  {{Schema: "public", Name: "count_all", Kind: 'f', Volatility: 's', Language: "sql", Reach: ReachSharded | ReachLocal}},
 		"note_count": {{Schema: "public", Name: "note_count", Kind: 'f', Volatility: 's', Language: "sql", Reach: ReachLocal}},
@@ -109,12 +112,16 @@ func fixtureTables(add func(*Table) *Table, col func(string, uint32, ...string) 
 		Triggers: []Trigger{{Name: "enter", Row: true, OnInsert: true, Function: &Function{Name: "enter", Reach: ReachSharded}}}})
 	add(&Table{Name: "labels", Kind: TableView, Relkind: 'v', Everywhere: true, Columns: []Column{col("label", txt)}, Definition: " SELECT codes.label\n   FROM public.codes;"})
 	add(&Table{Name: "bodies", Kind: TableView, Relkind: 'v', Columns: []Column{col("body", txt)}, Definition: " SELECT notes.body\n   FROM public.notes;"})
+	add(&Table{Name: "recent", Kind: TableView, Relkind: 'v', Everywhere: true, Touches: true, Columns: []Column{col("room", txt)},
+		Definition: " SELECT meetings.room\n   FROM public.meetings\n  WHERE meetings.at > now();"})
 	add(&Table{Name: "moods", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("mood", 16500)}})
 	touching := &Function{Schema: "public", Name: "log_change", Kind: 'f', Volatility: 'v', Language: "plpgsql", Reach: ReachLocal}
 	add(&Table{Name: "logged", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("x", i4)},
 		Triggers: []Trigger{{Name: "log", Function: touching, Row: true, OnInsert: true, OnUpdate: true, OnDelete: true}}})
 	add(&Table{Name: "audited", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("x", i4)},
 		Triggers: []Trigger{{Name: "stmt", Function: &Function{Name: "noop", Volatility: 'v'}, OnInsert: true, OnUpdate: true, OnDelete: true}}})
+	add(&Table{Name: "touched", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("x", i4)},
+		Triggers: []Trigger{{Name: "touch", Function: &Function{Name: "touch", Volatility: 'v', Reach: ReachClock}, Row: true, OnUpdate: true}}})
 	add(&Table{Name: "guarded", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room IN ( SELECT public.notes.body\n   FROM public.notes))", Columns: []Column{col("room", txt), col("x", i4)}})
 	add(&Table{Name: "listed", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room IN ( SELECT codes.label\n   FROM public.codes))", Columns: []Column{col("room", txt), col("x", i4)}})
 	add(&Table{Name: "tenanted", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room = current_setting('app.room'::text))", Columns: []Column{col("room", txt), col("x", i4)}})

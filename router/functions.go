@@ -16,24 +16,25 @@ var catalogsData string
 type fnFacts uint32
 
 const (
-	fnStable     fnFacts = 1 << iota // same on every backend within a statement, but not a constant
-	fnClock                          // the transaction's or statement's time
-	fnServer                         // reads the server's catalogs or state
-	fnPerRow                         // volatile, anew for each row, harmless
-	fnVolatile                       // volatile built-in that reads or changes a server's state
-	fnHome                           // only meaningful on home
-	fnPins                           // changes the session's state
-	fnNextval                        // advances a sequence
-	fnCurrval                        // reads the session's sequence state
-	fnDynamic                        // runs SQL given as text
-	fnAggregate                      //
-	fnWindow                         //
-	fnSRF                            //
-	fnUnknown                        // no such function is known: anything may be true of it
-	fnUserStable                     // a user's stable function
-	fnUserVol                        // a user's volatile function
-	fnTables                         // code that may read or write local tables
-	fnSharded                        // code that may read or write sharded tables, or write reference tables
+	fnStable      fnFacts = 1 << iota // same on every backend within a statement, but not a constant
+	fnClock                           // the transaction's or statement's time
+	fnServer                          // reads the server's catalogs or state
+	fnPerRow                          // volatile, anew for each row, harmless
+	fnVolatile                        // volatile built-in that reads or changes a server's state
+	fnHome                            // only meaningful on home
+	fnPins                            // changes the session's state
+	fnNextval                         // advances a sequence
+	fnCurrval                         // reads the session's sequence state
+	fnDynamic                         // runs SQL given as text
+	fnAggregate                       //
+	fnWindow                          //
+	fnSRF                             //
+	fnUnknown                         // no such function is known: anything may be true of it
+	fnUserStable                      // a user's stable function
+	fnUserVol                         // a user's volatile function
+	fnTables                          // code that may read or write local tables
+	fnSharded                         // code that may read or write sharded tables, or write reference tables
+	fnClockInside                     // code that may read the transaction's or the statement's time
 )
 
 // fnImpure are the facts that make two calls with equal arguments on two backends differ.

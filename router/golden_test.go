@@ -55,9 +55,16 @@ func TestPlans(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	golden(t, "testdata/refusals.txt", func(text string) string {
 		p := Plan(text, fixture())
+		if p.Clock != nil && !p.Clock.Hidden {
+			text, p = fixedPlan(p, text)
+		}
 		e := p.Refusal
 		if e == nil {
 			e = p.NoScatter
+		}
+		lits := new(sqlparse.Scanner).Scan([]byte(text)).Lits
+		if v := (&Values{Text: []byte(text), Lits: lits}); !p.WordsFixable(v) {
+			e, p.Scatter, p.Gather = refClockWords, nil, nil
 		}
 		if e == nil || p.Scatter != nil || p.Gather != nil {
 			return "NOT REFUSED: " + summary(p, text)
@@ -84,7 +91,7 @@ func summary(p *Template, text string) string {
 	}{
 		{p.Writes, "writes"}, {p.Returns, "returns"}, {p.Effect == EffectUnclean, "unclean"}, {p.Effect == EffectPins, "pins"},
 		{p.NeedsHome, "needs-home"}, {p.NeedsSequenceState, "needs-sequence-state"}, {p.Unknown, "unknown"},
-		{!p.Cacheable, "uncacheable"}, {p.ClockWords, "clock-words"},
+		{!p.Cacheable, "uncacheable"}, {p.ClockWords != nil, "clock-words"},
 	} {
 		if f.on {
 			b.WriteString(" " + f.name)
@@ -115,6 +122,10 @@ func summary(p *Template, text string) string {
 		b.WriteString("\n" + insertText(p.Insert, text))
 	}
 	b.WriteString(descriptors(p, text))
+	lits := new(sqlparse.Scanner).Scan([]byte(text)).Lits
+	if v := (&Values{Text: []byte(text), Lits: lits}); p.Clock != nil || p.ReadsPresent(v) && p.WordsFixable(v) {
+		b.WriteString("\n" + clockText(p, text))
+	}
 	return b.String()
 }
 
@@ -128,6 +139,27 @@ func gatherText(p *Template, text string) string {
 		where = " on home"
 	}
 	return "fetch " + p.Gather.Fetch + "\ngather" + where + ": " + string(final)
+}
+
+// clockText shows what is sent where the time is not the backend's own, and how that is planned.
+func clockText(p *Template, text string) string {
+	if p.Clock != nil && p.Clock.Hidden {
+		return "reads the time out of sight"
+	}
+	if p.Clock != nil && len(p.Clock.Splices) == 0 {
+		return "reads the time in defaults"
+	}
+	fixed, plan := fixedPlan(p, text)
+	return "at one instant: " + fixed + "\n  " + strings.ReplaceAll(summary(plan, fixed), "\n", "\n  ")
+}
+
+// fixedPlan is the plan of a statement once the times are constants.
+func fixedPlan(p *Template, text string) (string, *Template) {
+	lits := new(sqlparse.Scanner).Scan([]byte(text)).Lits
+	at := Instant{Transaction: "2001-02-03 04:05:06.000007+00", Statement: "2001-02-03 04:05:07+00",
+		Local: "2001-02-03 05:05:06.000007+01:00", Today: "2001-02-03", Tomorrow: "2001-02-04", Yesterday: "2001-02-02"}
+	fixed := string(p.AppendFixed(nil, &Values{Text: []byte(text), Lits: lits}, at))
+	return fixed, Plan(fixed, fixture())
 }
 
 func prunerText(p *Pruner) string {

@@ -12,6 +12,7 @@ func (a *analysis) insertLevel(s *sqlparse.InsertStmt, outer *scope) (*query, *r
 	if s.OnConflictClause.GetAction() == sqlparse.ConflictUpdate {
 		op |= opUpdate
 	}
+	a.inserts = true
 	q, sc, r := a.writeLevel(s.Relation, s.WithClause, outer, op)
 	r.stores = true
 	// The source does not see the target.
@@ -216,13 +217,12 @@ func (in *Insert) evaluates() bool {
 func (p *planner) insertReference(a *analysis, q *query, r *rel, in *Insert, s *sqlparse.InsertStmt) {
 	p.t.Effect = max(p.t.Effect, a.effect())
 	p.t.Unknown = len(a.unknown) > 0
-	p.t.ClockWords = a.readsTimes()
 	if in != nil && in.evaluates() {
 		if a.fn&(fnSharded|fnDynamic) != 0 {
 			p.refuse(refFuncSharded)
 			return
 		}
-		if !p.evaluable(a, q, in) || a.fn&fnPins != 0 || q.targetFacts&fnImpure&^fnStable != 0 {
+		if !p.evaluable(a, q, in) || a.fn&fnPins != 0 || q.targetFacts&(fnImpure&^fnStable&^fnClock|fnClockInside) != 0 {
 			p.readCopies(a, q, r, s, refRefWrite)
 			return
 		}

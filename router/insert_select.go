@@ -23,8 +23,7 @@ func (p *planner) insertSelect(a *analysis, q *query, r *rel, s *sqlparse.Insert
 	if p.t.Kind != KindShards {
 		return
 	}
-	p.t.ClockWords = a.readsTimes()
-	if several && !evaluates {
+	if several && !evaluates && len(a.missing(r.table, positions, 2)) == 0 {
 		p.t.Scatter, p.t.NoScatter = a.pushDown(q, r, positions)
 	}
 	if p.t.Scatter == nil {
@@ -62,8 +61,6 @@ func (a *analysis) pushDown(q *query, r *rel, positions []int) (*Scatter, *pgerr
 		return nil, err
 	case !s.sharded || len(q.subs) > 0:
 		return nil, refInsertSelect
-	case src.targetClock() || q.targetClock():
-		return nil, refClock
 	}
 	for _, k := range positionsOf(src, s) {
 		if k.weak || k.group != r.table.Group || len(k.cols) != len(r.table.Key) {
@@ -105,6 +102,7 @@ func (a *analysis) placeSource(r *rel, s *sqlparse.InsertStmt, sub *query) {
 	place := func(i int, n sqlparse.Node) {
 		if i < len(columns) && columns[i] >= 0 {
 			a.params.place(n, typeClass(r.table.Columns[columns[i]].TypeOID))
+			a.placeColumn(n, &r.table.Columns[columns[i]])
 		}
 	}
 	for _, row := range sub.sel.GetValuesLists() {

@@ -498,9 +498,11 @@ type Template struct {
 	// Unknown is true when a relation of the statement is not in the snapshot: a session should read the catalog
 	// anew and plan again, once, before it believes the plan.
 	Unknown bool
-	// ClockWords is true when a literal or parameter like 'now' would be read on several backends. Backends
-	// refuses such values.
-	ClockWords bool
+	// ClockWords is set where a literal or parameter like 'now' may be read as the present. Backends refuses such values
+	// for several backends.
+	ClockWords *ClockWords
+	// Clock is set where the statement reads the transaction's time or its own.
+	Clock *Clock
 
 	// Spans are the literals' byte ranges in the text the template was made from. Two texts with one key differ
 	// in nothing but their literals, so every other byte offset of the template shifts by the difference in

@@ -20,6 +20,7 @@ type planner struct {
 	lits []sqlparse.Literal
 	node sqlparse.Node // the statement
 	t    *Template
+	a    *analysis // of the statement, once there is one
 }
 
 // Plan decides where one statement runs, for all values of its literals and parameters. It never returns nil and
@@ -97,13 +98,17 @@ func (p *planner) statement(n sqlparse.Node) {
 	case n.GetCopyStmt() != nil:
 		p.t.Cacheable = false
 		p.copy(n.GetCopyStmt())
+		return
 	case n.GetExplainStmt() != nil:
 		p.t.Cacheable = false
 		p.explain(n.GetExplainStmt())
+		return
 	default:
 		p.t.Cacheable = false
 		p.utility(n)
+		return
 	}
+	p.clock(n)
 }
 
 func (p *planner) refuse(e *pgerr.Error) {
@@ -123,9 +128,9 @@ func (p *planner) hasLiterals(s Span) bool {
 }
 
 func (p *planner) analysis() *analysis {
-	a := &analysis{env: p.env, text: p.text, lits: p.lits, unit: &unit{text: p.text, tree: p.node}}
-	a.reached(p.env.reachFacts(p.env.Schema.AnyReach))
-	return a
+	p.a = &analysis{env: p.env, text: p.text, lits: p.lits, unit: &unit{text: p.text, tree: p.node}}
+	p.a.reached(p.env.reachFacts(p.env.Schema.AnyReach))
+	return p.a
 }
 
 // selects plans SELECT, VALUES and TABLE.
@@ -258,7 +263,7 @@ func (p *planner) decide(a *analysis, target *Table) bool {
 
 // unshardedKind tells whether every backend gives the same answer, or only home the right one.
 func (a *analysis) unshardedKind() Kind {
-	if a.local || a.system || a.sequence || a.locking || a.writes || len(a.unknown) > 0 || a.fn&fnImpure != 0 {
+	if a.local || a.system || a.sequence || a.locking || a.writes || len(a.unknown) > 0 || a.fn&fnImpure&^fnClock != 0 {
 		return KindHome
 	}
 	return KindAny

@@ -9,7 +9,7 @@ import (
 )
 
 // hidden are the facts of functions that matter where a call is not written as one.
-const hidden = fnTables | fnSharded | fnDynamic | fnPins | fnNextval | fnCurrval | fnHome
+const hidden = fnTables | fnSharded | fnDynamic | fnPins | fnNextval | fnCurrval | fnHome | fnClockInside
 
 // unnamed is what a node's operator or type may call, and what a field selection may: x.f is f(x) where x has no
 // field f (ParseFuncOrColumn in parse_func.c).
@@ -142,6 +142,9 @@ func (a *analysis) rls(t *Table) {
 		if r.table.Kind != TableReference {
 			a.refuse(refRLS)
 		}
+	}
+	if inner.fn&(fnClock|fnClockInside) != 0 {
+		a.hiddenClock, a.policyClock = true, true
 	}
 	if inner.err != nil || inner.local || inner.system || len(inner.unknown) > 0 ||
 		inner.fn&(fnTables|fnSharded|fnUnknown|fnDynamic|fnHome|fnNextval|fnCurrval) != 0 {

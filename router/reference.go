@@ -17,7 +17,6 @@ func (p *planner) writeEverywhere(a *analysis, q *query, r *rel) {
 		return
 	}
 	p.t.Kind = KindEverywhere
-	p.t.ClockWords = a.readsTimes()
 }
 
 // everywhere proves that a write gives every copy of a reference table the same rows.
@@ -29,7 +28,7 @@ func (a *analysis) everywhere(q *query, target *rel) *pgerr.Error {
 		return refRefCTE
 	case len(a.unknown) > 0:
 		return pgerr.New(pgerr.UndefinedTable, "relation %q does not exist", a.unknown[0])
-	case a.local || a.system || a.sequence || a.noScatter != nil || a.fn&fnImpure&^fnStable != 0 || a.tableOID:
+	case a.local || a.system || a.sequence || a.noScatter != nil || a.hiddenClock || a.fn&(fnImpure&^fnStable&^fnClock|fnClockInside) != 0 || a.tableOID:
 		return refRefWrite
 	}
 	var err *pgerr.Error
@@ -100,39 +99,6 @@ func (q *query) unorderedAggregate(a *analysis) bool {
 	sqlparse.WalkList(q.sel.TargetList, visit)
 	sqlparse.Walk(q.sel.HavingClause, visit)
 	return found
-}
-
-// hasTimes reports whether a table has a column whose input may read words such as 'now': dates and times, and every
-// type that could hold them.
-func hasTimes(t *Table) bool {
-	if t == nil {
-		return false
-	}
-	for i := range t.Columns {
-		if !steadyInput[t.Columns[i].TypeOID] {
-			return true
-		}
-	}
-	return false
-}
-
-// readsTimes reports whether text in the statement may be read as a time.
-func (a *analysis) readsTimes() bool {
-	if a.timeCast {
-		return true
-	}
-	for _, r := range a.rels {
-		if hasTimes(r.table) {
-			return true
-		}
-	}
-	return false
-}
-
-// timeFunctions read text as times.
-var timeFunctions = map[string]bool{
-	"date": true, "time": true, "timetz": true, "timestamp": true, "timestamptz": true, "date_in": true,
-	"time_in": true, "timetz_in": true, "timestamp_in": true, "timestamptz_in": true,
 }
 
 // steadyCast reports whether a cast's type reads its text the same at any time.

@@ -14,11 +14,8 @@ func (p *planner) scatterSelect(a *analysis, q *query) (*Scatter, *pgerr.Error) 
 	}
 	d := a.distributor()
 	s, err := d.level(q, true)
-	switch {
-	case err == nil && !s.sharded:
+	if err == nil && !s.sharded {
 		err = refSubquery
-	case err == nil && q.targetClock():
-		err = refClock
 	}
 	if err == nil {
 		var out *Scatter
@@ -54,19 +51,14 @@ func (a *analysis) several(q *query) *pgerr.Error {
 		return refAggregate
 	case a.tableOID:
 		return refTableOID
+	case a.hiddenClock || a.fn&(fnClock|fnClockInside) != 0:
+		return refClock
 	case a.fn&fnUnknown != 0:
 		return refUnknownFunc
 	case a.fn&(fnVolatile|fnServer|fnHome|fnNextval|fnCurrval|fnDynamic|fnPins) != 0:
 		return refVolatile
 	}
 	return nil
-}
-
-// targetClock reports whether the transaction's time is among the query's outputs.
-func (q *query) targetClock() bool {
-	found := false
-	q.walk(func(q *query) { found = found || q.targetFacts&fnClock != 0 })
-	return found
 }
 
 // merge plans ORDER BY, LIMIT and OFFSET.

@@ -22,6 +22,9 @@ func (a *analysis) targets(q *query, list []sqlparse.Node, sc *scope) {
 			q.star(sqlparse.Strings(ref.Fields), sc, i)
 			continue
 		}
+		if !a.inserts {
+			a.placeTime(rt.Val, timeNever) // text
+		}
 		a.expr(q, rt.Val, sc, &q.targetFacts)
 		if rt.Val.GetAIndirection() != nil && hasStar(rt.Val.GetAIndirection().Indirection) {
 			q.open = true // (row).*

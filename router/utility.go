@@ -222,6 +222,7 @@ func (p *planner) cursor(n sqlparse.Node) bool {
 		}
 		c.InnerFrom = p.after("for")
 		c.Inner = p.inner(s.Query, c.InnerFrom)
+		p.t.Clock = c.Inner.Clock
 		if c.Inner.Kind == KindRefuse {
 			p.refuse(c.Inner.Refusal)
 		}
@@ -274,6 +275,9 @@ func (p *planner) code(n sqlparse.Node) {
 		if r&ReachState != 0 {
 			p.t.Effect = EffectPins
 		}
+		if r&ReachClock != 0 {
+			p.t.Clock = &Clock{Hidden: true}
+		}
 		if r&ReachSharded != 0 {
 			p.refuse(refDo)
 		}
@@ -292,6 +296,9 @@ func (p *planner) code(n sqlparse.Node) {
 		a.expr(q, arg, sc, &f)
 	}
 	p.t.Effect = max(p.t.Effect, a.effect())
+	if a.fn&(fnClock|fnClockInside) != 0 {
+		p.t.Clock = &Clock{Hidden: true}
+	}
 	sharded := false
 	for _, s := range q.subs {
 		sharded = sharded || s.q.hasSharded()

@@ -48,6 +48,10 @@ func (a *analysis) writeLevel(rv *sqlparse.RangeVar, w *sqlparse.WithClause, out
 	if t == nil || t.Kind != TableView || r.table == nil {
 		a.targetTable(t, op)
 	}
+	a.target = t
+	if t != nil && t.Kind == TableView && op&opInsert != 0 {
+		a.hiddenClock = a.hiddenClock || a.defaultClock(r.table)
+	}
 	schema := rv.Schemaname
 	if t != nil {
 		schema = t.Schema
@@ -71,6 +75,14 @@ func (a *analysis) viewTarget(t *Table, q *query) {
 		a.refuse(refViewWrite)
 	}
 	a.local = true
+	for _, r := range a.rels {
+		a.hiddenClock = a.hiddenClock || a.defaultClock(r.table)
+	}
+}
+
+// defaultClock reports whether a column's default reads the time.
+func (a *analysis) defaultClock(t *Table) bool {
+	return t != nil && slices.ContainsFunc(t.Columns, func(c Column) bool { return a.defaultFacts(c)&(fnClock|fnClockInside) != 0 })
 }
 
 // targetTable checks what runs beside a write: triggers, rules, and the code of constraints, indexes and defaults.
@@ -83,6 +95,7 @@ func (a *analysis) targetTable(t *Table, op operation) {
 		a.refuse(refRules)
 	}
 	a.reaches(t.WriteReach, distributed)
+	a.hiddenClock = a.hiddenClock || t.WriteReach&ReachClock != 0
 	for _, c := range t.Columns {
 		if op&(opInsert|opUpdate) != 0 && !c.Generated {
 			// What is evaluated on home first may use local tables.
@@ -131,6 +144,7 @@ func (a *analysis) trigger(t *Table, tr Trigger, distributed bool) {
 	if !distributed {
 		a.fn |= facts & fnNextval
 	}
+	a.hiddenClock = a.hiddenClock || facts&fnClockInside != 0
 	switch {
 	case facts&fnSharded != 0:
 		a.refuse(refTriggerAny)
@@ -181,11 +195,16 @@ func (a *analysis) assignments(q *query, r *rel, list []sqlparse.Node, sc *scope
 		if i < 0 {
 			continue
 		}
+		if rt.Val.GetSetToDefault() != nil {
+			a.hiddenClock = a.hiddenClock || a.defaultFacts(t.Columns[i])&(fnClock|fnClockInside) != 0
+		}
 		if rt.Val.GetSetToDefault() != nil && t.Kind == TableReference && !sameDefault(t.Columns[i]) {
 			a.refuse(refRefWrite)
 		}
 		a.params.place(rt.Val, typeClass(t.Columns[i].TypeOID))
-		a.timeAssigned = a.timeAssigned || !steadyInput[t.Columns[i].TypeOID]
+		if len(rt.Indirection) == 0 {
+			a.placeColumn(rt.Val, &t.Columns[i])
+		}
 		if !slices.Contains(t.Key, i) {
 			continue
 		}
@@ -238,6 +257,7 @@ func (a *analysis) modifying(l *cteList) *query {
 	switch {
 	case n.GetInsertStmt() != nil:
 		q, r = a.insertLevel(n.GetInsertStmt(), sc)
+		a.hiddenClock = a.hiddenClock || a.defaultClock(r.table)
 	case n.GetUpdateStmt() != nil:
 		q, r = a.updateLevel(n.GetUpdateStmt(), sc)
 	case n.GetDeleteStmt() != nil:
@@ -289,7 +309,6 @@ func (p *planner) changes(a *analysis, q *query, r *rel) {
 		return
 	}
 	t := p.t
-	t.ClockWords = p.t.Command == "UPDATE" && (a.timeAssigned || a.timeCast)
 	if r.table == nil || r.table.Kind != TableSharded {
 		t.NoScatter = refMixed
 		return
@@ -339,8 +358,6 @@ func (p *planner) scatterWrite(a *analysis, q *query, d *distributor) (*Scatter,
 		return nil, err
 	case !s.sharded:
 		return nil, refSubquery
-	case q.targetClock():
-		return nil, refClock
 	}
 	return &Scatter{Modifies: true}, nil
 }

@@ -185,7 +185,7 @@ func (g *Gang) prepareState(m *Member) error {
 // should BEGIN fail, or be cancelled, the server skips the statement too. Where the transaction has set or saved
 // something so far, that is done before the statement is sent.
 func (g *Gang) begin(m *Member) error {
-	m.Began = true
+	g.MarkBegun(m)
 	if len(g.Txn.journal) > 0 {
 		m.Internal(g.Txn.opening())
 		return Settle(m)
@@ -224,6 +224,19 @@ func (m *Member) Query(sql []byte) {
 // Bound composes a statement of the extended protocol that runs at once: Parse, Bind, Execute and Sync, of which
 // the client sees the rows and the tag only.
 func (m *Member) Bound(text []byte, oids []uint32, params []byte, formats []int16, rows int64) {
+	m.bindText(text, oids, params, formats)
+	m.execute(rows)
+}
+
+// BoundDescribed is Bound with a RowDescription ahead of the rows.
+func (m *Member) BoundDescribed(text []byte, oids []uint32, params []byte, formats []int16) {
+	m.bindText(text, oids, params, formats)
+	m.Out = wire.Describe(m.Out, 'P', "")
+	m.Queue.Push(Owed{Msg: 'D'})
+	m.execute(0)
+}
+
+func (m *Member) bindText(text []byte, oids []uint32, params []byte, formats []int16) {
 	m.Out = wire.Parse(m.Out, "", string(text), m.OIDs(oids))
 	m.Unnamed = 0
 	m.Queue.Push(Owed{Msg: 'P', Reply: Quiet})
@@ -234,6 +247,9 @@ func (m *Member) Bound(text []byte, oids []uint32, params []byte, formats []int1
 	}
 	m.Out = wire.Bind(m.Out, "", "", tail)
 	m.Queue.Push(Owed{Msg: 'B', Reply: Quiet})
+}
+
+func (m *Member) execute(rows int64) {
 	m.Out = wire.Execute(m.Out, "", int32(rows))
 	m.Queue.Push(Owed{Msg: 'E'})
 	m.SyncNow()

@@ -33,6 +33,12 @@ type Txn struct {
 	// late is true if a statement had run before the transaction was opened around it.
 	late bool
 
+	// anchor is the backend whose now() is the transaction's. Time is that now(), once asked for, in a form of the
+	// asker's.
+	anchor   int
+	anchored bool
+	Time     string
+
 	beginSQL string
 	base     *backend.Settings // in force before the transaction
 	journal  []entry
@@ -156,4 +162,15 @@ func (g *Gang) finish(committed bool) {
 		m.Began, m.Wrote, m.Touched = false, false, false
 	}
 	g.Txn = Txn{journal: g.Txn.journal[:0]}
+}
+
+// Anchor is the backend whose time is the transaction's: the first that has begun it. ok is false while none has.
+func (t *Txn) Anchor() (backend int, ok bool) { return t.anchor, t.anchored }
+
+// MarkBegun notes that m has begun the transaction.
+func (g *Gang) MarkBegun(m *Member) {
+	m.Began = true
+	if !g.Txn.anchored {
+		g.Txn.anchored, g.Txn.anchor = true, m.Backend
+	}
 }

@@ -28,8 +28,11 @@ type (
 	AConst          = pg_query.A_Const
 	AExpr           = pg_query.A_Expr
 	ColumnRef       = pg_query.ColumnRef
+	ValueFunction   = pg_query.SQLValueFunction
+	ValueOp         = pg_query.SQLValueFunctionOp
 	ParamRef        = pg_query.ParamRef
 	TypeName        = pg_query.TypeName
+	TypeCast        = pg_query.TypeCast
 	SortBy          = pg_query.SortBy
 	ResTarget       = pg_query.ResTarget
 	OnConflict      = pg_query.OnConflictClause
@@ -64,6 +67,19 @@ const (
 	SubExists = pg_query.SubLinkType_EXISTS_SUBLINK
 	SubArray  = pg_query.SubLinkType_ARRAY_SUBLINK
 	SubExpr   = pg_query.SubLinkType_EXPR_SUBLINK
+)
+
+// SQLValueFunction's operators that are times; those with N carry a precision.
+const (
+	ValueDate       = pg_query.SQLValueFunctionOp_SVFOP_CURRENT_DATE
+	ValueTime       = pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIME
+	ValueTimeN      = pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIME_N
+	ValueTimestamp  = pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP
+	ValueTimestampN = pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP_N
+	ValueLocalTime  = pg_query.SQLValueFunctionOp_SVFOP_LOCALTIME
+	ValueLocalTimeN = pg_query.SQLValueFunctionOp_SVFOP_LOCALTIME_N
+	ValueLocal      = pg_query.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP
+	ValueLocalN     = pg_query.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP_N
 )
 
 // SQLValueFunction's operators that are no times: role, user and catalog names; CURRENT_SCHEMA.

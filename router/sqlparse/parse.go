@@ -61,9 +61,15 @@ func Parse(text string) ([]Statement, error) {
 	return out, nil
 }
 
+// exprHead stands before an expression where it is parsed.
+const exprHead = "SELECT ("
+
+// ExprOffset is what locations in ParseExpr's tree are too large by.
+const ExprOffset = len(exprHead)
+
 // ParseExpr reads one expression, as pg_get_expr prints it.
 func ParseExpr(expr string) (Node, error) {
-	stmts, err := Parse("SELECT (" + expr + "\n)")
+	stmts, err := Parse(exprHead + expr + "\n)")
 	if err != nil {
 		return nil, err
 	}
