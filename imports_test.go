@@ -33,7 +33,7 @@ var importTable = map[string]row{
 
 	"proxy": {
 		own: "internal/auth internal/backend internal/cancelkey internal/catalog internal/config internal/copystream " +
-			"internal/executor internal/pgerr internal/plancache internal/startup internal/wire router router/shardmap router/sqlparse",
+			"internal/deadlock internal/executor internal/pgerr internal/plancache internal/startup internal/wire router router/shardmap router/sqlparse",
 		third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn github.com/jackc/pgx/v5/pgxpool " +
 			"github.com/prometheus/client_golang/prometheus golang.org/x/sys/unix",
 	},
@@ -67,6 +67,7 @@ var importTable = map[string]row{
 	"internal/catalog":    {own: "router router/shardmap", third: "github.com/jackc/pgx/v5", tests: "internal/auth internal/devcluster"},
 	"internal/config":     {third: "gopkg.in/yaml.v3"},
 	"internal/copystream": {own: "internal/pgerr router", tests: "internal/devcluster"},
+	"internal/deadlock":   {pure: true},
 	"internal/devcluster": {third: "github.com/jackc/pgx/v5/pgconn", tests: "internal/config"},
 	"internal/executor": {
 		own: "internal/backend internal/failpoint internal/pgerr internal/wire router",

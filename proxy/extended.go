@@ -88,8 +88,7 @@ func (s *Session) addStatement(st *statement) *pgerr.Error {
 		return t.Refusal
 	}
 	if s.gang.Txn.Failed && !endsFailure(st.plan.tmpl) {
-		return pgerr.New(pgerr.InFailedSQLTransaction,
-			"current transaction is aborted, commands ignored until end of transaction block")
+		return errFailedTransaction
 	}
 	if st.name == "" {
 		st.id = statementIDs.next.Add(1)
@@ -334,8 +333,7 @@ func (s *Session) onBind(frame []byte) error {
 	}
 	plan := s.replan(st)
 	if s.gang.Txn.Failed && !endsFailure(plan.tmpl) {
-		return s.failBatch(pgerr.New(pgerr.InFailedSQLTransaction,
-			"current transaction is aborted, commands ignored until end of transaction block"))
+		return s.failBatch(errFailedTransaction)
 	}
 	if p.name != "" {
 		if _, taken := s.portals[p.name]; taken {

@@ -127,6 +127,9 @@ func (s *Session) describePortal(name string) error {
 		return s.failBatch(noPortal(name))
 	}
 	if p.backend >= 0 {
+		if s.gang.Txn.Failed {
+			return s.failBatch(errFailedTransaction)
+		}
 		m, err := s.use(p.backend)
 		if m == nil {
 			return err
@@ -241,6 +244,9 @@ func (s *Session) onExecute(frame []byte) error {
 	}
 	if p.backend < 0 {
 		return s.executeLocal(p, int64(rows))
+	}
+	if s.gang.Txn.Failed {
+		return s.failBatch(errFailedTransaction)
 	}
 	m, err := s.use(p.backend)
 	if m == nil {

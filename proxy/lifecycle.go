@@ -117,7 +117,7 @@ func (srv *Server) newSession(ctx context.Context, raw net.Conn, res *startup.Re
 	s.in = wire.NewReader(wire.NewSource(res.Conn), int(srv.config().Limits.MaxMessage))
 	s.out = wire.NewWriter(wire.NewSink(res.Conn))
 	s.gang = executor.Gang{
-		ID: s.id, Servers: roleServers{db: db, role: s.user, acting: s.actingRole}, Settings: backend.NoSettings,
+		ID: s.id, Servers: roleServers{db: db, role: s.user, acting: s.actingRole, session: s}, Settings: backend.NoSettings,
 		PinAll: srv.config().PoolFor(s.user, db.name).Mode == config.PoolSession,
 	}
 	if e := s.takeStartup(st.Settings); e != nil {

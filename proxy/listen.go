@@ -376,7 +376,7 @@ func (s *Session) commit() (errFrame []byte) {
 		s.applyListen(c)
 	}
 	s.afterRollback()
-	return errFrame
+	return s.gang.JudgedFrame(errFrame)
 }
 
 func (s *Session) stopListening() {

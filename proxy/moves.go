@@ -88,7 +88,7 @@ func (srv *Server) ConnString(backend, database string) (string, error) {
 
 // NewTransaction names a distributed transaction that recovery leaves alone until ended is called.
 func (srv *Server) NewTransaction() (gid string, ended func()) {
-	gid = srv.newGID()
+	gid = srv.newGID(nil)
 	return gid, func() { srv.inFlight.Delete(gid) }
 }
 

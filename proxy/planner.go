@@ -76,6 +76,7 @@ func (p *planner) current(s *Session) uint64 {
 	} else {
 		p.scope = s.db.scopeOf(schema, p.env.User, path)
 	}
+	s.gang.Snapshot = s.own("pleiad.snapshot") == "on"
 	p.fresh = p.unknown == nil
 	if !p.fresh {
 		p.scope = s.srv.scopes.Add(1) // no other plan is made in it

@@ -42,8 +42,7 @@ type request struct {
 func (s *Session) run(r *request) error {
 	t := r.tmpl
 	if s.gang.Txn.Failed && !endsFailure(t) {
-		s.fail(pgerr.New(pgerr.InFailedSQLTransaction,
-			"current transaction is aborted, commands ignored until end of transaction block"))
+		s.fail(errFailedTransaction)
 		return nil
 	}
 	if r.instant == nil && s.readsTime(r) {
@@ -110,6 +109,9 @@ func (s *Session) run(r *request) error {
 		return nil
 	}
 }
+
+var errFailedTransaction = pgerr.New(pgerr.InFailedSQLTransaction,
+	"current transaction is aborted, commands ignored until end of transaction block")
 
 // endsFailure tells the statements that an aborted transaction still accepts.
 func endsFailure(t *router.Template) bool {

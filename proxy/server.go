@@ -47,7 +47,9 @@ type Server struct {
 	timed    atomic.Bool   // timeouts.query is set
 	began    time.Time
 	gids     atomic.Uint64
-	inFlight sync.Map // gids that a session of this process is committing
+	inFlight sync.Map // gid → *Session that is committing it
+
+	deadlocks *deadlocks
 
 	clusterPrefix string // of the gids of every proxy of this cluster
 	gidPrefix     string // of this process's
@@ -83,6 +85,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 	}
 	srv.gidPrefix = srv.clusterPrefix + hex.EncodeToString(instance[:]) + "_"
 	srv.control = &control{config: srv.config}
+	srv.deadlocks = newDeadlocks(srv)
 	srv.limiter = startup.NewLimiter(cfg.Auth.MaxUnauthenticated, cfg.Auth.MaxUnauthenticatedPerAddress)
 	if err := srv.apply(cfg); err != nil {
 		return nil, err
@@ -154,6 +157,7 @@ func (srv *Server) Run(ctx context.Context, ready func(addrs []net.Addr)) error 
 	srv.bg.Go(func() { srv.watcher.run(run) })
 	srv.bg.Go(func() { srv.health.run(run) })
 	srv.bg.Go(func() { srv.watchTimeouts(run) })
+	srv.bg.Go(func() { srv.deadlocks.run(run) })
 	srv.warmUp(run)
 	srv.bg.Go(func() { srv.survey(run) })
 	var accepting sync.WaitGroup

@@ -21,7 +21,8 @@ type roleServers struct {
 	db   *Database
 	role string
 	// acting is the role that the session acts as, as far as its own SET says: SET ROLE's, or the login role.
-	acting func() string
+	acting  func() string
+	session *Session
 }
 
 func (r roleServers) Get(ctx context.Context, b int) (*backend.Conn, error) {
@@ -62,16 +63,20 @@ func (r roleServers) PassGate(gid string, parts []int) *executor.Passage {
 	return r.db.gate.Commit(gid, parts)
 }
 
+// Spans tells the deadlock detector of sessions that may be a part of one that no server sees.
+func (r roleServers) Spans(yes bool) { r.db.srv.deadlocks.spans(r.session, yes) }
+
 func (r roleServers) StatementLimit() int { return r.db.srv.config().Limits.MaxPreparedPerServer }
 
 // NewGID names a distributed transaction: cluster, process and number.
 func (r roleServers) NewGID() string {
-	return r.db.srv.newGID()
+	return r.db.srv.newGID(r.session)
 }
 
-func (srv *Server) newGID() string {
+// newGID names a distributed transaction that a session commits, or with nil the proxy itself.
+func (srv *Server) newGID(by *Session) string {
 	gid := srv.gidPrefix + strconv.FormatUint(srv.gids.Add(1), 10)
-	srv.inFlight.Store(gid, struct{}{})
+	srv.inFlight.Store(gid, by)
 	return gid
 }
 

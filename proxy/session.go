@@ -221,13 +221,13 @@ func (s *Session) onFunctionCall() error {
 
 // fail tells the client of an error and does to the transaction what an error does.
 func (s *Session) fail(e *pgerr.Error) {
-	s.out.Out = wire.Error(s.out.Out, e)
+	s.out.Out = wire.Error(s.out.Out, s.gang.Judged(e))
 	s.failed()
 }
 
 // failFrame is fail for a server's own ErrorResponse.
 func (s *Session) failFrame(frame []byte) {
-	s.out.Out = append(s.out.Out, frame...)
+	s.out.Out = append(s.out.Out, s.gang.JudgedFrame(frame)...)
 	s.failed()
 }
 
@@ -252,8 +252,11 @@ func (s *Session) status() byte {
 
 // ready ends a message with ReadyForQuery; between transactions the connections go back.
 func (s *Session) ready() error {
-	if s.gang.Txn.State == executor.TxnNone {
+	switch {
+	case s.gang.Txn.State == executor.TxnNone:
 		s.release()
+	case s.gang.Txn.Failed:
+		s.gang.Unlock(s.out, s)
 	}
 	s.done()
 	s.out.Out = wire.ReadyForQuery(s.out.Out, s.status())
@@ -298,6 +301,9 @@ func (s *Session) beginWork() {
 // done marks its end.
 func (s *Session) done() {
 	s.running.Store(0)
+	if s.gang.Verdict.Load() != nil {
+		s.gang.Verdict.Store(nil)
+	}
 	if s.srv.timed.Load() {
 		s.started.Store(0)
 	}

@@ -21,7 +21,6 @@ func (s *Session) overSeveral() {
 			s.openImplicit()
 		}
 	}
-	s.gang.Snapshot = s.own("pleiad.snapshot") == "on"
 }
 
 // freezeGather is overSeveral for a statement whose rows are fetched before it runs. The fetch is one statement; if the

@@ -100,7 +100,31 @@ func (p *Pool) tooOld(c *Conn, now time.Time) bool {
 	return l.MaxLifetime > 0 && now.Sub(c.created) > l.MaxLifetime
 }
 
+type waitNote struct{}
+
+// NoteWait makes Get tell when it begins to wait in a pool's queue and when that is over; opening a connection is no such
+// wait.
+func NoteWait(ctx context.Context, note func(waiting bool)) context.Context {
+	return context.WithValue(ctx, waitNote{}, note)
+}
+
 func (p *Pool) wait(ctx context.Context, w *waiter) (*Conn, error) {
+	note, noted := ctx.Value(waitNote{}).(func(bool))
+	if noted {
+		note(true)
+	}
+	c, err := p.queue(ctx, w)
+	if noted {
+		note(false)
+	}
+	if err != nil || c != nil {
+		return c, err
+	}
+	return p.openOne(ctx)
+}
+
+// queue waits for a connection, or, with neither result, for a place to open one.
+func (p *Pool) queue(ctx context.Context, w *waiter) (*Conn, error) {
 	var expired <-chan time.Time
 	limit := p.limits().QueueTimeout
 	if limit > 0 {
@@ -111,7 +135,7 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*Conn, error) {
 	var failure error
 	select {
 	case c := <-w.ready:
-		return p.served(ctx, c)
+		return c, nil
 	case <-expired:
 		failure = pgerr.New(pgerr.TooManyConnections,
 			"no connection to backend %q became free within %s", p.name, limit).
@@ -123,14 +147,7 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*Conn, error) {
 		return nil, failure
 	}
 	// A connection was handed over at the same moment.
-	return p.served(ctx, <-w.ready)
-}
-
-func (p *Pool) served(ctx context.Context, c *Conn) (*Conn, error) {
-	if c != nil {
-		return c, nil
-	}
-	return p.openOne(ctx)
+	return <-w.ready, nil
 }
 
 // giveUp removes w from the queue; false means that it was served already.

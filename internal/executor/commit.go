@@ -3,6 +3,8 @@ package executor
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/pleiad/pleiad/internal/failpoint"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -60,6 +62,31 @@ func (g *Gang) Rollback(out *wire.Writer, obs Observer) {
 	}
 	g.endAll(all, "ROLLBACK", out, obs)
 	g.finish(false)
+}
+
+// Unlock undoes, after an error, what the failed transaction or subtransaction did on all of its backends, so that it holds
+// up nobody until the client says ROLLBACK: PostgreSQL lets its locks go with the error, too. Where no savepoint can
+// rescue the transaction its connections go back as well.
+func (g *Gang) Unlock(out *wire.Writer, obs Observer) {
+	if g.Txn.unlocked || !slices.ContainsFunc(g.members, func(m *Member) bool { return m.Began && m.Status == 'T' }) {
+		return
+	}
+	g.Txn.unlocked = true
+	g.killStreams()
+	name, rescued := g.Txn.lastSavepoint()
+	var all []*Member
+	for _, m := range g.members {
+		if m.Began && !m.Broken() && (m.Status == 'T' || !rescued) {
+			all = append(all, m)
+		}
+	}
+	if rescued {
+		g.endAll(all, `ROLLBACK TO SAVEPOINT "`+strings.ReplaceAll(name, `"`, `""`)+`"`, out, obs)
+		return
+	}
+	g.endAll(all, "ROLLBACK", out, obs)
+	g.Txn.gone = true
+	g.giveBack()
 }
 
 // commitOne commits a single writer.

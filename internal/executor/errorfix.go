@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
 )
 
@@ -23,6 +24,30 @@ func fixError(frame []byte, shift int) []byte {
 		frame = replaceField(frame, 't', table)
 	}
 	return replaceField(frame, 's', schema)
+}
+
+// Judged is judged for an error of either side.
+func (g *Gang) Judged(e *pgerr.Error) *pgerr.Error {
+	if e.Code == pgerr.QueryCanceled {
+		if v := g.Verdict.Load(); v != nil {
+			return v
+		}
+	}
+	return e
+}
+
+// JudgedFrame is Judged for a server's ErrorResponse.
+func (g *Gang) JudgedFrame(frame []byte) []byte { return g.judged(frame) }
+
+// judged replaces the error of a statement that was cancelled for a reason by that reason.
+func (g *Gang) judged(frame []byte) []byte {
+	if g == nil || wire.ErrorField(frame, 'C') != pgerr.QueryCanceled {
+		return frame
+	}
+	if v := g.Verdict.Load(); v != nil {
+		return wire.Error(nil, v)
+	}
+	return frame
 }
 
 // isShardSchema tells the schemas that partitions are in: pleiad_0 and so on.

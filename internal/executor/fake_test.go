@@ -316,6 +316,7 @@ type fakeServers struct {
 	decided []string
 	forgot  []string
 	settled []string
+	spans   []bool
 }
 
 func newServers(t *testing.T, scripts ...func(sql string) answer) *fakeServers {
@@ -357,6 +358,7 @@ func (fs *fakeServers) Get(ctx context.Context, b int) (*backend.Conn, error) {
 }
 func (fs *fakeServers) OIDs(int) *OIDs      { return nil }
 func (fs *fakeServers) Home() int           { return 0 }
+func (fs *fakeServers) Spans(yes bool)      { fs.spans = append(fs.spans, yes) }
 func (fs *fakeServers) StatementLimit() int { return 10 }
 func (fs *fakeServers) Name(b int) string   { return fmt.Sprintf("b%d", b) }
 func (fs *fakeServers) HoldCommits(ctx context.Context, over []int, limit time.Duration) (*Hold, error) {

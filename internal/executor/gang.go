@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pleiad/pleiad/internal/backend"
+	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
 )
 
@@ -35,6 +37,8 @@ type Servers interface {
 	NewGID() string
 	// Settled says that the coordinator has nothing more to do for gid.
 	Settled(gid string)
+	// Spans says whether the session has connections to several backends, or waits for another one beside those it has.
+	Spans(yes bool)
 	// StatementLimit bounds the prepared statements on one server connection.
 	StatementLimit() int
 }
@@ -58,6 +62,8 @@ type Member struct {
 	Position func(int) int
 	// Extended is true when messages of the extended protocol were sent and no Sync behind them.
 	Extended bool
+
+	gang *Gang
 	// opening is true when BEGIN was composed and nothing behind it that makes the server send its answers.
 	opening bool
 }
@@ -73,8 +79,16 @@ type Gang struct {
 	Pass     *Pass
 	Txn      Txn
 
-	mu      sync.Mutex // guards members against Cancel
+	// Verdict, once set by another goroutine, is what the running statement's cancel is for.
+	Verdict atomic.Pointer[pgerr.Error]
+
+	// Began is when the open transaction began, Unix nanoseconds, 0 for none; any goroutine may read it.
+	Began atomic.Int64
+
+	mu      sync.Mutex // guards members against Cancel and Held
 	members []*Member
+	wants   int // 1 + the backend that a connection is awaited of, beside the members; 0: none
+	spans   bool
 	spare   *Member // a Member to use again
 
 	streaming []*Scatter // suspended ones that read on connections of members
@@ -105,7 +119,7 @@ func (g *Gang) Member(backend int) *Member {
 func (g *Gang) Join(ctx context.Context, b int) (*Member, error) {
 	g.quiesce()
 	m := g.Member(b)
-	if g.Txn.State != TxnNone && (m == nil || !m.Began) {
+	if g.Txn.open() && (m == nil || !m.Began) {
 		if err := g.admit(ctx, b); err != nil {
 			return nil, err
 		}
@@ -116,7 +130,7 @@ func (g *Gang) Join(ctx context.Context, b int) (*Member, error) {
 
 func (g *Gang) join(ctx context.Context, m *Member, b int) (*Member, error) {
 	if m == nil {
-		c, err := g.Servers.Get(ctx, b)
+		c, err := g.lend(ctx, b)
 		if err != nil {
 			return nil, err
 		}
@@ -128,12 +142,52 @@ func (g *Gang) join(ctx context.Context, m *Member, b int) (*Member, error) {
 	if err := g.prepareState(m); err != nil {
 		return nil, err
 	}
-	if g.Txn.State != TxnNone {
+	if g.Txn.open() {
 		if err := g.begin(m); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// lend gets a connection. While a session that holds others waits for one, it may be a part of a deadlock.
+func (g *Gang) lend(ctx context.Context, b int) (*backend.Conn, error) {
+	if len(g.members) == 0 {
+		return g.Servers.Get(ctx, b)
+	}
+	return g.Servers.Get(backend.NoteWait(ctx, func(waiting bool) {
+		g.mu.Lock()
+		g.wants = 0
+		if waiting {
+			g.wants = 1 + b
+		}
+		g.mu.Unlock()
+		g.spread()
+	}), b)
+}
+
+// spread tells the servers when the session begins or ceases to hold several connections.
+func (g *Gang) spread() {
+	if now := len(g.members) > 1 || g.wants != 0; now != g.spans {
+		g.spans = now
+		g.Servers.Spans(now)
+	}
+}
+
+// Held is a connection that a session has, and Wanted the backend that it waits for one of.
+type Held struct {
+	Backend int
+	PID     uint32
+}
+
+// Held lists the connections; any goroutine may call it. wanted is -1 if none is waited for.
+func (g *Gang) Held() (held []Held, wanted int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range g.members {
+		held = append(held, Held{Backend: m.Backend, PID: m.PID()})
+	}
+	return held, g.wants - 1
 }
 
 func (g *Gang) add(c *backend.Conn) *Member {
@@ -145,9 +199,11 @@ func (g *Gang) add(c *backend.Conn) *Member {
 	m.Conn = c
 	m.Types = g.Servers.OIDs(c.Backend)
 	m.Pinned = g.PinAll
+	m.gang = g
 	g.mu.Lock()
 	g.members = append(g.members, m)
 	g.mu.Unlock()
+	g.spread()
 	return m
 }
 
@@ -296,6 +352,11 @@ func (m *Member) SyncNow() {
 // Release gives back what need not be kept: called between transactions.
 func (g *Gang) Release() {
 	g.killStreams()
+	g.giveBack()
+}
+
+// giveBack returns the connections that are in no transaction to their pools, but for pinned ones.
+func (g *Gang) giveBack() {
 	g.mu.Lock()
 	kept := g.members[:0]
 	var gone [4]*Member
@@ -313,6 +374,7 @@ func (g *Gang) Release() {
 	}
 	g.members = kept
 	g.mu.Unlock()
+	g.spread()
 	for _, m := range back {
 		g.put(m)
 	}
@@ -337,6 +399,7 @@ func (g *Gang) Drop(m *Member) {
 		}
 	}
 	g.mu.Unlock()
+	g.spread()
 	m.Conn.Close()
 	g.put(m)
 }
@@ -350,6 +413,7 @@ func (g *Gang) Close() {
 	all := g.members
 	g.members = nil
 	g.mu.Unlock()
+	g.spread()
 	for _, m := range all {
 		if m.Unclean {
 			m.Conn.Close()

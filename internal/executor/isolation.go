@@ -98,7 +98,7 @@ func (g *Gang) beginEverywhere(ctx context.Context) (joined []*Member, err error
 			continue
 		}
 		if m == nil {
-			c, err := g.Servers.Get(soon, b)
+			c, err := g.lend(soon, b)
 			if err != nil {
 				if ctx.Err() != nil {
 					return nil, err

@@ -174,7 +174,7 @@ func passFixed(m *Member, out *wire.Writer, o *Outcome, run, size int) error {
 			return err
 		}
 	}
-	frame := m.R.Take(size)
+	frame := m.gang.judged(m.R.Take(size))
 	if m.Position != nil {
 		frame = MovePosition(frame, m.Position)
 	}
@@ -233,7 +233,7 @@ func relayPartial(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
 		return err
 	}
 	if t := frame[0]; t == 'E' || t == 'N' {
-		frame = fixError(frame, m.Shift)
+		frame = fixError(m.gang.judged(frame), m.Shift)
 	}
 	if forward {
 		if _, err := out.Write(frame); err != nil {

@@ -138,7 +138,7 @@ func (s *Scatter) notBound(from int, r bindReply) {
 
 // inClientsTerms is a server's error as the client is to see it.
 func (s *Scatter) inClientsTerms(from int, frame []byte) []byte {
-	frame = fixError(frame, 0)
+	frame = fixError(s.Gang.judged(frame), 0)
 	if s.Position != nil {
 		frame = MovePosition(frame, func(p int) int { return s.Position(from, p) })
 	}

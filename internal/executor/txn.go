@@ -2,6 +2,7 @@ package executor
 
 import (
 	"strings"
+	"time"
 
 	"github.com/pleiad/pleiad/internal/backend"
 )
@@ -32,6 +33,10 @@ type Txn struct {
 	frozen bool
 	// late is true if a statement had run before the transaction was opened around it.
 	late bool
+	// unlocked is true once what the transaction's failure undoes is undone on every backend.
+	unlocked bool
+	// gone is true once a failed transaction is rolled back on every backend, and the client has not heard of it.
+	gone bool
 
 	// anchor is the backend whose now() is the transaction's. Time is that now(), once asked for, in a form of the
 	// asker's.
@@ -53,11 +58,15 @@ type entry struct {
 
 // Begin opens a transaction; sql is the BEGIN that each joining backend is sent.
 func (g *Gang) Begin(state TxnState, sql string) {
+	g.Began.Store(time.Now().UnixNano())
 	g.Txn = Txn{State: state, beginSQL: sql, base: g.Settings, journal: g.Txn.journal[:0]}
 }
 
 // Explicit turns an implicit transaction into the client's own: BEGIN came in the middle of a message.
 func (g *Gang) Explicit() { g.Txn.State = TxnExplicit }
+
+// open tells whether a backend that joins has to begin a transaction.
+func (t *Txn) open() bool { return t.State != TxnNone && !t.gone }
 
 // Late says that the transaction was opened behind a statement that has run: its snapshot was taken on that backend alone.
 func (t *Txn) Late() { t.late = true }
@@ -124,6 +133,16 @@ func (t *Txn) savepoint(name string) int {
 	return -1
 }
 
+// lastSavepoint is the name of the innermost savepoint.
+func (t *Txn) lastSavepoint() (name string, ok bool) {
+	for i := len(t.journal) - 1; i >= 0; i-- {
+		if t.journal[i].savepoint != "" {
+			return t.journal[i].savepoint, true
+		}
+	}
+	return "", false
+}
+
 // NoteRelease forgets a savepoint and those set after it; what was SET since stays.
 func (t *Txn) NoteRelease(name string) {
 	at := t.savepoint(name)
@@ -147,7 +166,7 @@ func (g *Gang) NoteRollbackTo(name string) {
 	}
 	g.Settings = g.Txn.journal[at].settings
 	g.Txn.journal = g.Txn.journal[:at+1]
-	g.Txn.Failed = false
+	g.Txn.Failed, g.Txn.unlocked = false, false
 }
 
 // finish ends the transaction in the books; the connections that took part are between transactions.
@@ -161,6 +180,7 @@ func (g *Gang) finish(committed bool) {
 		}
 		m.Began, m.Wrote, m.Touched = false, false, false
 	}
+	g.Began.Store(0)
 	g.Txn = Txn{journal: g.Txn.journal[:0]}
 }
 

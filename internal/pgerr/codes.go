@@ -23,6 +23,7 @@ const (
 	InvalidCatalogName           = "3D000"
 	InvalidSavepoint             = "3B001"
 	TransactionRollback          = "40000"
+	DeadlockDetected             = "40P01"
 	SyntaxError                  = "42601"
 	InsufficientPrivilege        = "42501"
 	UndefinedObject              = "42704"
