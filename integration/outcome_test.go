@@ -172,6 +172,10 @@ func (a *actor) take(ctx context.Context, o *outcome, r *pgconn.Result) {
 	for _, row := range r.Rows {
 		fields := make([]string, len(row))
 		for i, f := range row {
+			if i >= len(r.FieldDescriptions) {
+				fields[i] = fmt.Sprintf("undescribed %q", f)
+				continue
+			}
 			fields[i] = a.printed(ctx, f, r.FieldDescriptions[i])
 		}
 		o.rows = append(o.rows, strings.Join(fields, " "))

@@ -21,7 +21,8 @@ type analysis struct {
 	levels  int
 	unit    *unit // the text being read; nil where nobody asks
 	filters []filter
-	all     []*rel // every relation with a place, in the order of analysis
+	all     []*rel     // every relation with a place, in the order of analysis
+	withs   []*cteList // every WITH query
 
 	rels  []*rel // every relation that is a table, at all levels
 	edges []edge
@@ -185,6 +186,30 @@ func (a *analysis) with(w *sqlparse.WithClause, sc *scope) {
 			a.single(refDMLCTE)
 			l.dml = a.modifying(l)
 		}
+	}
+	a.withs = append(a.withs, all...)
+}
+
+// unused notes what WITH queries name that nothing refers to: they do not run, but must still be understood where the
+// statement runs.
+func (a *analysis) unused() {
+	for _, l := range a.withs {
+		if l.used || l.dml != nil {
+			continue
+		}
+		sqlparse.Walk(l.node.Ctequery, func(n sqlparse.Node) bool {
+			rv := n.GetRangeVar()
+			if rv == nil {
+				return true
+			}
+			switch t, known := a.env.resolve(rv); {
+			case t == nil:
+				a.local = a.local || known
+			case !t.Everywhere && t.Kind != TableSystem:
+				a.local = true
+			}
+			return true
+		})
 	}
 }
 

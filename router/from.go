@@ -148,8 +148,8 @@ func (a *analysis) linkArm(out colID, arm *query, i int, top *query) {
 func (a *analysis) rangeVar(q *query, rv *sqlparse.RangeVar, sc *scope) (*jnode, *namespace) {
 	if rv.Schemaname == "" && rv.Catalogname == "" {
 		if l := sc.ctes.find(rv.Relname); l != nil {
+			l.used = true
 			if l.working {
-				l.used = true
 				r := &rel{level: q, open: true}
 				q.rels = append(q.rels, r)
 				return a.leaf(r), expose(r, rv.Alias, rv.Relname, "")

@@ -224,6 +224,7 @@ func (p *planner) decide(a *analysis, target *Table) bool {
 	if a.setConfig > 0 {
 		t.Cacheable = false
 	}
+	a.unused()
 	var sharded, reference bool
 	for _, r := range a.rels {
 		if r.sharded() {

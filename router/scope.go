@@ -103,7 +103,7 @@ type cteList struct {
 	recursive bool
 	dml       *query // data-modifying: analysed once, where it stands
 	working   bool   // the recursive query's own name, inside it
-	used      bool   // working: it was referred to
+	used      bool   // it was referred to
 }
 
 func (l *cteList) find(name string) *cteList {

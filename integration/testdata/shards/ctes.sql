@@ -40,3 +40,7 @@ with m as (select 1), m as (select 2) select * from m;
 with recursive r as (select id from meeting union all select count(*)::int from r) select * from r;
 with a as (select id from meeting where id < 3), b as (select id from meeting where id between 2 and 4) select * from a union select * from b order by id;
 with big as materialized (select p.id, a.room from person p join attendance a on a.person = p.id) select room, count(distinct id) from big group by room order by room;
+with unused as (select value from setting) select id from room order by id;
+with unused as (select value from setting) select count(*) from meeting;
+with unused as (select count(*) from meeting) select key from setting order by key;
+with recursive unused as (select id from note union all select id from unused) select id from room where id = 'r1';
