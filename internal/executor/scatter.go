@@ -319,12 +319,12 @@ func (s *Scatter) control(e event, out *wire.Writer, obs Observer) (ok bool) {
 	return true
 }
 
-// fail takes note of a server's error; the first is the statement's.
+// fail takes note of a server's error; the first that is known is the statement's.
 func (s *Scatter) fail(e event) (ok bool) {
 	if isFatal(e.frame) {
 		return s.lose(&backend.LostError{Backend: s.streams[e.from].m.Name, Err: fatalError(e.frame)})
 	}
-	if s.failure == nil {
+	if s.failure == nil && s.lost == nil { // else it may be the answer to a cancel
 		s.failure = s.inClientsTerms(e.from, e.frame)
 	}
 	return false

@@ -31,7 +31,7 @@ insert into by_id (id, n) values (1501, default), (1502, (select 7)) returning *
 insert into by_id values (1600 + (select max(value) from setting), (select name from dept where id = 1), null) returning *;
 insert into by_id select 1700, what, n from (values ('a', 1), ('b', 2)) v(what, n) where n = 1;
 insert into by_id select distinct minutes + 1800, 'distinct' from meeting where minutes > 0 returning id;
-insert into by_id select id + 1900, jsonb_array_elements(payload -> 'items') ->> 'sku' from (select 1 as id, payload from event where payload ? 'items' order by id limit 1) s limit 1 returning *;
+insert into by_id select id + 1900, jsonb_array_elements(payload -> 'items') ->> 'sku' from (select 1 as id, payload from event e where payload ? 'items' order by e.id limit 1) s limit 1 returning *;
 select count(*), sum(n), sum(id) from by_id;
 insert into by_id select id, 'again', 0 from meeting where id in (3, 4);
 insert into by_id select null, 'null', 0 from meeting where id = 3;
