@@ -100,6 +100,8 @@ func (e *Env) functionFacts(schema, name string) fnFacts {
 	switch {
 	case tempSchema(schema):
 		return facts | fnUserVol | fnHome | e.reachFacts(e.tempReach(name))
+	case schema == "pleiad" && jobFunctions[name] && !found:
+		return fnUserVol | fnHome
 	case (schema == "pleiad" || schema == "" && slices.Contains(e.Path, "pleiad")) && !readingFunctions[name] && !found:
 		return fnSharded | fnUnknown
 	case !found:
@@ -110,6 +112,9 @@ func (e *Env) functionFacts(schema, name string) fnFacts {
 
 // readingFunctions are those of schema pleiad that give the same in a client's hands as in pleiad's own.
 var readingFunctions = wordSet("acting_role local_shard_sizes shape shard_relation snapshot oids partition_key")
+
+// jobFunctions are those of schema pleiad that write a row of its job list on home and no more.
+var jobFunctions = wordSet("rebalance move_shard drain add_backend remove_backend verify cancel_job resume_job")
 
 func (f *Function) facts() fnFacts {
 	var facts fnFacts

@@ -1,0 +1,96 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// job starts a job by SQL and waits for its end.
+func (s *served) job(t *testing.T, c *pgx.Conn, limit time.Duration, call string) (id string) {
+	t.Helper()
+	id = s.one(t, c, "select pleiad."+call)
+	s.await(t, c, limit, id, "done")
+	return id
+}
+
+func (s *served) await(t *testing.T, c *pgx.Conn, limit time.Duration, id, want string) {
+	t.Helper()
+	var state string
+	eventually(t, limit, "job "+id+" to end", func() bool {
+		state = s.one(t, c, "select state from pleiad.jobs where id = "+id)
+		return state != "queued" && state != "running" && state != "cancelling"
+	})
+	if state != want {
+		t.Fatalf("job %s is %s: %s\n%s", id, state, s.one(t, c, "select detail from pleiad.jobs where id = "+id),
+			strings.Join(s.text(t, c, "select shard, source, target, step, attempts, detail from pleiad.moves where job = "+id), "\n"))
+	}
+}
+
+// noLeftovers looks for what moves make and must not leave.
+func (s *served) noLeftovers(t *testing.T, db string) {
+	t.Helper()
+	for _, server := range s.servers() {
+		c := server.conn(t, db)
+		for what, sql := range map[string]string{
+			"slots":        "select slot_name from pg_replication_slots where slot_name like 'pleiad_move%'",
+			"publications": "select pubname from pg_publication",
+			"prepared":     "select gid from pg_prepared_xacts where database = current_database()",
+			"incoming":     "select move from pleiad.incoming",
+			"detached": "select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace " +
+				"where n.nspname ~ '^pleiad_[0-9]+$' and c.relkind = 'r' and not c.relispartition",
+			"schemas": "select nspname from pg_namespace n where nspname ~ '^pleiad_[0-9]+$' " +
+				"and not exists (select from pg_class c where c.relnamespace = n.oid)",
+		} {
+			if left := server.text(t, c, sql); len(left) > 0 {
+				t.Errorf("%s has %s left: %v", server.name, what, left)
+			}
+		}
+	}
+}
+
+// TestMovesUnderLoad empties a backend and fills it again while clients work.
+func TestMovesUnderLoad(t *testing.T) {
+	s := serve(t, "rebalancer:\n  max_parallel: 3\n")
+	db := s.newDatabase(t)
+	l := newMoveLoad(t, s, db, 6, 8)
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	load.Go(func() { l.run(ctx) })
+	c := s.conn(t, db)
+	defer func() {
+		stop()
+		load.Wait()
+	}()
+	pause(t, 500*time.Millisecond)
+	before := l.statements.Load()
+	began := time.Now()
+	id := s.job(t, c, time.Minute, "drain('b3')")
+	if n := s.one(t, c, "select count(*) from pleiad.shards where backend = 'b3'"); n != "0" {
+		t.Errorf("%s shards are left on b3", n)
+	}
+	s.exec(t, s.server("b1").conn(t, db), "update pleiad.backend set state = 'active'; select pleiad.begin_ddl()")
+	back := s.job(t, c, time.Minute, "rebalance()")
+	stop()
+	load.Wait()
+	l.check(t)
+	s.noLeftovers(t, db)
+	t.Logf("%s and %s moves, worst hold %s ms; %d statements in %s, the longest %s",
+		s.one(t, c, "select moves_done from pleiad.jobs where id = "+id), s.one(t, c, "select moves_done from pleiad.jobs where id = "+back),
+		s.one(t, c, "select max(worst_hold_ms) from pleiad.jobs"), l.statements.Load()-before, time.Since(began).Round(time.Millisecond),
+		time.Duration(l.longest.Load()).Round(time.Millisecond))
+}
+
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case <-t.Context().Done():
+		t.Fatal(fmt.Errorf("pause: %w", t.Context().Err()))
+	case <-time.After(d):
+	}
+}
