@@ -40,7 +40,6 @@ func (s *served) noLeftovers(t *testing.T, db string) {
 		for what, sql := range map[string]string{
 			"slots":        "select slot_name from pg_replication_slots where slot_name like 'pleiad_move%'",
 			"publications": "select pubname from pg_publication",
-			"prepared":     "select gid from pg_prepared_xacts where database = current_database()",
 			"incoming":     "select move from pleiad.incoming",
 			"detached": "select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace " +
 				"where n.nspname ~ '^pleiad_[0-9]+$' and c.relkind = 'r' and not c.relispartition",
@@ -80,6 +79,7 @@ func TestMovesUnderLoad(t *testing.T) {
 	load.Wait()
 	l.check(t)
 	s.noLeftovers(t, db)
+	noPrepared(t, s, db)
 	t.Logf("%s and %s moves, worst hold %s ms; %d statements in %s, the longest %s",
 		s.one(t, c, "select moves_done from pleiad.jobs where id = "+id), s.one(t, c, "select moves_done from pleiad.jobs where id = "+back),
 		s.one(t, c, "select max(worst_hold_ms) from pleiad.jobs"), l.statements.Load()-before, time.Since(began).Round(time.Millisecond),
@@ -93,4 +93,64 @@ func pause(t *testing.T, d time.Duration) {
 		t.Fatal(fmt.Errorf("pause: %w", t.Context().Err()))
 	case <-time.After(d):
 	}
+}
+
+// movePoints are the places in a move where the proxy may die.
+var movePoints = []string{
+	"move-created", "move-published", "move-slot", "move-copied-table", "move-indexed", "move-compared", "move-locked",
+	"move-fenced", "move-prepared-switch", "move-decided", "move-settled", "move-slot-dropped", "move-dropped",
+}
+
+// TestMoveSurvivesTheProxy kills the proxy at each step of a move, with clients at work; the next one goes on with it.
+func TestMoveSurvivesTheProxy(t *testing.T) {
+	s := serve(t, "transactions:\n  recovery_interval: 200ms\n")
+	db := s.newDatabase(t)
+	l := newMoveLoad(t, s, db, 3, 4)
+	l.broken = true
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	load.Go(func() { l.run(ctx) })
+	defer load.Wait()
+	defer stop()
+	targets := []string{"b1", "b2", "b3"}
+	for i, point := range movePoints {
+		restart(t, s, "PLEIAD_FAILPOINT="+point)
+		c := s.conn(t, db)
+		from := s.one(t, c, "select backend from pleiad.shards where table_name = 'item' and shard = 1")
+		to := targets[i%3]
+		if to == from {
+			to = targets[(i+1)%3]
+		}
+		id := s.one(t, c, "select pleiad.move_shard(1, '"+to+"')")
+		select {
+		case <-s.program.exited:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("the proxy did not come to %s", point)
+		}
+		s.env = nil
+		s.start(t)
+		c = s.conn(t, db)
+		s.await(t, c, 30*time.Second, id, "done")
+		if at := s.one(t, c, "select backend from pleiad.shards where table_name = 'item' and shard = 1"); at != to {
+			t.Errorf("killed at %s: shard 1 is on %s, not %s", point, at, to)
+		}
+		s.noLeftovers(t, db)
+		if t.Failed() {
+			t.Fatalf("killed at %s", point)
+		}
+	}
+	stop()
+	load.Wait()
+	noPrepared(t, s, db)
+	l.check(t)
+}
+
+// restart stops the proxy and starts it with another environment.
+func restart(t *testing.T, s *served, env ...string) {
+	t.Helper()
+	if err := s.program.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.env = env
+	s.start(t)
 }

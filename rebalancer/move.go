@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -65,6 +66,9 @@ type move struct {
 
 	tables []shardTable
 	copied atomic.Int64
+
+	mu   sync.Mutex
+	free map[string][]*pgx.Conn // connections to use again, by backend
 }
 
 // shardTable is one table of the group, and its partition that moves.
@@ -98,6 +102,7 @@ func (m *move) run(ctx context.Context) error {
 		return err
 	}
 	defer disarm()
+	defer m.hangUp()
 	for {
 		err := m.next(ctx)
 		switch {
@@ -207,14 +212,51 @@ func (m *move) onHome(ctx context.Context, f func(*pgx.Conn) error) error {
 	return m.on(ctx, m.home, f)
 }
 
-// on runs f with a connection of its own to a backend.
+// on runs f with a connection to a backend that nobody else uses meanwhile.
 func (m *move) on(ctx context.Context, backend string, f func(*pgx.Conn) error) error {
-	conn, err := connect(ctx, m.cluster, backend, m.database)
+	conn, err := m.take(ctx, backend)
 	if err != nil {
 		return err
 	}
-	defer closing(conn)
-	return f(conn)
+	if err := f(conn); err != nil {
+		closing(conn) // with whatever state is left in it
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.free == nil {
+		m.free = map[string][]*pgx.Conn{}
+	}
+	m.free[backend] = append(m.free[backend], conn)
+	return nil
+}
+
+func (m *move) take(ctx context.Context, backend string) (*pgx.Conn, error) {
+	m.mu.Lock()
+	list := m.free[backend]
+	if n := len(list); n > 0 {
+		m.free[backend] = list[:n-1]
+		m.mu.Unlock()
+		if conn := list[n-1]; conn.Ping(ctx) == nil && conn.PgConn().TxStatus() == 'I' {
+			return conn, nil
+		}
+		closing(list[n-1])
+		return m.take(ctx, backend)
+	}
+	m.mu.Unlock()
+	return connect(ctx, m.cluster, backend, m.database)
+}
+
+// hangUp closes the connections that nobody uses.
+func (m *move) hangUp() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, list := range m.free {
+		for _, conn := range list {
+			closing(conn)
+		}
+	}
+	m.free = nil
 }
 
 // watching runs a step while another goroutine watches what the source keeps for it, and shows progress.
@@ -269,6 +311,7 @@ func (m *move) watch(ctx context.Context, stop context.CancelCauseFunc) {
 
 // giveUp undoes what is there and ends the move. It returns why.
 func (m *move) giveUp(ctx context.Context, end Step, why error) error {
+	defer m.hangUp()
 	for {
 		err := m.undo(ctx)
 		if err == nil {
