@@ -124,14 +124,11 @@ func (c *copying) start() (frame []byte, err error) {
 	}
 	c.sinks = make([]*executor.CopySink, len(s.db.targets))
 	var started []*executor.CopySink
-	list := c.backends()
-	for again := true; again; list = c.backends() {
-		var err error
-		if again, err = s.enterTable(c.c.Table, list); err != nil {
-			s.fail(executor.ClientError(err))
-			return nil, nil
-		}
+	if err := s.enterOwners(c.c.Table); err != nil {
+		s.fail(executor.ClientError(err))
+		return nil, nil
 	}
+	list := c.backends()
 	for _, b := range list {
 		m, err := s.gang.Join(s.ctx, b)
 		if err != nil {

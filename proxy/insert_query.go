@@ -28,6 +28,10 @@ type readRows struct {
 
 // runInsertQuery reads an INSERT's rows, whatever their query takes, and inserts each on the backend of its shard.
 func (s *Session) runInsertQuery(r *request) error {
+	if err := s.enterOwners(r.tmpl.InsertQuery.Table); err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
 	s.openImplicit()
 	r.kinds = append(literals(nil), r.kinds...) // planning the query reuses them
 	r.spansOf()

@@ -42,6 +42,25 @@ func (s *Session) enterTable(t *router.Table, owners []int) (again bool, err err
 	return s.enterPlaces(places...)
 }
 
+// enterOwners is enterTable for rows that are not known yet: they may go to any shard of the table.
+func (s *Session) enterOwners(t *router.Table) error {
+	for {
+		var list []int
+		if t.Kind == router.TableSharded {
+			owners, _ := s.planner.env.Schema.Map.Owners(shardmap.GroupID(t.Group))
+			set := backends{}
+			for _, b := range owners {
+				set.add(int(b))
+			}
+			list = set.list()
+		}
+		again, err := s.enterTable(t, list)
+		if !again || err != nil {
+			return err
+		}
+	}
+}
+
 // enterEverything passes for a statement that runs on every backend whatever the map says.
 func (s *Session) enterEverything() error {
 	for {

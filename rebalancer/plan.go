@@ -227,7 +227,7 @@ func (j *job) writePlan(ctx context.Context, home *pgx.Conn, p *placement, moves
 			}
 		}
 		detail := fmt.Sprintf("%d moves, %d bytes", len(moves), bytes)
-		if j.Kind != "move" {
+		if j.Kind == "rebalance" {
 			before, after := j.imbalance(p, moves, by)
 			detail += fmt.Sprintf("; fullest backend over its share: %.1f%% before, %.1f%% after", 100*before, 100*after)
 		}

@@ -24,6 +24,7 @@ func main() {
 		SilenceErrors: true,
 	}
 	root.AddCommand(devCommand(), serveCommand(), checkConfigCommand(), versionCommand())
+	root.AddCommand(jobCommands()...)
 	if err := root.ExecuteContext(ctx); err != nil {
 		var code exitCode
 		if errors.As(err, &code) {

@@ -69,5 +69,6 @@ CREATE TABLE pleiad.finding (
   problem text NOT NULL
 );
 
--- active: takes shards. drained: its shards were moved away, and it gets no new ones.
-ALTER TABLE pleiad.backend ADD COLUMN state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'drained'));
+-- active: takes shards. drained: its shards were moved away, and it gets no new ones. absent: it has nothing of this database
+-- yet, or any more, and no statement uses it.
+ALTER TABLE pleiad.backend ADD COLUMN state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'drained', 'absent'));
