@@ -39,6 +39,11 @@ func (s *Session) runDDL(r *request) error {
 	if s.batch.failed {
 		return nil
 	}
+	if r.tmpl.DDL != nil && r.tmpl.DDL.Fill != nil {
+		if err := s.runFill(r, r.tmpl.DDL.Fill); err != nil || s.batch.failed {
+			return err
+		}
+	}
 	if d.ChangesSchema {
 		s.planner.schemaChanged()
 		s.db.forgetPaths()
@@ -74,8 +79,8 @@ func (s *Session) replanDDL(r *request, lock router.Step) error {
 	s.planner.current(s)
 	t := router.Plan(string(r.text), s.planner.env)
 	if t.Kind != router.KindDDL || !t.DDL.InTxn {
+		r.tmpl = t
 		next := *r
-		next.tmpl = t
 		return s.run(&next)
 	}
 	r.tmpl = t
@@ -112,12 +117,20 @@ func (s *Session) runStep(r *request, st *router.Step) error {
 			return nil
 		}
 		m.Wrote, m.Unclean = true, true
-		if st.Answer {
+		switch {
+		case st.Answer:
 			m.Query([]byte(sql))
-		} else {
+		case r != nil && r.tmpl.DDL.Fill != nil:
+			m.BoundQuiet([]byte(sql), nil, []byte{0, 0, 0, 0}, nil) // what is wrong with it is the client's to see
+		default:
 			m.Internal(sql)
 		}
-		if err := s.relay(m); err != nil || s.batch.failed {
+		if st.Position != nil {
+			m.Position = st.Position
+		}
+		err = s.relay(m)
+		m.Position = nil
+		if err != nil || s.batch.failed {
 			return err
 		}
 	}

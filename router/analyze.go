@@ -121,7 +121,7 @@ func (a *analysis) query(s *sqlparse.SelectStmt, outer *scope) *query {
 		a.values(q, s, sc)
 	}
 	if s.IntoClause != nil {
-		a.single(refSelectInto)
+		a.refuse(refSelectInto)
 	}
 	a.from(q, s.FromClause, sc)
 	a.where(q, s.WhereClause, sc)

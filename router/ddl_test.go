@@ -212,6 +212,13 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 			t.Errorf("%s: step %s does not parse: %v", sql, s.SQL, err)
 		}
 	}
+	if f := p.DDL.Fill; f != nil {
+		answers++
+		fmt.Fprintf(b, "    then *: %s\n", strings.ReplaceAll(f.SQL, "\n", " "))
+		if _, err := sqlparse.Parse(f.SQL); err != nil {
+			t.Errorf("%s: %s does not parse: %v", sql, f.SQL, err)
+		}
+	}
 	if answers != 1 {
 		t.Errorf("%s: %d steps answer", sql, answers)
 	}

@@ -122,14 +122,19 @@ func (d *ddl) createTableAs() *Template {
 		}
 	}
 	r := d.queryReads(s.Query)
-	if sqlparse.Kind(s.Query) == "execute_stmt" {
-		r.sharded = true // what was prepared is not known here
-	}
+	prepared := sqlparse.Kind(s.Query) == "execute_stmt"
+	there := s.IfNotExists && d.exists(d.creationSchema(rel.GetSchemaname()), rel.GetRelname())
 	switch {
-	case r.sharded && matview:
+	case (r.sharded || prepared) && matview:
 		return d.refuse(refMatviewSharded)
-	case r.sharded:
+	case prepared:
+		return d.refuse(refTableAsSharded) // what was prepared is not known here
+	case r.sharded && there && rel.GetRelpersistence() != "t":
+		return d.nothing() // PostgreSQL's notice
+	case r.sharded && (s.IfNotExists && rel.GetRelpersistence() == "t"):
 		return d.refuse(refTableAsSharded)
+	case r.sharded && !s.Into.SkipData:
+		return d.tableAsFill(s)
 	case rel.GetRelpersistence() == "t" || rel.GetSchemaname() == "pg_temp":
 		return d.plainHome(EffectPins)
 	}
@@ -158,7 +163,7 @@ func (d *ddl) selectInto() *Template {
 	first.IntoClause = nil
 	switch r := d.queryReads(tree); {
 	case r.sharded:
-		return d.refuse(refTableAsSharded)
+		return d.selectFill(rel, tree)
 	case rel.Relpersistence == "t" || rel.Schemaname == "pg_temp":
 		return d.plainHome(EffectPins)
 	}

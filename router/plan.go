@@ -329,6 +329,8 @@ type Step struct {
 	// Same marks a step whose reply, one text value, must be the same on every backend: if it is not, backends
 	// chose different names for a new index, constraint or sequence; abort with DiffersError.
 	Same bool
+	// Position, when not nil, translates a character position in SQL to one in the client's text.
+	Position func(int) int
 	// Password, when not nil, is a cleartext password in SQL that becomes one verifier for all backends
 	// before the step is sent (auth.NewScramVerifier); where password_encryption is md5, too.
 	Password *Password
@@ -348,6 +350,8 @@ type Password struct {
 type DDL struct {
 	Steps []Step
 	InTxn bool
+	// Fill, when not nil, follows the steps and gives the answer.
+	Fill *Fill
 	// ChangesSchema is true if the snapshot must be read anew afterwards (false for VACUUM, ANALYZE …).
 	ChangesSchema bool
 	// NeedsBlock is true for LOCK TABLE: outside a transaction block PostgreSQL's own error (25P01) is due.

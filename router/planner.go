@@ -135,8 +135,12 @@ func (p *planner) analysis() *analysis {
 
 // selects plans SELECT, VALUES and TABLE.
 func (p *planner) selects(s *sqlparse.SelectStmt) {
-	p.t.Command, p.t.Returns = "SELECT", s.IntoClause == nil
-	if s.IntoClause != nil {
+	into := false
+	for arm := s; arm != nil; arm = arm.Larg { // in a set operation INTO stands in the first SELECT
+		into = into || arm.IntoClause != nil
+	}
+	p.t.Command, p.t.Returns = "SELECT", !into
+	if into {
 		p.t.Cacheable = false
 		if t := planDDL(sqlparse.SelectNode(s), p.text, *p.env); t != nil {
 			t.NParams = p.t.NParams

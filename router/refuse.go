@@ -57,7 +57,7 @@ var (
 	refRefWrite     = refusal("a write to a reference table must give the same result on every backend", "Evaluate volatile functions and the time first and pass them as parameters, and read only reference tables.")
 	refRefLimit     = refusal("a write to a reference table cannot depend on LIMIT without a total order", "Name the rows by their key.")
 	refRefCTE       = refusal("a write to a reference table inside WITH is not supported", "Make it a statement of its own.")
-	refSelectInto   = refusal("CREATE TABLE AS and SELECT INTO from sharded tables are not supported yet", "Create the table first and copy the rows with COPY or INSERT … VALUES.")
+	refSelectInto   = refusal("this form of CREATE TABLE AS or SELECT INTO from sharded tables is not supported", "Create the table first, then INSERT … SELECT.")
 	refCurrentOf    = refusal("WHERE CURRENT OF on sharded and reference tables is not supported", "Name the row by its key.")
 	refMerge        = refusal("MERGE over several shards is not supported yet", "Restrict target and source to one shard with = on the partition key.")
 	refMergeKey     = refusal("MERGE over several shards must join on the whole partition key of its target and insert that key", "Equate each column of the target's partition key with the source's value that is inserted into it.")

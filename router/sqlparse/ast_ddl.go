@@ -16,6 +16,7 @@ type (
 	ColumnDef         = pg_query.ColumnDef
 	Constraint        = pg_query.Constraint
 	IndexStmt         = pg_query.IndexStmt
+	CreateTableAsStmt = pg_query.CreateTableAsStmt
 	AlterTableStmt    = pg_query.AlterTableStmt
 	AlterTableCmd     = pg_query.AlterTableCmd
 	ObjectType        = pg_query.ObjectType

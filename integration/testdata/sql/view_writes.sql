@@ -3,7 +3,6 @@ create table s (room text, id int, n int default 3, at timestamptz default '2020
 create table ref (id int primary key, label text, extra text default 'none') with (pleiad.reference);
 create table l (id int primary key, v text);
 create table ser (k int primary key, no serial, v text) partition by hash (k);
---! refused
 insert into s (room, id) select 'r' || i % 6, i from (values (1), (2), (3)) x(i) where false;
 --! load
 insert into s (room, id, n) select 'r' || i % 6, i, i from generate_series(1, 30) i;

@@ -1,0 +1,51 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+)
+
+// runFill brings the rows into the table that a CREATE TABLE AS over sharded tables has just made: an INSERT, planned from
+// the schema as this transaction has changed it. What it answers is the statement's answer, but for the tag's first word.
+func (s *Session) runFill(r *request, f *router.Fill) error {
+	home, err := s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	s.effect(r.tmpl, home)
+	if r.tmpl.DDL.ChangesSchema {
+		s.planner.schemaChanged()
+	}
+	text := []byte(f.SQL)
+	p := s.planOwned(text)
+	out := s.out
+	var held bytes.Buffer
+	s.out = wire.NewWriter(&held)
+	err = s.run(&request{text: text, tmpl: p.tmpl, lits: p.lits, kinds: p.kinds})
+	if e := s.out.Flush(); err == nil {
+		err = e
+	}
+	s.out = out
+	out.Out = appendSelected(out.Out, held.Bytes())
+	return err
+}
+
+// appendSelected appends frames with the tag of an INSERT written as that of a SELECT.
+func appendSelected(out, frames []byte) []byte {
+	for len(frames) >= 5 {
+		n := 1 + int(binary.BigEndian.Uint32(frames[1:]))
+		frame := frames[:n]
+		frames = frames[n:]
+		if count, ok := bytes.CutPrefix(frame[5:], []byte("INSERT 0 ")); ok && frame[0] == 'C' {
+			out = wire.CommandComplete(out, "SELECT "+string(bytes.TrimSuffix(count, []byte{0})))
+			continue
+		}
+		out = append(out, frame...)
+	}
+	return out
+}

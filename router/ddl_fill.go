@@ -1,0 +1,111 @@
+package router
+
+import (
+	"unicode/utf8"
+
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// Fill is the second half of a CREATE TABLE AS whose query reads sharded tables: home makes the table without rows, and an
+// INSERT of the query, planned like any other from the schema with the new table, brings them.
+type Fill struct {
+	SQL string
+}
+
+// fill plans CREATE TABLE AS and SELECT INTO over sharded tables. create is the statement that makes the empty table,
+// query the client's. position translates a character position in create to one in the client's text.
+func (d *ddl) fill(rel *sqlparse.RangeVar, query sqlparse.Node, create, text string, position func(int) int) *Template {
+	schema := d.creationSchema(rel.Schemaname)
+	temp := rel.Relpersistence == "t" || tempSchema(rel.Schemaname)
+	if temp {
+		schema = "pg_temp"
+	}
+	clash := false
+	sqlparse.Walk(query, func(n sqlparse.Node) bool {
+		// The new table would hide another of its name once it is there; parameters are not told to a schema change.
+		rv := n.GetRangeVar()
+		clash = clash || rv != nil && rv.Relname == rel.Relname || n.GetParamRef() != nil
+		return true
+	})
+	if clash {
+		return d.refuse(refTableAsSharded)
+	}
+	steps := []Step{{Where: WhereHome, SQL: create, Position: position}}
+	f := &Fill{SQL: "INSERT INTO " + quoteName(schema, rel.Relname) + " " + text}
+	var t *Template
+	if temp {
+		t = d.template(&DDL{Steps: steps, InTxn: true, Fill: f})
+		t.Effect = EffectPins
+	} else {
+		t = d.change(steps...)
+		t.DDL.Fill = f
+	}
+	return t
+}
+
+// tableAsFill cuts CREATE TABLE … AS query [WITH DATA].
+func (d *ddl) tableAsFill(s *sqlparse.CreateTableAsStmt) *Template {
+	toks := trimmed(sqlparse.Tokens(d.text))
+	n := len(toks)
+	if n > 2 && toks[n-1].Word == "data" && toks[n-2].Word == "with" {
+		toks = toks[:n-2]
+	}
+	for i, t := range toks {
+		if t.Word == "as" && t.Depth == 0 && i+1 < len(toks) {
+			end := toks[len(toks)-1].End
+			return d.fill(s.Into.Rel, s.Query, d.text[:end]+"\nWITH NO DATA", d.text[toks[i+1].Start:end], nil)
+		}
+	}
+	return d.refuse(refTableAsSharded)
+}
+
+// selectFill cuts SELECT … INTO name ….
+func (d *ddl) selectFill(rel *sqlparse.RangeVar, query sqlparse.Node) *Template {
+	toks := trimmed(sqlparse.Tokens(d.text))
+	into, name := -1, -1
+	for i, t := range toks {
+		switch {
+		case t.Word == "into" && t.Depth == 0 && into < 0:
+			into = i
+		case t.Start == int(rel.Location):
+			name = i
+		}
+	}
+	if into < 0 || name < into {
+		return d.refuse(refTableAsSharded)
+	}
+	last := name
+	for last+2 < len(toks) && toks[last+1].Punct == '.' {
+		last += 2
+	}
+	end := toks[len(toks)-1].End
+	from, to := toks[into].Start, toks[last].End
+	query1 := d.text[:from] + d.text[to:end]
+	head := "CREATE TABLE "
+	switch {
+	case rel.Relpersistence == "t":
+		head = "CREATE TEMPORARY TABLE "
+	case rel.Relpersistence == "u":
+		head = "CREATE UNLOGGED TABLE "
+	}
+	head += d.text[toks[name].Start:to] + " AS "
+	ahead, before, cut := utf8.RuneCountInString(head), utf8.RuneCountInString(d.text[:from]), utf8.RuneCountInString(d.text[from:to])
+	position := func(p int) int {
+		if p <= ahead {
+			return before + cut // the name
+		}
+		if p -= ahead; p > before {
+			p += cut
+		}
+		return p
+	}
+	return d.fill(rel, query, head+query1+"\nWITH NO DATA", query1, position)
+}
+
+// trimmed leaves out the semicolons at the end.
+func trimmed(toks []sqlparse.Token) []sqlparse.Token {
+	for len(toks) > 0 && toks[len(toks)-1].Punct == ';' {
+		toks = toks[:len(toks)-1]
+	}
+	return toks
+}
