@@ -34,6 +34,7 @@ type options struct {
 	accounts  int
 	documents int
 	idle      int
+	spread    int
 	binary    string
 	dir       string
 }
@@ -55,7 +56,7 @@ func main() {
 func readFlags() (options, error) {
 	var o options
 	targets := flag.String("targets", "postgres,pgbouncer,pleiad,pleiad-local", "what to measure")
-	scripts := flag.String("scripts", "select,json", "select is pgbench -S, json the mix of documents")
+	scripts := flag.String("scripts", "select,json", "select is pgbench -S, json the mix of documents; none: neither")
 	modes := flag.String("modes", "simple,prepared", "pgbench's protocol modes")
 	clients := flag.String("clients", "1,16,64", "numbers of clients")
 	flag.DurationVar(&o.run, "time", 3*time.Second, "length of one run, whole seconds")
@@ -63,6 +64,7 @@ func readFlags() (options, error) {
 	flag.IntVar(&o.accounts, "accounts", 100_000, "rows of pgbench_accounts")
 	flag.IntVar(&o.documents, "documents", 50_000, "documents")
 	flag.IntVar(&o.idle, "idle", 5000, "idle clients whose memory is measured; 0: none")
+	flag.IntVar(&o.spread, "spread", 1_000_000, "rows of the queries over all shards; 0: none")
 	flag.StringVar(&o.binary, "pleiad", "", "program to measure; default: built from ./cmd/pleiad")
 	flag.StringVar(&o.dir, "dir", "", "where data is kept meanwhile; default: a temporary directory")
 	flag.Parse()
@@ -80,7 +82,7 @@ func readFlags() (options, error) {
 		known []string
 	}{
 		{"targets", o.targets, []string{"postgres", "pgbouncer", "pleiad", "pleiad-local"}},
-		{"scripts", o.scripts, []string{"select", "json"}},
+		{"scripts", o.scripts, []string{"select", "json", "none"}},
 		{"modes", o.modes, []string{"simple", "extended", "prepared"}},
 	} {
 		for _, g := range check.given {
@@ -103,6 +105,9 @@ func bench(ctx context.Context, o options) (err error) {
 	}
 	var all []result
 	for _, script := range o.scripts {
+		if script == "none" {
+			continue
+		}
 		for _, mode := range o.modes {
 			for _, clients := range o.clients {
 				c := combination{script, mode, clients}
@@ -118,5 +123,9 @@ func bench(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	return report(os.Stdout, b.machine(ctx), all, memory)
+	spread, err := b.spread(ctx)
+	if err != nil {
+		return fmt.Errorf("measure queries over all shards: %w", err)
+	}
+	return errors.Join(report(os.Stdout, b.machine(ctx), all, memory), reportSpread(os.Stdout, o.spread, spread))
 }

@@ -37,6 +37,7 @@ type running struct {
 	dir       string
 	pleiad    *exec.Cmd
 	pleiadURI string
+	server    server // the one that has all rows as well
 	bouncer   *exec.Cmd
 	targets   []*target
 }
@@ -62,10 +63,10 @@ func startBench(ctx context.Context, o options) (*running, error) {
 	if err := b.startPleiad(ctx); err != nil {
 		return b, err
 	}
-	server, err := b.firstServer(ctx)
-	if err != nil {
+	if b.server, err = b.firstServer(ctx); err != nil {
 		return b, err
 	}
+	server := b.server
 	if err := b.makeDirect(ctx, server); err != nil {
 		return b, err
 	}
