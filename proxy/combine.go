@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
@@ -62,7 +64,16 @@ func (s *Session) combineSame(r *request, members []*executor.Member) error {
 		total = make(counts, len(c.Same))
 		collect.Value = total.add
 	}
+	st := r.prepared()
+	if st != nil {
+		collect.Statement = func(m *executor.Member) (string, bool) {
+			return backend.StatementName(st.id), m.Statements.Has(st.id)
+		}
+	}
 	failure, err := collect.Run(s.ctx)
+	if err == nil && failure == nil && st != nil {
+		err = s.keepStatement(st, members)
+	}
 	switch {
 	case err != nil || failure != nil:
 		return s.combineFailed(failure, err, func(p int) int { return p })
@@ -81,6 +92,27 @@ func (s *Session) combineSame(r *request, members []*executor.Member) error {
 	}
 	run.Arrays = [][]*executor.Array{arraysOf(collect, elems)}
 	return s.finishScatter(r, run)
+}
+
+// prepared is the named prepared statement that a request runs, nil for none.
+func (r *request) prepared() *statement {
+	if r.portal == nil || r.portal.st == nil || r.portal.st.name == "" || r.portal.st.sql {
+		return nil
+	}
+	return r.portal.st
+}
+
+// keepStatement notes that the members have a statement now; what they have no more room for goes.
+func (s *Session) keepStatement(st *statement, members []*executor.Member) error {
+	for _, m := range members {
+		if old, full := m.Statements.Add(st.id, s.srv.config().Limits.MaxPreparedPerServer); full {
+			m.Internal("DEALLOCATE " + backend.StatementName(old))
+			if err := executor.Settle(m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // arraysOf are the collected columns as parameters, with their elements' types.
@@ -140,7 +172,6 @@ func (s *Session) answerCounts(r *request, names []string, total counts) error {
 
 // combineParts describes the client's text and what the members compute, collects that, and finishes.
 func (s *Session) combineParts(r *request, set backends, members []*executor.Member) error {
-	c := r.tmpl.Scatter.Combine
 	worker := s.finisher(members)
 	if s.planner.private != nil { // home alone has told the oids of what this transaction has made
 		m, err := s.gang.Join(s.ctx, s.db.home)
@@ -150,29 +181,15 @@ func (s *Session) combineParts(r *request, set backends, members []*executor.Mem
 		}
 		worker = m
 	}
-	own, probe, failure, err := s.describeParts(r, worker)
-	if err != nil || failure != nil {
-		before := utf8.RuneCount(r.before)
-		return s.combineFailed(failure, err, func(p int) int { return before + p })
+	known, failure, err := s.takeApart(r, worker)
+	var refused *pgerr.Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == pgerr.FeatureNotSupported && r.tmpl.Gather != nil:
+		return s.runGather(r, set)
+	case err != nil || failure != nil:
+		return s.answerFailure(failure, err)
 	}
-	parts, e := c.Compose(probe.Types, s.planner.env.Schema)
-	if e == nil && parts.Unsteady {
-		e = s.steady(worker)
-	}
-	if e != nil {
-		if r.tmpl.Gather != nil && e.Code == pgerr.FeatureNotSupported {
-			return s.runGather(r, set)
-		}
-		s.fail(e)
-		return nil
-	}
-	if ask := parts.Collations(); ask != "" {
-		rows, failure, err := worker.AskBound(ask, own.Params, r.bind)
-		if err != nil || failure != nil || len(rows) != 1 {
-			return s.collectFailed(failure, err)
-		}
-		parts.Collated(rows[0])
-	}
+	own, parts := known.own, known.parts
 	collect := s.collect(r, members, parts.Partial, own.Params, parts.Formats)
 	failure, err = collect.Run(s.ctx)
 	if err != nil || failure != nil {
@@ -189,6 +206,60 @@ func (s *Session) combineParts(r *request, set backends, members []*executor.Mem
 	}
 	run.Arrays = [][]*executor.Array{arraysOf(collect, parts.Elems)}
 	return s.finishScatter(r, run)
+}
+
+// combined is how a statement was taken apart.
+type combined struct {
+	tmpl  *router.Template
+	own   executor.Description
+	parts *router.Parts
+}
+
+// takeApart makes the partial and the final statement, or finds them where the prepared statement has run before. A failure
+// is of the client's text, its position translated.
+func (s *Session) takeApart(r *request, m *executor.Member) (known *combined, failure []byte, err error) {
+	st := r.prepared()
+	if st != nil && st.combined != nil && st.combined.tmpl == r.tmpl {
+		if known = st.combined; known.parts.Unsteady {
+			err = s.steady(m)
+		}
+		return known, nil, err
+	}
+	own, probe, failure, err := s.describeParts(r, m)
+	if failure != nil {
+		before := utf8.RuneCount(r.before)
+		failure = executor.MovePosition(failure, func(p int) int { return before + p })
+	}
+	if err != nil || failure != nil {
+		return nil, failure, err
+	}
+	parts, e := r.tmpl.Scatter.Combine.Compose(probe.Types, s.planner.env.Schema)
+	if e != nil {
+		return nil, nil, e
+	}
+	if parts.Unsteady {
+		if err := s.steady(m); err != nil {
+			return nil, nil, err
+		}
+	}
+	if ask := parts.Collations(); ask != "" {
+		rows, failure, err := m.AskBound(ask, own.Params, r.bind)
+		switch {
+		case failure != nil:
+			return nil, executor.WithoutPosition(failure), err
+		case err == nil && len(rows) != 1:
+			err = pgerr.New(pgerr.InternalError, "a server tells %d times which collations there are", len(rows))
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		parts.Collated(rows[0])
+	}
+	known = &combined{tmpl: r.tmpl, own: own, parts: parts}
+	if st != nil && s.planner.private == nil {
+		st.combined = known
+	}
+	return known, nil, nil
 }
 
 // describeParts describes the client's own text, whose errors and columns are the answer's, and the statement whose types
@@ -217,14 +288,14 @@ func (s *Session) describeParts(r *request, m *executor.Member) (own, probe exec
 }
 
 // steady makes sure that values which travel as text are read back as they were.
-func (s *Session) steady(m *executor.Member) *pgerr.Error {
+func (s *Session) steady(m *executor.Member) error {
 	rows, failure, err := m.Ask("SELECT pg_catalog.current_setting('extra_float_digits')::int > 0 AND pg_catalog.current_setting('DateStyle') LIKE 'ISO%'" +
 		" AND pg_catalog.current_setting('IntervalStyle') <> 'sql_standard'")
 	switch {
 	case err != nil:
-		return executor.ClientError(err)
+		return err
 	case failure != nil:
-		return executor.FrameToError(failure)
+		return &executor.FrameError{Frame: failure}
 	case len(rows) == 1 && string(rows[0][0]) == "t":
 		return nil
 	}

@@ -157,9 +157,13 @@ func (s *Session) collectFailed(failure []byte, err error) error {
 // answerFailure answers with a server's error, or with what is not a server's own.
 func (s *Session) answerFailure(failure []byte, err error) error {
 	var own *pgerr.Error
+	var frame *executor.FrameError
 	switch {
 	case failure != nil:
 		s.failFrame(failure)
+		return nil
+	case errors.As(err, &frame):
+		s.failFrame(frame.Frame)
 		return nil
 	case errors.As(err, &own):
 		s.fail(own)

@@ -32,6 +32,8 @@ type statement struct {
 	// valid for scope.
 	described      []byte
 	describedScope uint64
+	// combined is how the statement was taken apart over several backends, valid for the template that it has.
+	combined *combined
 }
 
 // planned is a statement's plan and where its literals stand.

@@ -22,6 +22,9 @@ type Collect struct {
 	Limit int64
 	// Formats are the columns' formats, one for each; nil is binary for all. The array parameters have the same ones.
 	Formats []int16
+	// Statement, when set, names the prepared statement that the text is on a member, and whether the member has it: else it is
+	// made, and stays.
+	Statement func(m *Member) (name string, known bool)
 	// Sparse leaves NULLs out of the arrays: each row has a value in one column.
 	Sparse bool
 	// Value, when set, may change each binary value that is not NULL in place, before it is held. m is its row's source.
@@ -72,11 +75,9 @@ func (c *Collect) open(ctx context.Context) error {
 		}
 	}
 	tail := appendFormats(clientParams(c.Params), c.Formats)
-	bound, err := c.Gang.bindAll(ctx, c.Members, true, func(i int) {
-		m := c.Members[i]
-		m.Out = wire.Parse(m.Out, "", c.Texts[min(i, len(c.Texts)-1)], m.OIDs(c.OIDs))
-		m.Unnamed = 0
-	}, func(i int) { c.Members[i].Out = wire.Bind(c.Members[i].Out, "", "", tail) })
+	bound, err := c.Gang.bindAll(ctx, c.Members, true, c.parse, func(i int) {
+		c.Members[i].Out = wire.Bind(c.Members[i].Out, "", c.name(c.Members[i]), tail)
+	})
 	if err != nil {
 		return err
 	}
@@ -101,6 +102,30 @@ func (c *Collect) open(ctx context.Context) error {
 		go st.read()
 	}
 	return nil
+}
+
+// parse composes Parse, where the member does not have the statement. One of its name may be there if the Collect that made
+// it failed: closing one that is not does no harm.
+func (c *Collect) parse(i int) {
+	m, name := c.Members[i], ""
+	if c.Statement != nil {
+		known := false
+		if name, known = c.Statement(m); known {
+			return
+		}
+		m.Out = wire.CloseMessage(m.Out, 'S', name)
+	} else {
+		m.Unnamed = 0
+	}
+	m.Out = wire.Parse(m.Out, name, c.Texts[min(i, len(c.Texts)-1)], m.OIDs(c.OIDs))
+}
+
+// name is the statement's on a member.
+func (c *Collect) name(m *Member) (name string) {
+	if c.Statement != nil {
+		name, _ = c.Statement(m)
+	}
+	return name
 }
 
 // appendFormats appends Bind's result formats: binary where none are given.

@@ -102,7 +102,7 @@ func (r *bindReply) await(m *Member) {
 			return
 		}
 		switch typ {
-		case '1', 'A':
+		case '1', '3', 'A':
 		case '2':
 			return
 		case 'N':
