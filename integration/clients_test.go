@@ -280,3 +280,43 @@ func firstDifference(want, got, name string) string {
 	show("  "+name+":", b)
 	return out.String()
 }
+
+// TestPsqlFetchCount lets psql read by cursors, which it declares around every query.
+func TestPsqlFetchCount(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(t.TempDir(), "fetch_count.sql")
+	lines := []string{
+		`\set FETCH_COUNT 7`,
+		"create table t (k int primary key, v text);",
+		"insert into t values " + numberedRows(60) + ";",
+		"select * from t order by k;",
+		"select v from t order by v desc, k limit 20 offset 3;",
+		"select count(*), sum(k) from t;",
+		"select k % 7 as m, count(*) from t group by m order by m;",
+		"select k, row_number() over (order by k desc) from t order by k limit 10;",
+		"select k from t where k = 5;",
+		`\unset FETCH_COUNT`,
+		`\copy (select * from t order by k desc limit 5) to stdout csv header`,
+		"copy (select count(*), max(v) from t) to stdout;",
+	}
+	if err := os.WriteFile(script, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var outs [2]string
+	for i, s := range both() {
+		dsn := s.dsn(s.newDatabase(t), distributions["primary_key"]...)
+		outs[i] = runClient(t, "", clientProgram("psql"), "-X", "-q", "-f", script, dsn)
+	}
+	if outs[0] != outs[1] {
+		t.Errorf("%s", firstDifference(outs[0], outs[1], suite.target.name))
+	}
+}
+
+// numberedRows are rows of VALUES: (1, 'v1') and so on.
+func numberedRows(n int) string {
+	rows := make([]string, n)
+	for i := range rows {
+		rows[i] = fmt.Sprintf("(%d, 'v%d')", i+1, i+1)
+	}
+	return strings.Join(rows, ", ")
+}

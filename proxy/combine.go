@@ -60,7 +60,7 @@ func (s *Session) combineSame(r *request, members []*executor.Member) error {
 	collect := s.collect(r, members, string(r.text), r.oids, nil)
 	collect.Position = func(_, p int) int { return before + p }
 	var total counts
-	if c.Counts() && r.maxRows == 0 {
+	if c.Counts() && r.maxRows == 0 && r.take == nil {
 		total = make(counts, len(c.Same))
 		collect.Value = total.add
 	}

@@ -22,9 +22,12 @@ func (s *Session) runCopyOut(r *request) error {
 	if b, one := set.single(); one {
 		return s.forward(r, b)
 	}
-	if r.tmpl.Copy.Query && r.tmpl.Scatter == nil {
+	if r.tmpl.Copy.Query && r.tmpl.Scatter == nil && r.tmpl.Copy.Inner.Gather == nil {
 		s.fail(refusal(r.tmpl))
 		return nil
+	}
+	if r.tmpl.Copy.Whole {
+		return s.runCopyQuery(r)
 	}
 	if e := s.freezeStatement("COPY"); e != nil {
 		s.fail(e)

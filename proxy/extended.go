@@ -30,11 +30,16 @@ type portal struct {
 	name    string
 	st      *statement
 	backend int // where it is bound, -1 when pleiad runs it by itself
+	// remote is its name on that backend, if it is not the client's.
+	remote  string
+	born    uint64 // as cursor.born
 	bind    []byte
 	params  []shardmap.Value
 	formats []int16
 	scatter *executor.Scatter // suspended
 	done    bool
+	cursor  *cursor // DECLAREd, over several backends
+	rest    *captured
 }
 
 // malformed fails a message whose body does not have the form that its type demands, with the error that pqformat.c
@@ -200,6 +205,8 @@ func local(t *router.Template) bool {
 // describable tells whether a server can describe the statement from its text.
 func describable(t *router.Template) bool {
 	switch t.Kind {
+	case router.KindCursor:
+		return t.Cursor.Op == router.CursorDeclare
 	case router.KindInsert, router.KindEverywhere, router.KindExplain, router.KindCopyIn, router.KindCopyOut:
 		return true
 	}
@@ -323,10 +330,7 @@ func (s *Session) onBind(frame []byte) error {
 	p := &portal{name: string(portalName), st: st, backend: -1}
 	params, bad := p.decode(tail)
 	if bad != nil {
-		if err := s.sendParse(); err != nil || s.skip {
-			return err
-		}
-		return s.failBatch(bad)
+		return s.failBind(bad)
 	}
 	if err := s.readyToPlan(); err != nil || s.skip {
 		return err
@@ -336,8 +340,8 @@ func (s *Session) onBind(frame []byte) error {
 		return s.failBatch(errFailedTransaction)
 	}
 	if p.name != "" {
-		if _, taken := s.portals[p.name]; taken {
-			return s.failBatch(pgerr.New(pgerr.DuplicateCursor, "cursor %q already exists", p.name))
+		if s.portals[p.name] != nil || s.cursors.all[p.name] != nil {
+			return s.failBind(pgerr.New(pgerr.DuplicateCursor, "cursor %q already exists", p.name))
 		}
 	}
 	if !local(plan.tmpl) && !s.readsOtherClock(plan, p) {
@@ -349,13 +353,21 @@ func (s *Session) onBind(frame []byte) error {
 			if s.skip {
 				return nil // the client has been told
 			}
-			return s.failBatch(executor.ClientError(err))
+			return s.failBind(executor.ClientError(err))
 		}
 		if one, ok := set.single(); ok {
 			return s.bindOn(one, p, tail)
 		}
 	}
 	return s.bindLocal(p, tail, params)
+}
+
+// failBind fails a Bind. A Parse that waited for it comes first.
+func (s *Session) failBind(e *pgerr.Error) error {
+	if err := s.sendParse(); err != nil || s.skip {
+		return err
+	}
+	return s.failBatch(e)
 }
 
 // bindOn passes a Bind on to the one backend it routes to.
@@ -406,9 +418,11 @@ func (s *Session) setPortal(p *portal) {
 	if s.portals == nil {
 		s.portals = map[string]*portal{}
 	}
-	if old := s.portals[p.name]; old != nil && old.scatter != nil {
-		old.scatter.Close(s.ctx)
+	if old := s.portals[p.name]; old != nil {
+		s.endPortal(old)
 	}
+	s.cursors.born++
+	p.born = s.cursors.born
 	s.portals[p.name] = p
 }
 

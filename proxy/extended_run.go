@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -47,11 +48,17 @@ func (s *Session) describeStatement(name string) error {
 	if plan.tmpl.Kind == router.KindExecute {
 		return s.describeExecute(plan.tmpl.Prepare.Name)
 	}
+	if plan.tmpl.Kind == router.KindCursor && plan.tmpl.Cursor.Op != router.CursorDeclare {
+		if err := s.sendParse(); err != nil || s.skip {
+			return err
+		}
+		return s.describeFetch(plan.tmpl.Cursor, noParameters, nil)
+	}
 	if !describable(plan.tmpl) {
 		if err := s.sendParse(); err != nil || s.skip {
 			return err
 		}
-		return s.answer(append([]byte{'t', 0, 0, 0, 6, 0, 0}, ownDescription(plan.tmpl)...))
+		return s.answer(append(slices.Clone(noParameters), ownDescription(plan.tmpl)...))
 	}
 	m, err := s.use(s.parseBackend())
 	if m == nil {
@@ -73,6 +80,25 @@ func (s *Session) describeStatement(name string) error {
 	return nil
 }
 
+// noParameters is the ParameterDescription of a statement that has none.
+var noParameters = []byte{'t', 0, 0, 0, 6, 0, 0}
+
+// describeFetch describes FETCH behind head: its rows are the cursor's.
+func (s *Session) describeFetch(c *router.Cursor, head []byte, formats []int16) error {
+	cur := s.cursors.all[c.Name]
+	if p := s.portals[c.Name]; cur == nil && p != nil && p.backend >= 0 {
+		cur = &cursor{name: p.name, backend: p.backend}
+	}
+	if c.Op != router.CursorFetch || cur == nil {
+		return s.answer(append(slices.Clone(head), wire.Empty(nil, 'n')...))
+	}
+	fields, err := s.cursorFields(cur)
+	if err != nil || fields == nil {
+		return err
+	}
+	return s.answer(append(slices.Clone(head), withFormats(fields, formats)...))
+}
+
 // describeExecute describes EXECUTE: its rows are those of the prepared statement.
 func (s *Session) describeExecute(name string) error {
 	if err := s.sendParse(); err != nil || s.skip {
@@ -87,7 +113,7 @@ func (s *Session) describeExecute(name string) error {
 	if err != nil || fields == nil {
 		return err
 	}
-	return s.answer(append([]byte{'t', 0, 0, 0, 6, 0, 0}, fields...))
+	return s.answer(append(slices.Clone(noParameters), fields...))
 }
 
 // ownDescription is RowDescription or NoData of a statement that no server describes.
@@ -112,8 +138,8 @@ func (s *Session) portalNamed(name string) *portal {
 	if p := s.portals[name]; p != nil {
 		return p
 	}
-	if b, ok := s.cursors[name]; ok {
-		return &portal{name: name, backend: b, st: cursorStatement}
+	if c := s.cursors.all[name]; c != nil {
+		return &portal{name: name, backend: c.backend, st: cursorStatement, cursor: c}
 	}
 	return nil
 }
@@ -125,6 +151,9 @@ func (s *Session) describePortal(name string) error {
 	p := s.portalNamed(name)
 	if p == nil {
 		return s.failBatch(noPortal(name))
+	}
+	if p.cursor != nil && p.cursor.fields != nil {
+		return s.answer(p.cursor.fields)
 	}
 	if p.backend >= 0 {
 		if s.gang.Txn.Failed {
@@ -139,6 +168,9 @@ func (s *Session) describePortal(name string) error {
 		m.Queue.Push(executor.Owed{Msg: 'D'})
 		return nil
 	}
+	if p.cursor != nil {
+		return s.answer(p.cursor.merged.Fields())
+	}
 	if err := s.readyToPlan(); err != nil || s.skip {
 		return err
 	}
@@ -151,6 +183,9 @@ func (s *Session) describePortal(name string) error {
 			return err
 		}
 		return s.answer(withFormats(fields, p.formats))
+	}
+	if t.Kind == router.KindCursor {
+		return s.describeFetch(t.Cursor, nil, p.formats)
 	}
 	if !describable(t) {
 		return s.answer(ownDescription(t))
@@ -242,7 +277,10 @@ func (s *Session) onExecute(frame []byte) error {
 	if rows < 0 {
 		rows = 0
 	}
-	if p.backend < 0 {
+	switch {
+	case p.backend < 0 && p.cursor != nil:
+		return s.executeCursor(p.cursor, int64(rows))
+	case p.backend < 0:
 		return s.executeLocal(p, int64(rows))
 	}
 	if s.gang.Txn.Failed {
@@ -273,15 +311,20 @@ const (
 
 // executeLocal runs a portal that pleiad answers by itself.
 func (s *Session) executeLocal(p *portal, rows int64) error {
-	if p.scatter != nil {
-		return s.fetchScatter(p, rows)
-	}
-	if p.done {
-		s.tag(p.st.plan.tmpl.Command + " 0")
-		return nil
-	}
 	if err := s.leave(); err != nil || s.skip {
 		return err
+	}
+	t := p.st.plan.tmpl
+	switch {
+	case p.scatter != nil:
+		return s.fetchScatter(p, rows)
+	case p.rest != nil:
+		return s.giveRest(p.rest, rows)
+	case p.done && t.Returns:
+		s.tag(doneTag(t))
+		return nil
+	case p.done:
+		return s.failBatch(pgerr.New(pgerr.ObjectNotInPrerequisiteState, "portal %q cannot be run", p.name))
 	}
 	plan := s.replan(p.st)
 	r := request{
@@ -290,7 +333,7 @@ func (s *Session) executeLocal(p *portal, rows int64) error {
 	}
 	before := s.batch.failed
 	s.batch.failed = false
-	if err := s.run(&r); err != nil {
+	if err := s.runPortal(p, &r); err != nil {
 		return err
 	}
 	if s.batch.failed {
@@ -298,6 +341,36 @@ func (s *Session) executeLocal(p *portal, rows int64) error {
 	}
 	s.batch.failed = s.batch.failed || before
 	return s.out.Spill()
+}
+
+// doneTag is the tag of one more Execute of a portal whose rows have all been given.
+func doneTag(t *router.Template) string {
+	switch {
+	case t.Kind == router.KindShow || t.Kind == router.KindExplain:
+		return t.Command
+	case t.Command == "INSERT":
+		return "INSERT 0 0"
+	}
+	return t.Command + " 0"
+}
+
+// runPortal is a portal's first Execute. Reads over several backends stop at the row limit; all else runs to its end, and
+// the limit is one of what is shown.
+func (s *Session) runPortal(p *portal, r *request) error {
+	t, rows := r.tmpl, r.maxRows
+	if rows > 0 && t.Returns && t.Kind != router.KindShards {
+		if err := s.capturePortal(p, r); err != nil || s.batch.failed {
+			return err
+		}
+		return s.giveRest(p.rest, rows)
+	}
+	if err := s.run(r); err != nil {
+		return err
+	}
+	if p.scatter == nil && p.backend < 0 && t.Kind != router.KindEmpty {
+		p.done = true
+	}
+	return nil
 }
 
 // onClose closes a statement or a portal. Servers keep statements: other clients may use the same text.
@@ -321,7 +394,7 @@ func (s *Session) onClose(frame []byte) error {
 	case 'P':
 		if p := s.portalNamed(name); p != nil {
 			delete(s.portals, name)
-			delete(s.cursors, name)
+			delete(s.cursors.all, name)
 			return s.closePortal(p)
 		}
 	default:
@@ -332,9 +405,15 @@ func (s *Session) onClose(frame []byte) error {
 
 func (s *Session) closePortal(p *portal) error {
 	if p.backend < 0 {
-		if p.scatter != nil {
-			p.scatter.Close(s.ctx)
+		if p.cursor != nil {
+			if err := s.leave(); err != nil || s.skip {
+				return err
+			}
+			if err := s.closeCursor(p.cursor); err != nil {
+				return err
+			}
 		}
+		s.endPortal(p)
 		return s.answer(wire.Empty(nil, '3'))
 	}
 	m, err := s.use(p.backend)
@@ -368,11 +447,18 @@ func (s *Session) dropStatements() {
 // dropPortals forgets the portals that ended with the transaction.
 func (s *Session) dropPortals() {
 	for name, p := range s.portals {
-		if p.scatter != nil {
-			p.scatter.Close(s.ctx)
-		}
+		s.endPortal(p)
 		delete(s.portals, name)
 	}
+}
+
+// endPortal ends what a portal has running. What it is on a server ends there by itself.
+func (s *Session) endPortal(p *portal) {
+	if p.scatter != nil {
+		p.scatter.Close(s.ctx)
+		p.scatter = nil
+	}
+	p.rest = nil
 }
 
 // onFlush passes on everything that is owed so far.

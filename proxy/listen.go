@@ -375,6 +375,7 @@ func (s *Session) commit() (errFrame []byte) {
 	for _, c := range undo {
 		s.applyListen(c)
 	}
+	s.closeHeld()
 	s.afterRollback()
 	return s.gang.JudgedFrame(errFrame)
 }

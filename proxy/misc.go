@@ -97,7 +97,7 @@ func (s *Session) runDiscard(r *request) error {
 func (s *Session) discardAll() {
 	s.dropPortals()
 	s.dropStatements()
-	s.dropCursors()
+	s.cursors.all = nil
 	s.stopListening()
 	s.planner.temp, s.planner.sequences = nil, sequences{}
 	s.settings.current = copyMap(s.settings.startup)
@@ -110,91 +110,6 @@ func (s *Session) discardAll() {
 		m.Pinned = s.gang.PinAll
 	}
 	s.planner.stale()
-}
-
-// runCursor is DECLARE, FETCH, MOVE and CLOSE of cursors whose rows are on one backend.
-func (s *Session) runCursor(r *request) error {
-	c := r.tmpl.Cursor
-	switch {
-	case c.Op == router.CursorDeclare:
-		return s.declare(r, c)
-	case c.All:
-		return s.closeAllCursors(r)
-	}
-	b, ok := s.cursors[c.Name]
-	if !ok {
-		b = s.anyBackend()
-	}
-	failed := s.batch.failed
-	if err := s.forward(r, b); err != nil {
-		return err
-	}
-	if c.Op == router.CursorClose && s.batch.failed == failed {
-		delete(s.cursors, c.Name)
-		delete(s.held, c.Name)
-	}
-	return nil
-}
-
-func (s *Session) declare(r *request, c *router.Cursor) error {
-	inner := *r
-	inner.tmpl = c.Inner
-	if c.Inner.Kind == router.KindRefuse {
-		s.fail(c.Inner.Refusal)
-		return nil
-	}
-	set, err := s.route(&inner)
-	if err != nil {
-		s.fail(executor.ClientError(err))
-		return nil
-	}
-	b, one := set.single()
-	if !one {
-		s.fail(pgerr.New(pgerr.FeatureNotSupported, "DECLARE CURSOR over several backends is not supported").
-			WithHint("Restrict every sharded table to one value of its partition key, or run the query without a cursor."))
-		return nil
-	}
-	failed := s.batch.failed
-	if err := s.forward(r, b); err != nil || s.batch.failed != failed {
-		return err
-	}
-	if s.cursors == nil {
-		s.cursors = map[string]int{}
-	}
-	s.cursors[c.Name] = b
-	if c.Hold {
-		if s.held == nil {
-			s.held = map[string]bool{}
-		}
-		s.held[c.Name] = true
-		if m := s.gang.Member(b); m != nil {
-			m.Unclean, m.Pinned = true, true
-		}
-	}
-	return nil
-}
-
-func (s *Session) closeAllCursors(r *request) error {
-	for _, m := range s.gang.Members() {
-		if m.Backend == s.db.home {
-			continue
-		}
-		m.Internal(string(r.text))
-		if err := s.relay(m); err != nil || s.batch.failed {
-			return err
-		}
-	}
-	s.cursors, s.held = nil, nil
-	return s.forward(r, s.db.home)
-}
-
-// dropCursors forgets the cursors that ended with the transaction.
-func (s *Session) dropCursors() {
-	for name := range s.cursors {
-		if !s.held[name] {
-			delete(s.cursors, name)
-		}
-	}
 }
 
 // runPrepared is PREPARE, EXECUTE and DEALLOCATE in SQL. They share their names with Parse.

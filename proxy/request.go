@@ -33,6 +33,9 @@ type request struct {
 	maxRows int64
 	portal  *portal
 
+	// take, when set, gets the statement that ends a plan over several backends, and runs it by itself.
+	take func(run *executor.Scatter) error
+
 	// describe is true if a RowDescription is owed (simple protocol).
 	describe bool
 }
@@ -292,6 +295,9 @@ func (s *Session) positions(r *request, run *executor.Scatter) func(member, posi
 
 // finishScatter runs a prepared scatter to its end, or, for a portal with a row limit, to the limit.
 func (s *Session) finishScatter(r *request, run *executor.Scatter) error {
+	if r.take != nil {
+		return r.take(run)
+	}
 	if r.portal != nil && r.maxRows > 0 && r.tmpl.Returns {
 		r.portal.scatter = run
 		if err := run.Open(s.ctx); err != nil {

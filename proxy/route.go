@@ -36,6 +36,9 @@ func (s *Session) route(r *request) (backends, error) {
 	if e := s.sequenceState(r.tmpl); e != nil {
 		return backends{}, e
 	}
+	if r.tmpl.CurrentOf != "" {
+		return s.routeCurrentOf(r.tmpl.CurrentOf)
+	}
 	switch r.tmpl.Kind {
 	case router.KindHome, router.KindNotify, router.KindSyntax:
 		var b backends

@@ -40,8 +40,7 @@ type Session struct {
 	raw     net.Conn          // the socket below TLS
 	startup *backend.Settings // what the startup packet set
 	vals    router.Values
-	held    map[string]bool // cursors WITH HOLD
-	between atomic.Bool     // waits for the client, between transactions
+	between atomic.Bool // waits for the client, between transactions
 
 	planner  planner
 	scanner  sqlparse.Scanner
@@ -52,7 +51,7 @@ type Session struct {
 	stmts            map[string]*statement
 	unnamed          *statement
 	portals          map[string]*portal
-	cursors          map[string]int // cursor → backend, for cursors on one backend
+	cursors          cursors
 	batch            batch
 	listening        map[string]bool
 	inbox            inbox
@@ -270,9 +269,6 @@ func (s *Session) release() {
 	s.gang.Pass.End()
 	if len(s.portals) > 0 {
 		s.dropPortals()
-	}
-	if len(s.cursors) > 0 {
-		s.dropCursors()
 	}
 }
 

@@ -15,6 +15,10 @@ func (s *Session) onQuery(frame []byte) error {
 		return err
 	}
 	s.unnamed = nil
+	if p := s.portals[""]; p != nil { // it ends with a simple query, too
+		s.endPortal(p)
+		delete(s.portals, "")
+	}
 	s.beginWork()
 	b := wire.BodyOf(frame)
 	text := b.Text()

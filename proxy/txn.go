@@ -122,6 +122,7 @@ func (s *Session) chain(r *request) func() {
 
 // afterCommit does what a committed transaction leaves to do in the session.
 func (s *Session) afterCommit() {
+	s.endCursors(true)
 	s.endOwn(true)
 	s.planner.endTransaction(s, true)
 	s.settleListening(true)
@@ -129,6 +130,7 @@ func (s *Session) afterCommit() {
 
 // afterRollback is its counterpart.
 func (s *Session) afterRollback() {
+	s.endCursors(false)
 	s.endOwn(false)
 	s.planner.endTransaction(s, false)
 	s.settleListening(false)
@@ -168,12 +170,15 @@ func (s *Session) txnSavepoint(r *request) error {
 	case router.TxnSavepoint:
 		s.gang.NoteSavepoint(t.Name, string(r.text))
 		s.savepointOwn(t.Name)
+		s.savepointCursors(t.Name)
 	case router.TxnRelease:
 		s.gang.Txn.NoteRelease(t.Name)
 		s.releaseOwn(t.Name)
+		s.releaseCursors(t.Name)
 	case router.TxnRollbackTo:
 		s.gang.NoteRollbackTo(t.Name)
 		s.rollbackToOwn(t.Name)
+		s.rollbackToCursors(t.Name)
 		s.planner.stale()
 		s.planner.rolledBack(s)
 	}

@@ -172,7 +172,12 @@ func (p *planner) copyQuery(s *sqlparse.CopyStmt) {
 		p.refuse(refStatement)
 		return
 	}
-	in := p.inner(s.Query, toks[2].Start)
+	end := slices.IndexFunc(toks[2:], func(t sqlparse.Token) bool { return t.Punct == ')' && t.Depth == toks[1].Depth })
+	if end < 0 {
+		p.refuse(refStatement)
+		return
+	}
+	in := p.innerUpTo(s.Query, toks[2].Start, toks[2+end].Start)
 	p.t.Writes, p.t.Effect = in.Writes, in.Effect
 	p.t.Unknown = in.Unknown
 	p.t.Clock = in.Clock
@@ -188,15 +193,18 @@ func (p *planner) copyQuery(s *sqlparse.CopyStmt) {
 		p.refuse(refCopyWrite)
 		return
 	}
-	if in.Scatter != nil && (len(in.Scatter.Splices) > 0 || in.Scatter.Modifies || in.Scatter.Combine != nil) {
-		in.Scatter, in.NoScatter = nil, refCopySort
+	if in.Scatter != nil && in.Scatter.Modifies {
+		p.refuse(refCopyWrite)
+		return
 	}
 	p.t.Kind = KindCopyOut
 	p.t.Prune, p.t.Scatter, p.t.NoScatter = in.Prune, in.Scatter, in.NoScatter
 	p.t.NeedsHome = in.NeedsHome
 	p.t.Copy = &Copy{Query: true, Inner: in, Format: copyFormat(s.Options)}
-	if p.t.Copy.Format.UnknownOptions {
-		p.refuse(refCopyOption)
+	f := &p.t.Copy.Format
+	p.t.Copy.Whole = f.UnknownOptions || in.Gather != nil || in.Scatter != nil && (len(in.Scatter.Splices) > 0 || in.Scatter.Combine != nil)
+	if f.UnknownOptions {
+		p.t.NoScatter = refCopyOption // unless PostgreSQL knows it no better
 	}
 }
 

@@ -91,7 +91,7 @@ func summary(p *Template, text string) string {
 	}{
 		{p.Writes, "writes"}, {p.Returns, "returns"}, {p.Effect == EffectUnclean, "unclean"}, {p.Effect == EffectPins, "pins"},
 		{p.NeedsHome, "needs-home"}, {p.NeedsSequenceState, "needs-sequence-state"}, {p.Unknown, "unknown"},
-		{!p.Cacheable, "uncacheable"}, {p.ClockWords != nil, "clock-words"},
+		{!p.Cacheable, "uncacheable"}, {p.CurrentOf != "", "where-the-cursor-is"}, {p.ClockWords != nil, "clock-words"},
 	} {
 		if f.on {
 			b.WriteString(" " + f.name)

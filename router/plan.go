@@ -1,6 +1,7 @@
 package router
 
 import (
+	"math"
 	"sort"
 
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -272,6 +273,8 @@ type Copy struct {
 	In      bool
 	Query   bool // COPY (query) TO: Inner holds its template
 	Inner   *Template
+	// Whole is true where the backends' rows are not COPY's one behind the other: the query has to run by its own plan.
+	Whole bool
 	// Missing as in Insert.
 	Missing []int
 	// Head is the statement up to and including the table name and Tail what follows the column list, so
@@ -416,14 +419,48 @@ type Prepare struct {
 
 // Cursor is DECLARE, FETCH, MOVE and CLOSE.
 type Cursor struct {
-	Name string
-	All  bool // CLOSE ALL
-	Op   CursorOp
-	Hold bool
+	Name   string
+	All    bool // CLOSE ALL
+	Op     CursorOp
+	Hold   bool
+	Binary bool
+	Scroll Scroll
+	Locks  bool // FOR UPDATE or its kin
+	Move   Move // FETCH and MOVE
 	// Inner is DECLARE's query, as a template over the same text, which starts at byte InnerFrom.
 	Inner     *Template
 	InnerFrom int
 }
+
+// Scroll is what DECLARE says about going backward.
+type Scroll uint8
+
+// The words of DECLARE.
+const (
+	ScrollUnsaid Scroll = iota // PostgreSQL decides by the query's plan
+	ScrollYes
+	ScrollNo
+)
+
+// Move is how FETCH or MOVE moves a cursor.
+type Move struct {
+	Direction Direction
+	Count     int64
+}
+
+// Direction is how Move.Count counts.
+type Direction uint8
+
+// The directions of FetchStmt.
+const (
+	FetchForward Direction = iota
+	FetchBackward
+	FetchAbsolute
+	FetchRelative
+)
+
+// FetchAll is the count of FETCH ALL.
+const FetchAll = math.MaxInt64
 
 // CursorOp tells the cursor statements apart.
 type CursorOp uint8
@@ -471,6 +508,9 @@ type Template struct {
 	NoScatter *pgerr.Error
 	// Gather is how a statement without Scatter runs over several backends: nil where it may not.
 	Gather *Gather
+
+	// CurrentOf names the cursor of a write WHERE CURRENT OF: it runs where the cursor's current row is.
+	CurrentOf string
 
 	// KeyTo is the key an UPDATE of one row's key gives it, which must be on the backend of the old one: Backends
 	// sees to it.

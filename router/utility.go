@@ -206,47 +206,6 @@ func (p *planner) executeArgs(n int) {
 	}
 }
 
-// cursorHold is CURSOR_OPT_HOLD of parsenodes.h.
-const cursorHold = 0x0020
-
-// cursor plans DECLARE, FETCH, MOVE and CLOSE.
-func (p *planner) cursor(n sqlparse.Node) bool {
-	switch {
-	case n.GetDeclareCursorStmt() != nil:
-		s := n.GetDeclareCursorStmt()
-		p.plain(KindCursor, "DECLARE CURSOR")
-		c := &Cursor{Name: s.Portalname, Op: CursorDeclare, Hold: s.Options&cursorHold != 0}
-		p.t.Cursor = c
-		if c.Hold {
-			p.t.Effect = EffectPins
-		}
-		c.InnerFrom = p.after("for")
-		c.Inner = p.inner(s.Query, c.InnerFrom)
-		p.t.Clock = c.Inner.Clock
-		if c.Inner.Kind == KindRefuse {
-			p.refuse(c.Inner.Refusal)
-		}
-	case n.GetFetchStmt() != nil:
-		s := n.GetFetchStmt()
-		p.plain(KindCursor, "FETCH")
-		p.t.Cursor = &Cursor{Name: s.Portalname, Op: CursorFetch}
-		p.t.Returns = true
-		if s.Ismove {
-			p.t.Command, p.t.Cursor.Op, p.t.Returns = "MOVE", CursorMove, false
-		}
-	case n.GetClosePortalStmt() != nil:
-		name := n.GetClosePortalStmt().Portalname
-		p.plain(KindCursor, "CLOSE CURSOR")
-		if name == "" {
-			p.t.Command = "CLOSE CURSOR ALL"
-		}
-		p.t.Cursor = &Cursor{Name: name, Op: CursorClose, All: name == ""}
-	default:
-		return false
-	}
-	return true
-}
-
 // after is the byte where the token behind the first keyword w stands.
 func (p *planner) after(w string) int {
 	toks := sqlparse.Tokens(p.text)
@@ -260,7 +219,12 @@ func (p *planner) after(w string) int {
 
 // inner plans a statement inside another, over the same text.
 func (p *planner) inner(n sqlparse.Node, from int) *Template {
-	in := &planner{env: p.env, text: p.text, from: from, lits: p.lits, t: &Template{NParams: p.t.NParams}}
+	return p.innerUpTo(n, from, len(p.text))
+}
+
+// innerUpTo is inner for a statement that ends at byte to.
+func (p *planner) innerUpTo(n sqlparse.Node, from, to int) *Template {
+	in := &planner{env: p.env, text: p.text[:to], from: from, lits: p.lits, t: &Template{NParams: p.t.NParams}}
 	in.statement(n)
 	in.t.Cacheable = false
 	return in.t

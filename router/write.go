@@ -286,7 +286,9 @@ func (p *planner) update(s *sqlparse.UpdateStmt) {
 	p.changes(a, q, r)
 	if p.t.Kind == KindShards && r.sharded() && (a.keyMoves || len(a.keyTo) > 0) {
 		p.movesRows(a, q, r, s)
+		return
 	}
+	p.currentOf(r, s.WhereClause)
 }
 
 // delete plans DELETE.
@@ -295,6 +297,15 @@ func (p *planner) delete(s *sqlparse.DeleteStmt) {
 	a := p.analysis()
 	q, r := a.deleteLevel(s, nil)
 	p.changes(a, q, r)
+	p.currentOf(r, s.WhereClause)
+}
+
+// currentOf plans WHERE CURRENT OF: the cursor's row says where, if no other sharded relation has to be there too.
+func (p *planner) currentOf(r *rel, where sqlparse.Node) {
+	t := p.t
+	if t.Kind == KindShards && !t.NeedsHome && t.KeyTo == nil && len(t.Prune) == 1 && r.sharded() {
+		t.CurrentOf = where.GetCurrentOfExpr().GetCursorName()
+	}
 }
 
 // changes plans UPDATE and DELETE alike.

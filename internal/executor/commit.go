@@ -17,22 +17,32 @@ var ErrAborted = errors.New("distributed transaction was rolled back by recovery
 // Commit ends the transaction of every member. It returns the ErrorResponse frame to give to the client when the
 // transaction was rolled back instead, nil when it is committed.
 //
-// One writer commits in one phase, and the readers after it. Two or more prepare first; then the decision is
+// One writer commits in one phase, and the readers after it; but those with a new cursor WITH HOLD before it, since their
+// COMMIT runs the cursor's query to its end, which may fail. Two or more prepare first; then the decision is
 // recorded on home; then each commits its prepared part. A crash before the record rolls back, one after it
 // commits: recovery reads the records and pg_prepared_xacts alone.
 func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errFrame []byte) {
 	g.closeStreams(ctx)
-	var writers, readers []*Member
+	var writers, readers, holders []*Member
 	for _, m := range g.members {
 		switch {
 		case !m.Began:
 		case m.Wrote:
 			writers = append(writers, m)
+		case m.Holds:
+			holders = append(holders, m)
 		default:
 			readers = append(readers, m)
 		}
 	}
-	if len(writers) > 1 {
+	if errFrame = heldByWriters(writers); errFrame == nil {
+		errFrame = firstError(g.endAll(holders, "COMMIT", out, obs))
+	} else {
+		readers = append(readers, holders...)
+	}
+	if errFrame != nil {
+		readers = append(readers, writers...)
+	} else if len(writers) > 1 {
 		errFrame = g.commitTwoPhase(ctx, writers, out, obs)
 	} else if len(writers) == 1 {
 		errFrame = g.commitOne(writers[0], out, obs)
@@ -49,6 +59,18 @@ func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errF
 	}
 	g.finish(errFrame == nil)
 	return errFrame
+}
+
+// heldByWriters refuses what PREPARE TRANSACTION would: a cursor WITH HOLD that a part with another decision declared.
+func heldByWriters(writers []*Member) []byte {
+	for _, m := range writers {
+		if m.Holds && len(writers) > 1 {
+			return wire.Error(nil, pgerr.New(pgerr.FeatureNotSupported,
+				"a transaction that declares a cursor WITH HOLD and writes on several backends is not supported").
+				WithHint("Declare the cursor in a transaction of its own."))
+		}
+	}
+	return nil
 }
 
 // Rollback ends the transaction of every member.

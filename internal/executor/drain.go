@@ -186,6 +186,37 @@ func (m *Member) DescribeStatement(name string, fields func(frame []byte)) (errF
 	})
 }
 
+// DescribePortal asks for a portal's columns, and syncs. fields is called with the RowDescription, if there is one.
+func (m *Member) DescribePortal(name string, fields func(frame []byte)) (errFrame []byte, err error) {
+	m.Out = wire.Describe(m.Out, 'P', name)
+	m.Out = wire.Sync(m.Out)
+	m.Owed++
+	m.opening, m.Extended = false, false
+	if err := m.Send(); err != nil {
+		return nil, err
+	}
+	return m.drainInto(func(typ byte, frame []byte) {
+		if typ == 'T' {
+			fields(frame)
+		}
+	})
+}
+
+// ClosePortal closes a portal, if there is one.
+func (m *Member) ClosePortal(name string) (errFrame []byte, err error) {
+	if err := Settle(m); err != nil {
+		return nil, err
+	}
+	m.Out = wire.CloseMessage(m.Out, 'P', name)
+	m.Out = wire.Sync(m.Out)
+	m.Owed++
+	m.opening, m.Extended = false, false
+	if err := m.Send(); err != nil {
+		return nil, err
+	}
+	return m.drainInto(nil)
+}
+
 // appendValues appends a DataRow's values; a malformed one loses the connection.
 func (m *Member) appendValues(rows [][][]byte, frame []byte) [][][]byte {
 	row, err := rowValues(frame)

@@ -54,6 +54,8 @@ type Member struct {
 	Wrote bool
 	// Touched is true once a statement that reads or writes data ran in the current transaction.
 	Touched bool
+	// Holds is true once a cursor WITH HOLD was declared in the current transaction.
+	Holds bool
 	// Pinned members stay with the session after the transaction.
 	Pinned bool
 	// Shift is how many characters of the client's message stand ahead of the statement that runs.
@@ -362,7 +364,7 @@ func (g *Gang) giveBack() {
 	var gone [4]*Member
 	back := gone[:0]
 	for _, m := range g.members {
-		m.Began, m.Wrote, m.Touched, m.Extended = false, false, false, false
+		m.Began, m.Wrote, m.Touched, m.Holds, m.Extended = false, false, false, false, false
 		if m.Pinned && m.Idle() {
 			kept = append(kept, m)
 			continue

@@ -214,7 +214,7 @@ func (s *Scatter) learnColumns() error {
 		return &FrameError{Frame: errFrame}
 	}
 	types := columnTypes(fields)
-	if len(types) <= len(s.Sort) {
+	if len(types) < len(s.Sort) {
 		return pgerr.New(pgerr.InternalError, "scatter statement has %d columns, %d of them hidden", len(types), len(s.Sort))
 	}
 	s.columns = len(types) - len(s.Sort)

@@ -178,7 +178,7 @@ func (g *Gang) finish(committed bool) {
 		if m.Began && committed {
 			m.Conn.Settings = g.Settings.ID
 		}
-		m.Began, m.Wrote, m.Touched = false, false, false
+		m.Began, m.Wrote, m.Touched, m.Holds = false, false, false, false
 	}
 	g.Began.Store(0)
 	g.Txn = Txn{journal: g.Txn.journal[:0]}

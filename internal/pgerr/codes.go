@@ -11,6 +11,7 @@ const (
 	NumericValueOutOfRange       = "22003"
 	InvalidRowCountInLimit       = "2201W"
 	InvalidRowCountInOffset      = "2201X"
+	InvalidCursorState           = "24000"
 	ActiveSQLTransaction         = "25001"
 	NoActiveSQLTransaction       = "25P01"
 	InFailedSQLTransaction       = "25P02"

@@ -15,6 +15,7 @@ type (
 	DeleteStmt      = pg_query.DeleteStmt
 	MergeStmt       = pg_query.MergeStmt
 	CopyStmt        = pg_query.CopyStmt
+	DeclareStmt     = pg_query.DeclareCursorStmt
 	ExplainStmt     = pg_query.ExplainStmt
 	VariableSetStmt = pg_query.VariableSetStmt
 	TransactionStmt = pg_query.TransactionStmt
@@ -176,6 +177,10 @@ const (
 
 // Words of DISCARD.
 const (
+	FetchForward     = pg_query.FetchDirection_FETCH_FORWARD
+	FetchBackward    = pg_query.FetchDirection_FETCH_BACKWARD
+	FetchAbsolute    = pg_query.FetchDirection_FETCH_ABSOLUTE
+	FetchRelative    = pg_query.FetchDirection_FETCH_RELATIVE
 	DiscardAll       = pg_query.DiscardMode_DISCARD_ALL
 	DiscardPlans     = pg_query.DiscardMode_DISCARD_PLANS
 	DiscardSequences = pg_query.DiscardMode_DISCARD_SEQUENCES

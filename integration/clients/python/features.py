@@ -36,15 +36,38 @@ for row in cur.fetchall():
     print([bytes(v) if isinstance(v, memoryview) else v for v in row])
 print([d.name for d in cur.description], [d.type_code for d in cur.description])
 
-try:
-    with conn.cursor("server_side") as named:
-        named.itersize = 7
-        named.execute("SELECT id FROM things ORDER BY id")
-        print("cursor", [r[0] for r in named])
-except psycopg2.errors.FeatureNotSupported:  # over several servers
-    conn.rollback()
-    cur.execute("SELECT id FROM things ORDER BY id")
-    print("cursor", [r[0] for r in cur])
+with conn.cursor("server_side") as named:
+    named.itersize = 7
+    named.execute("SELECT id FROM things ORDER BY id")
+    print("cursor", [r[0] for r in named])
+with conn.cursor("any order") as named:
+    named.itersize = 11
+    named.execute("SELECT id FROM things")
+    print("cursor", sorted(r[0] for r in named))
+with conn.cursor("both_ways", scrollable=True) as named:
+    named.execute("SELECT id, doc FROM things WHERE id <= 60 ORDER BY price DESC, id")
+    print("cursor", named.fetchmany(3), named.rowcount)
+    named.scroll(20)
+    print("cursor", named.fetchone())
+    named.scroll(-5)
+    print("cursor", named.fetchone())
+    named.scroll(58, mode="absolute")
+    print("cursor", named.fetchall())
+    named.scroll(0, mode="absolute")
+    print("cursor", len(named.fetchall()))
+with conn.cursor("total") as named:
+    named.execute("SELECT count(*), sum(price) FROM things")
+    print("cursor", named.fetchall())
+held = conn.cursor("held", withhold=True, scrollable=True)
+held.execute("SELECT id, tags FROM things ORDER BY id")
+print("held", held.fetchmany(2))
+conn.commit()
+print("held", held.fetchmany(2))
+conn.rollback()
+held.scroll(50, mode="absolute")
+print("held", held.fetchmany(2))
+held.close()
+conn.commit()
 with conn.cursor("of_one_key") as named:
     named.execute("SELECT id FROM things WHERE id = 7")
     print("cursor", [r[0] for r in named])

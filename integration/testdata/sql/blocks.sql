@@ -54,7 +54,6 @@ select k from t order by k for update;
 select k from t where k in (1, 3) order by k for no key update nowait;
 commit;
 begin;
---! refused
 declare c cursor for select * from t order by k;
 fetch 2 from c;
 move 1 from c;

@@ -64,13 +64,10 @@ copy t (k, j) from stdin;
 select k from t where k >= 50;
 copy t to stdout;
 copy t (k, v) to stdout csv header;
---! refused
 copy (select k, v from t order by k) to stdout;
---! refused
 copy (select k, n from t where k < 5 order by k desc) to stdout with (format csv, header);
 copy (select v from t where k = 3) to stdout;
 copy t to stdout (format csv, force_quote *, null 'NULL');
---! refused
 copy (select k from t order by v nulls first, k limit 3) to stdout;
 copy t from '/etc/passwd';
 copy t to program 'cat';
