@@ -31,10 +31,11 @@ type Database struct {
 	targets []backend.Target
 	pools   *backend.Pools
 
-	schema atomic.Pointer[router.Schema]
-	jobs   atomic.Bool                     // the rebalancer has something to do
-	stale  atomic.Bool                     // the schema has changed and could not be read anew
-	oids   []atomic.Pointer[executor.OIDs] // by backend
+	schema  atomic.Pointer[router.Schema]
+	jobs    atomic.Bool                        // the rebalancer has something to do
+	stale   atomic.Bool                        // the schema has changed and could not be read anew
+	derived []atomic.Pointer[executor.Derived] // by backend
+	oids    []atomic.Pointer[executor.OIDs]    // by backend
 
 	refreshing sync.Mutex
 	gate       *executor.Gate    // between distributed commits and snapshots over several backends
@@ -107,6 +108,7 @@ func (db *Database) install(ctx context.Context) error {
 	db.targets = make([]backend.Target, len(list))
 	db.installed = make([]bool, len(list))
 	db.oids = make([]atomic.Pointer[executor.OIDs], len(list))
+	db.derived = make([]atomic.Pointer[executor.Derived], len(list))
 	for i, b := range list {
 		if b.ID != i {
 			return fmt.Errorf("catalog of database %q: backend ids have a gap at %d", db.name, i)
@@ -177,6 +179,7 @@ func (db *Database) load(ctx context.Context) error {
 	}
 	for i := range db.oids {
 		db.oids[i].Store(nil)
+		db.derived[i].Store(nil)
 	}
 	db.schema.Store(schema)
 	db.stale.Store(false)

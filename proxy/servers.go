@@ -31,6 +31,8 @@ func (r roleServers) Get(ctx context.Context, b int) (*backend.Conn, error) {
 
 func (r roleServers) OIDs(b int) *executor.OIDs { return r.db.oidsOf(b) }
 
+func (r roleServers) Derived(b int) *executor.Derived { return r.db.derivedOf(b) }
+
 func (r roleServers) Home() int { return r.db.home }
 
 func (r roleServers) Name(b int) string { return r.db.targets[b].Name }

@@ -188,7 +188,7 @@ func (c *Collect) fail(e event) {
 }
 
 func (c *Collect) noteFailure(from int, frame []byte) {
-	c.failure = fixError(c.Gang.judged(frame), 0)
+	c.failure = c.Members[from].clientTerms(c.Gang.judged(frame), 0)
 	if c.Position != nil {
 		c.failure = MovePosition(c.failure, func(p int) int { return c.Position(from, p) })
 	}

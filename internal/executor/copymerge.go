@@ -75,13 +75,13 @@ func (c *CopyMerge) one(m *Member, first, last, muted bool, out *wire.Writer) (r
 			}
 		case 'E':
 			if failure == nil {
-				failure = bytes.Clone(frame)
+				failure = m.clientTerms(bytes.Clone(frame), 0)
 			}
 		case 'S':
 			m.NoteParameter(frame)
 		case 'N':
 			if !skipped {
-				_, err = out.Write(fixError(frame, 0))
+				_, err = out.Write(m.clientTerms(frame, 0))
 			}
 		case 'C':
 			if !skipped {

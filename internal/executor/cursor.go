@@ -249,7 +249,7 @@ func (c *Cursor) read(m *Member, see func(typ byte, frame []byte) error) (count 
 				c.Gang.Cancel(c.run.ctx)
 			}
 		case 'N':
-			_, _ = c.run.out.Write(fixError(frame, 0)) // a client that is gone is noticed with the next row
+			_, _ = c.run.out.Write(m.clientTerms(frame, 0)) // a client that is gone is noticed with the next row
 		case 'C':
 			count = tagCount(frame)
 		}
@@ -261,7 +261,7 @@ func (c *Cursor) read(m *Member, see func(typ byte, frame []byte) error) (count 
 	case bad != nil:
 		return 0, bad
 	case errFrame != nil:
-		return 0, &FrameError{Frame: fixError(errFrame, 0)}
+		return 0, &FrameError{Frame: m.clientTerms(errFrame, 0)}
 	}
 	return count, nil
 }

@@ -22,7 +22,7 @@ func (m *Member) drainInto(see func(typ byte, frame []byte)) (errFrame []byte, e
 			}
 		case 'E':
 			if errFrame == nil {
-				errFrame = bytes.Clone(frame)
+				errFrame = m.clientTerms(bytes.Clone(frame), 0)
 			}
 		case 'S':
 			m.NoteParameter(frame)

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -8,22 +9,78 @@ import (
 	"github.com/pleiad/pleiad/internal/wire"
 )
 
-// fixError makes an ErrorResponse or NoticeResponse speak of what the client knows: positions count from the start of
-// its whole message, shift characters ahead of the statement, and a shard's table is the table itself. A frame that
-// needs no change is returned as it is.
-func fixError(frame []byte, shift int) []byte {
+// Derived are names on one backend that PostgreSQL or pleiad derived for partitions, and what they stand for. A nil Derived
+// knows none.
+type Derived struct {
+	// Tables has a partition's name ("pleiad_7" + "\x00" + "meetings") → its table's schema and name.
+	Tables map[string][2]string
+	// Parts has the same by the partition's name alone → the table's name.
+	Parts map[string]string
+	// Constraints has a table's schema and name and, with "\x00" between them, a constraint's or unique index's name on it → the name that the user's own has.
+	Constraints map[string]string
+}
+
+// clientTerms makes an ErrorResponse or NoticeResponse speak of what the client knows: positions count from the start of
+// its whole message, shift characters ahead of the statement, a shard's table is the table itself, and a constraint is the
+// one that the user made. A frame that needs no change is returned as it is.
+func (m *Member) clientTerms(frame []byte, shift int) []byte {
 	if shift != 0 {
 		frame = MovePosition(frame, func(p int) int { return p + shift })
 	}
-	if !isShardSchema(wire.ErrorField(frame, 's')) {
+	schema := wire.ErrorField(frame, 's')
+	if !isShardSchema(schema) && wire.ErrorField(frame, 'n') == "" {
 		return frame
 	}
-	schema, table := "public", wire.ErrorField(frame, 't')
-	if s, t, ok := strings.Cut(table, "."); ok {
-		schema, table = s, t
-		frame = replaceField(frame, 't', table)
+	var d *Derived
+	if m.gang != nil && m.gang.Servers != nil {
+		d = m.gang.Servers.Derived(m.Backend)
 	}
-	return replaceField(frame, 's', schema)
+	return d.fix(frame, schema)
+}
+
+// restricted is how a foreign key's error names the table whose rows are referenced.
+var restricted = regexp.MustCompile(`^(update or delete on table )"([^"]+)"`)
+
+// fix puts the user's names into an error about an object of schema.
+func (d *Derived) fix(frame []byte, schema string) []byte {
+	table, constraint := wire.ErrorField(frame, 't'), wire.ErrorField(frame, 'n')
+	message := wire.ErrorField(frame, 'M')
+	before := message
+	if d != nil && constraint != "" {
+		if own, ok := d.Constraints[schema+"\x00"+table+"\x00"+constraint]; ok {
+			frame = replaceField(frame, 'n', own)
+			message = strings.Replace(message, `constraint "`+constraint+`"`, `constraint "`+own+`"`, 1)
+		}
+		if found := restricted.FindStringSubmatch(message); found != nil {
+			if own, ok := d.Parts[found[2]]; ok {
+				message = found[1] + `"` + own + `"` + message[len(found[0]):]
+			}
+		}
+	}
+	if isShardSchema(schema) {
+		own := d.table(schema, table)
+		frame = replaceField(replaceField(frame, 's', own[0]), 't', own[1])
+		for _, kind := range []string{"relation", "table"} {
+			message = strings.Replace(message, kind+` "`+table+`"`, kind+` "`+own[1]+`"`, 1)
+		}
+	}
+	if message != before {
+		frame = replaceField(frame, 'M', message)
+	}
+	return frame
+}
+
+// table is what a partition is part of. Of one that is not known, because this transaction made it, the name says it.
+func (d *Derived) table(schema, name string) [2]string {
+	if d != nil {
+		if own, ok := d.Tables[schema+"\x00"+name]; ok {
+			return own
+		}
+	}
+	if s, t, ok := strings.Cut(name, "."); ok {
+		return [2]string{s, t}
+	}
+	return [2]string{"public", name}
 }
 
 // Judged is judged for an error of either side.

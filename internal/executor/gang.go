@@ -18,6 +18,8 @@ type Servers interface {
 	Get(ctx context.Context, backend int) (*backend.Conn, error)
 	// OIDs translates a backend's oids; nil for home.
 	OIDs(backend int) *OIDs
+	// Derived tells the names of partitions and their constraints on a backend; nil when they cannot be read.
+	Derived(backend int) *Derived
 	// Home is the index of the backend that records decisions.
 	Home() int
 	// All lists the backends of the database, and Name is a backend's name.

@@ -178,7 +178,7 @@ func passFixed(m *Member, out *wire.Writer, o *Outcome, run, size int) error {
 	if m.Position != nil {
 		frame = MovePosition(frame, m.Position)
 	}
-	frame = fixError(frame, m.Shift)
+	frame = m.clientTerms(frame, m.Shift)
 	if r := &o.renamed; r.Server != "" {
 		frame = replaceField(frame, 'M', strings.ReplaceAll(wire.ErrorField(frame, 'M'), `"`+r.Server+`"`, `"`+r.Client+`"`))
 		r.Server = ""
@@ -233,7 +233,7 @@ func relayPartial(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
 		return err
 	}
 	if t := frame[0]; t == 'E' || t == 'N' {
-		frame = fixError(m.gang.judged(frame), m.Shift)
+		frame = m.clientTerms(m.gang.judged(frame), m.Shift)
 	}
 	if forward {
 		if _, err := out.Write(frame); err != nil {
@@ -372,7 +372,7 @@ func (m *Member) fail(frame []byte, forward bool, o *Outcome) {
 		}
 		o.Failed = true
 	} else if o.Skipped == nil {
-		o.Skipped = bytes.Clone(frame)
+		o.Skipped = m.clientTerms(bytes.Clone(frame), 0)
 	}
 	o.renamed = *m.Queue.Head()
 	if o.renamed.Msg == 'Q' {

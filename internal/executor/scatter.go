@@ -138,7 +138,7 @@ func (s *Scatter) notBound(from int, r bindReply) {
 
 // inClientsTerms is a server's error as the client is to see it.
 func (s *Scatter) inClientsTerms(from int, frame []byte) []byte {
-	frame = fixError(s.Gang.judged(frame), 0)
+	frame = s.Members[from].clientTerms(s.Gang.judged(frame), 0)
 	if s.Position != nil {
 		frame = MovePosition(frame, func(p int) int { return s.Position(from, p) })
 	}
@@ -308,7 +308,7 @@ func (s *Scatter) control(e event, out *wire.Writer, obs Observer) (ok bool) {
 	case 'E':
 		return s.fail(e)
 	case 'N':
-		_, _ = out.Write(fixError(e.frame, 0)) // a client that is gone is noticed with the next row
+		_, _ = out.Write(st.m.clientTerms(e.frame, 0)) // a client that is gone is noticed with the next row
 	case 'C':
 		s.noteTag(e.frame)
 	case 'T':

@@ -552,7 +552,7 @@ func FuzzRowDecoders(f *testing.F) {
 		_ = stripColumns(frame, visible)
 		_ = wire.ErrorField(frame, 'C')
 		_ = replaceField(frame, 'W', "where")
-		_ = fixError(frame, 3)
+		_ = new(Member).clientTerms(frame, 3)
 		(&OIDs{Types: map[uint32]uint32{16384: 1}}).Rows(frame)
 		(&OIDs{Types: map[uint32]uint32{16384: 1}}).Params(frame)
 	})

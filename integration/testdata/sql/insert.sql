@@ -17,9 +17,7 @@ insert into t (k, v) values (14, default), (15, 'x'), (16, default);
 insert into t values (17), (18), (19);
 insert into t values (20, 'x'), (21, 'y', 3), (22);
 insert into t (k, v, n) values (1 + 22, 'a' || 'b', length('abc'));
---! refused
 insert into t (k, v) values (24, (select 'sub')), (25, (select v from l where k = 1));
---! refused
 insert into t (k, v) values ((select 26), 'x');
 insert into t (k, v) values (abs(-27), 'function'), (28::int8, 'cast'), ('29', 'string'), (30.0, 'numeric'), (31.4, 'rounded');
 insert into t (k, v) select 40, 'forty';
