@@ -76,6 +76,47 @@ func TestRecoveryServerDownAtStart(t *testing.T) {
 	}
 }
 
+// TestTransactionsInDoubt: what a server that has gone keeps from its end is in pleiad.transactions, with the reason, for as long
+// as that lasts.
+func TestTransactionsInDoubt(t *testing.T) {
+	w := newWrites(t, serve(t, "transactions:\n  recovery_interval: 200ms\ntimeouts:\n  connect: 2s\n"))
+	outcome, rows := w.stopAt(t, "after-decision", "", "in doubt", "b2", "b3")
+	down := w.cluster.Server("b3")
+	if err := down.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.program.resume(t)
+	if err := outcome(); err != nil {
+		t.Errorf("the statement, which was decided: %v", err)
+	}
+	c := w.conn(t, w.db)
+	var row string
+	eventually(t, 20*time.Second, "the transaction is shown with its reason", func() bool {
+		rows := w.text(t, c, "select state, backends, reason, age > '0' from pleiad.transactions where reason is not null")
+		row = strings.Join(rows, "; ")
+		return strings.HasPrefix(row, "committed|b3|")
+	})
+	if row != `committed|b3|backend "b3" does not answer|t` {
+		t.Errorf("it is shown as %s", row)
+	}
+	if err := down.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w.settled(t)
+	eventually(t, 20*time.Second, "nothing is in doubt", func() bool {
+		return w.one(t, c, "select count(*) from pleiad.in_doubt") == "0"
+	})
+	if n := w.count(t, "in doubt"); n != rows {
+		t.Errorf("%d rows, want %d", n, rows)
+	}
+	// The record goes once everything has been seen complete and some time has passed.
+	home := w.server("b1").conn(t, w.db)
+	w.server("b1").exec(t, home, "update pleiad.commit_record set decided = decided - interval '2 minutes'")
+	eventually(t, 20*time.Second, "the record is gone", func() bool {
+		return w.one(t, c, "select count(*) from pleiad.transactions") == "0"
+	})
+}
+
 var salt = regexp.MustCompile(`s=([^,]+)`)
 
 // saltOf begins a login with SCRAM and returns the salt that the proxy names.

@@ -24,7 +24,8 @@ var commitPoints = []struct {
 	name    string
 	decided bool
 }{
-	{"before-prepare", false}, {"after-prepare", false}, {"after-decision", true}, {"after-commit-prepared", true},
+	{"before-prepare", false}, {"between-prepares", false}, {"after-prepare", false},
+	{"after-decision", true}, {"between-commits", true}, {"after-commit-prepared", true},
 }
 
 // writes is a table whose rows can be put on chosen servers.

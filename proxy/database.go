@@ -51,6 +51,7 @@ type Database struct {
 	creds     map[string]auth.Credentials // by role, from its last login
 	defaults  map[string]defaults         // by role
 	installed []bool                      // by backend
+	doubts    doubts
 
 	stop    context.CancelFunc // ends what runs in the background for it
 	forgets chan string        // gids whose commit records may go

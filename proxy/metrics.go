@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,13 +25,15 @@ var (
 	descWaiting = prometheus.NewDesc("pleiad_pool_waiting", "Clients waiting for a server connection.",
 		[]string{"backend", "database", "role"}, nil)
 	descUp       = prometheus.NewDesc("pleiad_server_up", "Whether a server is up in its role.", []string{"server", "role"}, nil)
+	descInDoubt  = prometheus.NewDesc("pleiad_transactions_in_doubt", "Distributed transactions that recovery cannot end now.", nil, nil)
+	descDoubtAge = prometheus.NewDesc("pleiad_transactions_in_doubt_oldest_seconds", "Age of the oldest of them.", nil, nil)
 	descInFlight = prometheus.NewDesc("pleiad_distributed_transactions", "Distributed transactions being committed.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descClients, descSessions, descPlans, descPlanSize, descPool, descWaiting, descUp, descInFlight,
+		descClients, descSessions, descPlans, descPlanSize, descPool, descWaiting, descUp, descInFlight, descInDoubt, descDoubtAge,
 	} {
 		ch <- d
 	}
@@ -65,6 +68,13 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(descUp, up, s.Name, s.Role)
 	}
+	doubtful, oldest := 0, time.Duration(0)
+	c.srv.eachDatabase(func(db *Database) {
+		n, age := db.inDoubt()
+		doubtful, oldest = doubtful+n, max(oldest, age)
+	})
+	gauge(descInDoubt, float64(doubtful))
+	gauge(descDoubtAge, oldest.Seconds())
 	n := 0
 	c.srv.inFlight.Range(func(any, any) bool { n++; return true })
 	gauge(descInFlight, float64(n))

@@ -68,6 +68,8 @@ func (db *Database) recoverOnce(ctx context.Context) {
 		mu       sync.Mutex
 		complete = true
 		pending  = map[string]bool{}
+		inDoubt  []doubt
+		listed   []string
 	)
 	for b := range db.targets {
 		wg.Go(func() {
@@ -86,10 +88,22 @@ func (db *Database) recoverOnce(ctx context.Context) {
 				pending[p.GID] = true
 			}
 			mu.Unlock()
-			db.resolveAll(ctx, b, parts)
+			var left []doubt
+			if err != nil {
+				left = db.unreachable(b, err)
+			} else {
+				left = db.resolveAll(ctx, b, parts)
+			}
+			mu.Lock()
+			inDoubt = append(inDoubt, left...)
+			if err == nil {
+				listed = append(listed, db.targets[b].Name)
+			}
+			mu.Unlock()
 		})
 	}
 	wg.Wait()
+	db.noteDoubts(ctx, inDoubt, listed)
 	if complete {
 		db.sweepRecords(ctx, pending)
 	}
@@ -113,13 +127,28 @@ const recoverTimeout = 5 * time.Second
 
 var errNotConfigured = errors.New("the configuration does not name it")
 
-func (db *Database) resolveAll(ctx context.Context, b int, parts []preparedPart) {
+// resolveAll ends the parts on one backend, and gives those that it could not.
+func (db *Database) resolveAll(ctx context.Context, b int, parts []preparedPart) (left []doubt) {
+	name := db.targets[b].Name
 	for _, p := range parts {
-		if err := db.resolve(ctx, b, p); err != nil && ctx.Err() == nil {
-			db.srv.log.Warn("transaction_in_doubt", "database", db.name, "backend", db.targets[b].Name,
-				"gid", p.GID, "age_seconds", int(p.Age), "error", err)
+		others, err := db.resolve(ctx, b, p)
+		d := doubt{
+			GID: p.GID, Backend: name, Owner: p.Owner, Prepared: time.Now().Add(-time.Duration(p.Age * float64(time.Second))),
+			Reason: others,
 		}
+		switch {
+		case err != nil:
+			d.Reason = why(db.targets[db.home].Name, err)
+			if ctx.Err() == nil {
+				db.srv.log.Warn("transaction_in_doubt", "database", db.name, "backend", name,
+					"gid", p.GID, "age_seconds", int(p.Age), "error", err)
+			}
+		case others == "" || p.Age < doubtAge.Seconds():
+			continue
+		}
+		left = append(left, d)
 	}
+	return left
 }
 
 func (db *Database) preparedOn(ctx context.Context, b int) (parts []preparedPart, err error) {
@@ -136,20 +165,25 @@ func (db *Database) preparedOn(ctx context.Context, b int) (parts []preparedPart
 	return parts, err
 }
 
-// resolve ends one part, unless its coordinator may still be at work.
-func (db *Database) resolve(ctx context.Context, b int, p preparedPart) error {
+// resolve ends one part, unless its coordinator may still be at work: then it says so.
+func (db *Database) resolve(ctx context.Context, b int, p preparedPart) (others string, err error) {
 	if _, busy := db.srv.inFlight.Load(p.GID); busy {
-		return nil
+		return "its session is still committing", nil
 	}
 	// What was prepared before this process began is most likely of the one that it replaces.
 	young := min(orphanAge, time.Since(db.srv.began))
 	if p.Age < young.Seconds() && !db.srv.owns(p.GID) {
-		return nil
+		return "another proxy has prepared it a moment ago", nil
 	}
 	// It may have ended since it was listed; a coordinator of this process had ended before that was looked up.
 	if still, err := db.stillPrepared(ctx, b, p.GID); err != nil || !still {
-		return err
+		return "", err
 	}
+	return "", db.end(ctx, b, p)
+}
+
+// end commits the part or rolls it back, as the decision is.
+func (db *Database) end(ctx context.Context, b int, p preparedPart) error {
 	var owner string
 	var trusted bool
 	err := db.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {

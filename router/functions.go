@@ -38,6 +38,10 @@ const (
 )
 
 // fnImpure are the facts that make two calls with equal arguments on two backends differ.
+// fnWrites are those of functions that may write rows or take locks to the transaction's end: their backend has a part in its
+// outcome. A sequence's value is no such part.
+const fnWrites = fnVolatile | fnUserVol | fnUnknown | fnDynamic
+
 const fnImpure = fnClock | fnServer | fnPerRow | fnVolatile | fnHome | fnPins | fnNextval | fnCurrval | fnDynamic |
 	fnUnknown | fnUserStable | fnUserVol | fnTables | fnSharded
 

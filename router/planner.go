@@ -225,7 +225,7 @@ func (a *analysis) configCalls(s *sqlparse.SelectStmt) []SetConfig {
 // table that the statement writes, nil for none.
 func (p *planner) decide(a *analysis, target *Table) bool {
 	t := p.t
-	t.Writes = t.Writes || a.writes || a.locking
+	t.Writes = t.Writes || a.writes || a.locking || a.fn&fnWrites != 0
 	t.Effect = max(t.Effect, a.effect())
 	if a.setConfig > 0 {
 		t.Cacheable = false

@@ -40,6 +40,14 @@ func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errF
 	} else {
 		readers = append(readers, holders...)
 	}
+	// Members that only read have nothing to decide: they hold no row's lock, and are released before the others begin
+	// to prepare. What their COMMIT answers is read behind the writers'. But a COMMIT keeps what SET did, and the
+	// transaction may fail.
+	early := errFrame == nil && !g.Txn.HasSettings()
+	var released [][]byte
+	if early {
+		released = send(readers, "COMMIT", "")
+	}
 	if errFrame != nil {
 		readers = append(readers, writers...)
 	} else if len(writers) > 1 {
@@ -47,13 +55,14 @@ func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errF
 	} else if len(writers) == 1 {
 		errFrame = g.commitOne(writers[0], out, obs)
 	}
-	if errFrame != nil {
-		g.endAll(readers, "ROLLBACK", out, obs)
-		g.finish(false)
-		return errFrame
+	verb := "COMMIT"
+	if !early {
+		if errFrame != nil {
+			verb = "ROLLBACK"
+		}
+		released = send(readers, verb, "")
 	}
-	// Once the writers have committed, what becomes of the readers changes nothing.
-	failed := firstError(g.endAll(readers, "COMMIT", out, obs))
+	failed := firstError(g.answers(readers, released, verb, out, obs))
 	if len(writers) == 0 {
 		errFrame = failed
 	}
@@ -126,13 +135,26 @@ func (g *Gang) commitOne(m *Member, out *wire.Writer, obs Observer) []byte {
 
 // endAll runs one statement on every member in parallel and returns their errors.
 func (g *Gang) endAll(all []*Member, sql string, out *wire.Writer, obs Observer) [][]byte {
+	return g.answers(all, send(all, sql, ""), sql, out, obs)
+}
+
+// send sends a statement that ends a transaction, or a part of it, to every member. between names the failpoint behind each.
+func send(all []*Member, sql, between string) [][]byte {
 	errs := make([][]byte, len(all))
 	for i, m := range all {
 		m.Finishing(sql)
 		if err := m.Send(); err != nil {
 			errs[i] = wire.Error(nil, ClientError(err))
 		}
+		if between != "" {
+			failpoint.Hit(between)
+		}
 	}
+	return errs
+}
+
+// answers reads the members' answers to it, of those that it could be sent to.
+func (g *Gang) answers(all []*Member, errs [][]byte, sql string, out *wire.Writer, obs Observer) [][]byte {
 	for i, m := range all {
 		if errs[i] != nil {
 			continue
@@ -177,7 +199,8 @@ func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.
 		}
 	}
 	failpoint.Hit("before-prepare")
-	errs := g.endAll(others, "PREPARE TRANSACTION "+quoted, out, obs)
+	prepare := "PREPARE TRANSACTION " + quoted
+	errs := g.answers(others, send(others, prepare, "between-prepares"), prepare, out, obs)
 	failpoint.Hit("after-prepare")
 	failure := firstError(errs)
 	if failure != nil {
@@ -203,7 +226,8 @@ func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.
 		passage.Done(home.Backend)
 	}
 	complete := true
-	for i, e := range g.endAll(others, "COMMIT PREPARED "+quoted, out, obs) {
+	commit := "COMMIT PREPARED " + quoted
+	for i, e := range g.answers(others, send(others, commit, "between-commits"), commit, out, obs) {
 		if e != nil {
 			complete = false // the decision stands: what could not be told now is told by recovery
 			continue

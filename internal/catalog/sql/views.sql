@@ -39,8 +39,8 @@ CREATE OR REPLACE VIEW pleiad.shards AS
   LEFT JOIN pleiad.shard_stat t ON t.relid = s.relid AND t.shard = p.shard
   ORDER BY n.nspname, c.relname, p.shard;
 
--- Distributed transactions that home knows of, while anything of them is left: state says what becomes of every part, here and on
--- other backends. A record without owner stands in the way of a decision that comes too late; one of another role
+-- Distributed transactions, while anything of them is left: state says what becomes of every part, here and on other
+-- backends. backends are those whose parts recovery has found and not been able to end, and reason says why. A record without owner stands in the way of a decision that comes too late; one of another role
 -- than the part's counts for nothing.
 DO $$ BEGIN
   IF EXISTS (SELECT FROM pg_catalog.pg_attribute
@@ -49,16 +49,24 @@ DO $$ BEGIN
   END IF;
 END $$;
 CREATE OR REPLACE VIEW pleiad.transactions AS
-  SELECT coalesce(r.gid, x.gid) AS gid,
+  SELECT coalesce(r.gid, x.gid, d.gid) AS gid,
          CASE WHEN r.gid IS NULL THEN 'prepared'
-              WHEN r.owner = '' OR r.owner <> x.owner AND NOT r.trusted THEN 'rolled back'
+              WHEN r.owner = '' OR r.owner <> coalesce(x.owner, d.owner) AND NOT r.trusted THEN 'rolled back'
               ELSE 'committed' END AS state,
-         coalesce(nullif(r.owner, ''), x.owner) AS owner,
+         coalesce(nullif(r.owner, ''), x.owner, nullif(d.owner, '')) AS owner,
          pg_catalog.current_database() AS database,
-         coalesce(r.decided, x.prepared) AS since
+         coalesce(r.decided, x.prepared, d.prepared) AS since,
+         pg_catalog.clock_timestamp() - coalesce(r.decided, x.prepared, d.prepared) AS age,
+         d.backends,
+         coalesce(d.reason, (SELECT 'not known to be complete: ' || pg_catalog.string_agg(pg_catalog.format('backend "%s" is %s', s.backend, s.state), ', ' ORDER BY s.backend)
+                             FROM pleiad.server s WHERE r.owner <> '' AND s.role = 'primary' AND s.state <> 'up')) AS reason
   FROM pleiad.commit_record r
   FULL JOIN (SELECT gid, owner, prepared FROM pg_catalog.pg_prepared_xacts
-             WHERE database = pg_catalog.current_database() AND pg_catalog.starts_with(gid, 'pleiad_')) x ON x.gid = r.gid;
+             WHERE database = pg_catalog.current_database() AND pg_catalog.starts_with(gid, 'pleiad_')) x ON x.gid = r.gid
+  FULL JOIN (SELECT gid, pg_catalog.min(owner::text)::name AS owner, pg_catalog.min(prepared) AS prepared,
+               pg_catalog.string_agg(backend, ', ' ORDER BY backend) AS backends,
+               pg_catalog.string_agg(DISTINCT reason, '; ') AS reason
+             FROM pleiad.in_doubt GROUP BY gid) d ON d.gid = coalesce(r.gid, x.gid);
 
 GRANT SELECT ON ALL TABLES IN SCHEMA pleiad TO PUBLIC;
 REVOKE ALL ON pleiad.secret FROM PUBLIC;
