@@ -339,6 +339,9 @@ func (s *Session) onBind(frame []byte) error {
 	if s.gang.Txn.Failed && !endsFailure(plan.tmpl) {
 		return s.failBatch(errFailedTransaction)
 	}
+	if plan.tmpl.Kind == router.KindSyntax {
+		return s.bindParseOnly(p)
+	}
 	if p.name != "" {
 		if s.portals[p.name] != nil || s.cursors.all[p.name] != nil {
 			return s.failBind(pgerr.New(pgerr.DuplicateCursor, "cursor %q already exists", p.name))

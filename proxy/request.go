@@ -100,6 +100,9 @@ func (s *Session) run(r *request) error {
 	case router.KindExplain:
 		return s.runExplain(r)
 	case router.KindSyntax:
+		if t.Refusal != nil {
+			return s.runRefused(r)
+		}
 		return s.runSyntax(r.text)
 	case router.KindEmpty:
 		s.out.Out = append(s.out.Out, 'I', 0, 0, 0, 4)
@@ -118,7 +121,7 @@ var errFailedTransaction = pgerr.New(pgerr.InFailedSQLTransaction,
 
 // endsFailure tells the statements that an aborted transaction still accepts.
 func endsFailure(t *router.Template) bool {
-	if t.Kind == router.KindSyntax || t.Kind == router.KindEmpty {
+	if t.Kind == router.KindSyntax && t.Refusal == nil || t.Kind == router.KindEmpty {
 		return true
 	}
 	if t.Kind != router.KindTxn {

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"unicode/utf8"
+
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
@@ -56,7 +58,7 @@ func (s *Session) runSeveral(text []byte) error {
 	spans := append([]sqlparse.Span(nil), s.spans...)
 	// PostgreSQL parses the whole message before it runs any of it.
 	for _, sp := range spans {
-		if p := s.planText(text[sp.Start:sp.End]); p.tmpl.Kind == router.KindSyntax {
+		if p := s.planText(text[sp.Start:sp.End]); p.tmpl.Kind == router.KindSyntax && p.tmpl.Refusal == nil {
 			return s.runSyntax(text[:sp.End])
 		}
 	}
@@ -86,16 +88,31 @@ func (s *Session) runSimple(message []byte, sp sqlparse.Span) error {
 // runSyntax shows a text that the parser rejects to home, with Parse alone: PostgreSQL's own error goes back.
 // Should PostgreSQL accept it, it is syntax newer than the parser knows.
 func (s *Session) runSyntax(text []byte) error {
+	return s.parseOnly(text, nil, 0, errNewSyntax)
+}
+
+var errNewSyntax = pgerr.New(pgerr.FeatureNotSupported, "statement uses syntax that pleiad does not know yet")
+
+// runRefused shows a statement that is refused, but perhaps wrong in the first place, to home in the same way.
+func (s *Session) runRefused(r *request) error {
+	return s.parseOnly(r.text, r.oids, utf8.RuneCount(r.before), r.tmpl.Refusal)
+}
+
+// parseOnly lets home parse and analyse a text. Its error is the answer; where it has none, otherwise is. shift is how many
+// characters of the client's message stand ahead.
+func (s *Session) parseOnly(text []byte, oids []uint32, shift int, otherwise *pgerr.Error) error {
 	m, err := s.gang.Join(s.ctx, s.db.home)
 	if err != nil {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
-	m.Out = wire.Parse(m.Out, "", string(text), nil)
+	m.Out = wire.Parse(m.Out, "", string(text), m.OIDs(oids))
 	m.Unnamed = 0
 	m.Queue.Push(executor.Owed{Msg: 'P', Reply: executor.Quiet})
 	m.SyncNow()
+	m.Shift = shift
 	o, err := executor.Relay(m, s.out, s)
+	m.Shift = 0
 	if err != nil {
 		return s.lost(err)
 	}
@@ -103,8 +120,23 @@ func (s *Session) runSyntax(text []byte) error {
 		s.failed()
 		return nil
 	}
-	s.fail(pgerr.New(pgerr.FeatureNotSupported, "statement uses syntax that pleiad does not know yet"))
+	s.fail(otherwise)
 	return nil
+}
+
+// bindParseOnly answers the Bind of a statement that no server may run: what is wrong with its text is said by the server
+// that its Parse is shown to.
+func (s *Session) bindParseOnly(p *portal) error {
+	if err := s.sendParse(); err != nil || s.skip {
+		return err
+	}
+	if err := s.leave(); err != nil || s.skip {
+		return err
+	}
+	if e := p.st.plan.tmpl.Refusal; e != nil {
+		return s.failBatch(e)
+	}
+	return s.failBatch(errNewSyntax)
 }
 
 // endImplicit commits or rolls back the transaction that pleiad opened by itself.

@@ -33,8 +33,8 @@ func (p *planner) moveRows(a *analysis, q *query, r *rel, s *sqlparse.UpdateStmt
 	switch {
 	case a.err != nil:
 		return nil, a.err
-	case a.writes || a.noScatter != nil || len(t.Triggers) > 0 || t.HasRules || t.RLS || len(t.ReferencedBy) > 0:
-		return nil, refKeyUpdate
+	case a.writes || a.noScatter != nil || len(t.Triggers) > 0 || t.HasRules || t.RLS || len(t.ReferencedBy) > 0 || t.Relkind == 'v':
+		return nil, refKeyUpdate // a view may not show all of the row
 	case len(s.FromClause) > 0 && len(s.ReturningList) > 0:
 		return nil, refKeyUpdate // RETURNING may name the other tables
 	}

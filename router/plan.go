@@ -37,7 +37,7 @@ const (
 	KindCursor           // DECLARE, FETCH, MOVE, CLOSE: Cursor
 	KindExplain          // EXPLAIN of a statement over several backends: Explain
 	KindRefuse           // Refusal
-	KindSyntax           // the parser rejects the text: shown to home with Parse alone for PostgreSQL's own error
+	KindSyntax           // the parser rejects the text, or Refusal may not be the first thing wrong: shown to home with Parse alone for PostgreSQL's own error
 )
 
 // Effect is what a statement may leave behind in the server session that ran it.

@@ -68,6 +68,9 @@ func Plan(text string, env Env) (t *Template) {
 		return p.t
 	}
 	p.statement(stmts[0].Node)
+	if e := p.t.Refusal; p.t.Kind == KindRefuse && (e == refViewWrite || e.Code == pgerr.UndefinedTable) {
+		p.t.Kind = KindSyntax // PostgreSQL may have an error of its own
+	}
 	return p.t
 }
 

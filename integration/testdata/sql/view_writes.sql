@@ -158,3 +158,7 @@ update lv set v = 'x' where id = 1;
 delete from lv where id = 2;
 select * from l order by id;
 select count(*), sum(n) from s;
+-- what does not exist is said as PostgreSQL says it, also beside sharded tables
+select s.id from s join nowhere using (id);
+update s set n = nowhere.n from nowhere where s.id = nowhere.id;
+select count(*) from s, lateral (select * from nowhere.nothing) x;
