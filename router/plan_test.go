@@ -51,7 +51,7 @@ func checkPlan(t *testing.T, text string, p *Template) {
 	if p.Refusal != nil && p.Refusal.Code == pgerr.InternalError {
 		t.Fatalf("%q: %s", text, p.Refusal.Message)
 	}
-	if (p.Kind == KindRefuse) != (p.Refusal != nil) {
+	if p.Kind != KindSyntax && (p.Kind == KindRefuse) != (p.Refusal != nil) {
 		t.Errorf("%q: kind %d with refusal %v", text, p.Kind, p.Refusal)
 	}
 	if p.Kind == KindInvalid {
