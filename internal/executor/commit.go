@@ -63,7 +63,7 @@ func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errF
 		released = send(readers, verb, "")
 	}
 	failed := firstError(g.answers(readers, released, verb, out, obs))
-	if len(writers) == 0 {
+	if len(writers) == 0 && errFrame == nil {
 		errFrame = failed
 	}
 	g.finish(errFrame == nil)
