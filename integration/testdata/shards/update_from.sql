@@ -40,6 +40,7 @@ select count(*), max(at) from event;
 update room set id = 'x' || id where id = 'r1' returning id, floor;
 update room set id = 'y-' || id where floor = 2 returning id;
 update person set id = id + 1000 where id > 40 returning id, name;
+--! code
 update person set id = id + 1 where id < 4;
 update person set id = 5 where id = 6;
 update person set id = id where id < 3 returning id;
