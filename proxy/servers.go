@@ -117,6 +117,7 @@ type oidList struct {
 	Schema []string `json:"nsp"`
 	Name   []string `json:"name"`
 	OID    []uint32 `json:"oid"`
+	Kind   []int    `json:"kind"` // of types: executor.ValueKind
 }
 
 func (l oidList) byName() map[string]uint32 {
@@ -142,7 +143,12 @@ func (db *Database) loadOIDs(ctx context.Context, b int) (*executor.OIDs, error)
 	if err != nil {
 		return nil, err
 	}
-	o := &executor.OIDs{Types: map[uint32]uint32{}, Relations: map[uint32]uint32{}, Home: map[uint32]uint32{}}
+	o := &executor.OIDs{Types: map[uint32]uint32{}, Relations: map[uint32]uint32{}, Home: map[uint32]uint32{}, Kinds: map[uint32]executor.ValueKind{}}
+	for i, k := range home.Types.Kind {
+		if k != 0 {
+			o.Kinds[home.Types.OID[i]] = executor.ValueKind(k)
+		}
+	}
 	ours := home.Types.byName()
 	for name, oid := range there.Types.byName() {
 		if h, ok := ours[name]; ok {

@@ -34,6 +34,9 @@ type statement struct {
 	describedScope uint64
 	// combined is how the statement was taken apart over several backends, valid for the template that it has.
 	combined *combined
+	// columns is what servers told of the result's columns, valid for columnsScope.
+	columns      executor.Columns
+	columnsScope uint64
 }
 
 // planned is a statement's plan and where its literals stand.

@@ -68,6 +68,8 @@ type Member struct {
 	Extended bool
 
 	gang *Gang
+	// values are the kinds of the columns of the rows that come, nil when none holds oids.
+	values []ValueKind
 	// opening is true when BEGIN was composed and nothing behind it that makes the server send its answers.
 	opening bool
 }

@@ -12,6 +12,8 @@ type OIDs struct {
 	Types     map[uint32]uint32 // backend's → home's
 	Relations map[uint32]uint32
 	Home      map[uint32]uint32 // types, home's → backend's
+	// Kinds are of the types, by home's oid, whose binary values hold oids themselves.
+	Kinds map[uint32]ValueKind
 }
 
 // Rows translates a RowDescription frame in place.

@@ -31,6 +31,8 @@ type Owed struct {
 	Client, Server string
 	// Unnamed says that a Parse fills the unnamed statement, which holds nothing if it fails.
 	Unnamed bool
+	// Columns, when set, says that a Describe is of the portal that is executed next, and takes what it tells.
+	Columns *Columns
 	// Report lets ParameterStatus through although the answer is skipped: COMMIT and ROLLBACK may change
 	// settings that the client follows.
 	Report bool

@@ -118,6 +118,9 @@ func relayBuffered(m *Member, left int, out *wire.Writer, obs Observer, o *Outco
 			break
 		}
 		if t := b[0]; (t == 'D' || t == 'd') && m.Queue.Head().givesRows() {
+			if m.values != nil && t == 'D' {
+				m.Types.Row(b[:size], m.values)
+			}
 			run += size // the common case: rows
 			continue
 		}
@@ -214,6 +217,9 @@ func relayPartial(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
 			return err
 		}
 		if m.Queue.Head().givesRows() {
+			if m.values != nil && typ == 'D' {
+				return relayWhole(m, out, size)
+			}
 			if err := out.Flush(); err != nil {
 				return err
 			}
@@ -247,6 +253,18 @@ func relayPartial(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
 	return nil
 }
 
+// relayWhole passes on a row that is longer than the buffer and holds oids.
+func relayWhole(m *Member, out *wire.Writer, size int) error {
+	row, err := m.R.Need(size)
+	if err != nil {
+		return m.Lost(err)
+	}
+	m.Types.Row(row, m.values)
+	_, err = out.Write(row)
+	m.R.Take(size)
+	return err
+}
+
 // lostIfRead tells a failing client from a failing server after a copy between them. The client of a failing server
 // has got a part of a frame: nothing can follow it.
 func lostIfRead(m *Member, out *wire.Writer, err error) error {
@@ -256,6 +274,19 @@ func lostIfRead(m *Member, out *wire.Writer, err error) error {
 	err = m.Lost(err)
 	out.Break(err)
 	return err
+}
+
+// noteColumns learns from a RowDescription, nil of what gives no rows, in which columns of the rows that follow there may be oids.
+func (m *Member) noteColumns(head *Owed, frame []byte) {
+	switch {
+	case head.Msg == 'Q':
+		m.values, _ = m.Types.nested(frame)
+	case head.Columns != nil && frame != nil:
+		m.values, head.Columns.nested = m.Types.nested(frame)
+		head.Columns.known = true
+	case head.Columns != nil:
+		*head.Columns = Columns{known: true}
+	}
 }
 
 // givesRows tells whether rows may answer the message, and go to the client.
@@ -301,14 +332,22 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 		forward = false
 	case 'T':
 		m.Types.Rows(frame)
+		m.noteColumns(head, frame)
 		if head.Msg == 'D' {
 			m.Queue.Pop()
 		}
 	case 't':
 		m.Types.Params(frame)
 	case 'n', '1', '2', '3', 's':
+		switch frame[0] {
+		case 's':
+			m.values = nil
+		case 'n':
+			m.noteColumns(head, nil)
+		}
 		m.Queue.Pop()
 	case 'C', 'I':
+		m.values = nil
 		if !forward {
 			o.noteTag(frame)
 		}
@@ -319,6 +358,7 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 		name, value, changed := m.NoteParameter(frame)
 		forward = (forward && changed || head.Report) && obs.Parameter(name, value)
 	case 'E':
+		m.values = nil
 		if isFatal(frame) {
 			return false, false, m.Lost(fatalError(frame))
 		}

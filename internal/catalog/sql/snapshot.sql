@@ -231,16 +231,29 @@ SELECT json_build_object(
   'system', (SELECT j FROM sys), 'groups', (SELECT j FROM grps), 'backends', (SELECT j FROM bcks))
 $$;
 
--- OIDs of user types and relations by qualified name; they differ between backends.
+-- OIDs of user types and relations by qualified name; they differ between backends. A type's kind is 1 if its binary form is
+-- an array's, 2 if it is a row's: those hold oids of types themselves.
 CREATE OR REPLACE FUNCTION pleiad.oids() RETURNS json
 LANGUAGE sql STABLE SET search_path = pg_catalog SET jit = off AS $$
-WITH nsp AS MATERIALIZED (
+WITH RECURSIVE nsp AS MATERIALIZED (
   SELECT oid, nspname FROM pg_namespace
   WHERE nspname !~ '^pg_' AND nspname !~ '^pleiad(_[0-9]+)?$' AND nspname <> 'information_schema'
+), typ AS (
+  SELECT t.oid, t.typname, t.typtype, t.typbasetype, n.nspname,
+    CASE WHEN t.typsubscript = 'array_subscript_handler'::regproc THEN 1 WHEN t.typtype = 'c' THEN 2 ELSE 0 END AS kind
+  FROM pg_type t JOIN nsp n ON n.oid = t.typnamespace
+), based (oid, base) AS (
+  SELECT oid, typbasetype FROM typ WHERE typtype = 'd'
+  UNION ALL
+  SELECT b.oid, t.typbasetype FROM based b JOIN pg_type t ON t.oid = b.base WHERE t.typtype = 'd'
+), domains AS (
+  SELECT b.oid, max(CASE WHEN t.typsubscript = 'array_subscript_handler'::regproc THEN 1 WHEN t.typtype = 'c' THEN 2 ELSE 0 END) AS kind
+  FROM based b JOIN pg_type t ON t.oid = b.base GROUP BY b.oid
 )
 SELECT json_build_object(
-  'types', (SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(t.typname), 'oid', array_agg(t.oid::int8))
-            FROM pg_type t JOIN nsp n ON n.oid = t.typnamespace),
+  'types', (SELECT json_build_object('nsp', array_agg(t.nspname), 'name', array_agg(t.typname), 'oid', array_agg(t.oid::int8),
+                                     'kind', array_agg(greatest(t.kind, d.kind)))
+            FROM typ t LEFT JOIN domains d USING (oid)),
   'rels', (SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(c.relname), 'oid', array_agg(c.oid::int8))
            FROM pg_class c JOIN nsp n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')))
 $$;
