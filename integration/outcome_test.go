@@ -339,6 +339,19 @@ func (o outcome) differs(other outcome, ordered bool, how comparison) string {
 	return ""
 }
 
+// unlike shows the first rows that differ.
+func unlike(a, b []string, ordered bool) string {
+	if !ordered {
+		a, b = sorted(a), sorted(b)
+	}
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf("\nfirst difference:\n    %s\n    %s", a[i], b[i])
+		}
+	}
+	return ""
+}
+
 func sorted(rows []string) []string {
 	s := append([]string(nil), rows...)
 	sort.Strings(s)

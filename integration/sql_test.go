@@ -202,8 +202,8 @@ func (r *sqlRun) once(ctx context.Context, st *statement, m mode, undo bool) (v 
 	}
 	want := plain.run(ctx, st, m)
 	if what := want.differs(got, st.ordered(), st.compare); what != "" {
-		return verdictWrong, fmt.Sprintf("%s: %s differs:\n  %s\nPostgreSQL: %s\n%s: %s",
-			m, what, brief(st.sql), want, target.side.name, got)
+		return verdictWrong, fmt.Sprintf("%s: %s differs:\n  %s\nPostgreSQL: %s\n%s: %s%s",
+			m, what, brief(st.sql), want, target.side.name, got, unlike(want.rows, got.rows, st.ordered()))
 	}
 	if want.err != nil && !r.quiet {
 		r.t.Logf("line %d, %s: both say %s: %s", st.line, m, want.err.Code, want.err.Message)

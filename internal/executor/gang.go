@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -287,6 +288,10 @@ func (m *Member) Query(sql []byte) {
 // the client sees the rows and the tag only.
 func (m *Member) Bound(text []byte, oids []uint32, params []byte, formats []int16, rows int64) {
 	m.bindText(text, oids, params, formats)
+	if m.Types != nil && slices.Contains(formats, 1) {
+		m.Out = wire.Describe(m.Out, 'P', "")
+		m.Queue.Push(Owed{Msg: 'D', Reply: Quiet, Columns: new(Columns)})
+	}
 	m.execute(rows)
 }
 
@@ -294,7 +299,7 @@ func (m *Member) Bound(text []byte, oids []uint32, params []byte, formats []int1
 func (m *Member) BoundDescribed(text []byte, oids []uint32, params []byte, formats []int16) {
 	m.bindText(text, oids, params, formats)
 	m.Out = wire.Describe(m.Out, 'P', "")
-	m.Queue.Push(Owed{Msg: 'D'})
+	m.Queue.Push(Owed{Msg: 'D', Columns: new(Columns)})
 	m.execute(0)
 }
 
