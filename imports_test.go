@@ -33,7 +33,7 @@ var importTable = map[string]row{
 
 	"proxy": {
 		own: "internal/auth internal/backend internal/cancelkey internal/catalog internal/config internal/copystream " +
-			"internal/deadlock internal/executor internal/pgerr internal/plancache internal/startup internal/wire router router/shardmap router/sqlparse",
+			"internal/deadlock internal/executor internal/lsn internal/pgerr internal/plancache internal/standby internal/startup internal/wire router router/shardmap router/sqlparse",
 		third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn github.com/jackc/pgx/v5/pgxpool " +
 			"github.com/prometheus/client_golang/prometheus golang.org/x/sys/unix",
 	},
@@ -76,13 +76,17 @@ var importTable = map[string]row{
 		tests: "internal/devcluster",
 	},
 	"internal/failpoint":   {},
+	"internal/lsn":         {pure: true},
 	"internal/pgerr":       {pure: true},
 	"internal/plancache":   {own: "router"},
 	"internal/preflight":   {own: "internal/config", third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn", tests: "internal/devcluster"},
 	"internal/replication": {third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn github.com/jackc/pgx/v5/pgproto3"},
-	"internal/startup":     {own: "internal/pgerr", third: "github.com/jackc/pgx/v5/pgproto3 golang.org/x/sys/unix"},
-	"internal/wire":        {own: "internal/pgerr"},
-	"":                     {}, // these tests
+	"internal/standby": {
+		own: "internal/lsn", third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn", tests: "internal/devcluster",
+	},
+	"internal/startup": {own: "internal/pgerr", third: "github.com/jackc/pgx/v5/pgproto3 golang.org/x/sys/unix"},
+	"internal/wire":    {own: "internal/pgerr"},
+	"":                 {}, // these tests
 }
 
 // testLibraries may be imported by the tests of every package.

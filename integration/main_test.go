@@ -153,6 +153,9 @@ func stopSuite() error {
 	if serveCluster.cluster != nil {
 		errs = append(errs, serveCluster.cluster.Stop())
 	}
+	if replicaCluster.cluster != nil {
+		errs = append(errs, replicaCluster.cluster.Stop())
+	}
 	if suite.refs != nil {
 		errs = append(errs, suite.refs.Stop())
 	}

@@ -26,7 +26,7 @@ func (s *Session) runCombine(r *request, set backends) error {
 	}
 	var members []*executor.Member
 	for _, b := range set.list() {
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.join(r.tmpl, b)
 		if err != nil {
 			s.unjoin(members)
 			s.fail(executor.ClientError(err))

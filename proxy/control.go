@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -11,18 +12,65 @@ import (
 
 	"github.com/pleiad/pleiad/internal/auth"
 	"github.com/pleiad/pleiad/internal/config"
+	"github.com/pleiad/pleiad/internal/standby"
 )
 
 // control holds the connections that pleiad uses for itself, as the service role: few, and apart from the clients'.
 type control struct {
 	config func() *config.Config
+	node   func(backend string) *standby.Backend
 
 	mu     sync.Mutex
-	pools  map[controlKey]*pgxpool.Pool
+	pools  map[controlKey]*controlPool
 	closed bool
+	ending sync.WaitGroup // pools that are being closed
 }
 
 type controlKey struct{ backend, database string }
+
+// controlPool is the connections to one database of a backend's primary, in one generation.
+type controlPool struct {
+	*pgxpool.Pool
+	generation uint64
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+}
+
+// dial opens a connection that sever can break.
+func (p *controlPool) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	nc, err := (&net.Dialer{KeepAlive: time.Minute}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns[nc] = struct{}{}
+	return &severable{Conn: nc, pool: p}, nil
+}
+
+// severable is a connection of a controlPool.
+type severable struct {
+	net.Conn
+	pool *controlPool
+}
+
+func (c *severable) Close() error {
+	c.pool.mu.Lock()
+	delete(c.pool.conns, c.Conn)
+	c.pool.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// sever breaks the connections, lent ones too, and closes the pool.
+func (p *controlPool) sever() {
+	p.mu.Lock()
+	for nc := range p.conns {
+		_ = nc.Close()
+	}
+	p.mu.Unlock()
+	p.Pool.Close()
+}
 
 // controlConns bounds the connections to one database on one backend.
 const controlConns = 4
@@ -30,14 +78,18 @@ const controlConns = 4
 // controlTimeout bounds what pleiad does for itself while a client waits.
 const controlTimeout = 15 * time.Second
 
-func (c *control) pool(ctx context.Context, name, database string) (*pgxpool.Pool, error) {
+func (c *control) pool(ctx context.Context, name, database string) (*controlPool, error) {
 	key := controlKey{name, database}
+	var generation uint64
+	if n := c.node(name); n != nil {
+		generation = n.Generation() // before the primary is looked up: a pool of a later one is not taken for an old one's
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil, context.Canceled
 	}
-	if p := c.pools[key]; p != nil {
+	if p := c.pools[key]; p != nil && p.generation == generation {
 		return p, nil
 	}
 	cfg := c.config()
@@ -55,18 +107,19 @@ func (c *control) pool(ctx context.Context, name, database string) (*pgxpool.Poo
 	pc.ConnConfig.RuntimeParams["search_path"] = auth.LookupSearchPath
 	pc.ConnConfig.RuntimeParams["application_name"] = "pleiad"
 	pc.AfterConnect = durable
-	p, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
+	p := &controlPool{generation: generation, conns: map[net.Conn]struct{}{}}
+	pc.ConnConfig.DialFunc = p.dial
+	if p.Pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return nil, fmt.Errorf("service connection to backend %q: %w", name, err)
 	}
 	if c.pools == nil {
-		c.pools = map[controlKey]*pgxpool.Pool{}
+		c.pools = map[controlKey]*controlPool{}
 	}
 	c.pools[key] = p
 	return p, nil
 }
 
-// connString is how the service role reaches a database of a backend.
+// connString is how the service role reaches a database of a backend's primary.
 func (c *control) connString(name, database string) (string, error) {
 	b, ok := c.config().Backend(name)
 	if !ok {
@@ -76,7 +129,13 @@ func (c *control) connString(name, database string) (string, error) {
 	if err != nil && b.Credentials.Configured() {
 		return "", fmt.Errorf("service role of backend %q: %w", name, err)
 	}
-	return b.Primary.ConnString(b.Credentials.User, password, database), nil
+	server := 0
+	if n := c.node(name); n != nil {
+		if server, _ = n.Primary(); server < 0 {
+			return "", standby.ErrNoPrimary
+		}
+	}
+	return configured(b, server).ConnString(b.Credentials.User, password, database), nil
 }
 
 // durable makes commits outlive a crash of the server where its configuration would not: decisions depend on it.
@@ -86,8 +145,13 @@ func durable(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// with runs f on a service connection to a database of a backend.
+// with runs f on a service connection to a database of a backend's primary, which it waits for.
 func (c *control) with(ctx context.Context, name, database string, f func(*pgx.Conn) error) error {
+	if n := c.node(name); n != nil {
+		if err := n.Open(ctx); err != nil {
+			return err
+		}
+	}
 	p, err := c.pool(context.WithoutCancel(ctx), name, database)
 	if err != nil {
 		return err
@@ -103,7 +167,7 @@ func (c *control) with(ctx context.Context, name, database string, f func(*pgx.C
 // forget closes the connections to a database, which is about to be dropped.
 func (c *control) forget(database string) {
 	c.mu.Lock()
-	var old []*pgxpool.Pool
+	var old []*controlPool
 	for k, p := range c.pools {
 		if k.database == database {
 			old = append(old, p)
@@ -116,6 +180,22 @@ func (c *control) forget(database string) {
 	}
 }
 
+// sever breaks the connections to a backend. Who uses one finds out at once.
+func (c *control) sever(name string) {
+	c.mu.Lock()
+	var old []*controlPool
+	for k, p := range c.pools {
+		if k.backend == name {
+			old = append(old, p)
+			delete(c.pools, k)
+		}
+	}
+	c.mu.Unlock()
+	for _, p := range old {
+		c.ending.Go(p.sever) // waits until they are given back
+	}
+}
+
 func (c *control) close() {
 	c.mu.Lock()
 	pools := c.pools
@@ -124,4 +204,5 @@ func (c *control) close() {
 	for _, p := range pools {
 		p.Close()
 	}
+	c.ending.Wait()
 }

@@ -411,6 +411,7 @@ func (c *copying) deliver(sink *executor.CopySink, row copystream.Row, extra []c
 		return
 	}
 	sink.Member.Wrote = true
+	c.s.noteUse(sink.Member)
 	var err error
 	if len(extra) > 0 {
 		err = sink.Row(row.Line, func(dst []byte) ([]byte, error) { return c.reader.AppendRow(dst, row, extra) })

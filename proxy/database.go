@@ -15,6 +15,7 @@ import (
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/catalog"
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/standby"
 	"github.com/pleiad/pleiad/router"
 )
 
@@ -26,13 +27,17 @@ type Database struct {
 	id   uint64
 	home int
 
-	// targets is how each backend is reached, by index; a backend that the configuration no longer names has
-	// an empty one.
+	// targets is how each backend's configured primary is reached, by index; a backend that the configuration no
+	// longer names has an empty one. Connections go where targetOf says.
 	targets []backend.Target
+	nodes   []*standby.Backend // by backend; nil where the configuration does not name it
 	pools   *backend.Pools
+	// replicated is true if any backend has standbys.
+	replicated bool
 
 	schema  atomic.Pointer[router.Schema]
 	jobs    atomic.Bool                        // the rebalancer has something to do
+	floors  []floor                            // by backend
 	stale   atomic.Bool                        // the schema has changed and could not be read anew
 	derived []atomic.Pointer[executor.Derived] // by backend
 	oids    []atomic.Pointer[executor.OIDs]    // by backend
@@ -68,6 +73,7 @@ func (srv *Server) openDatabase(ctx context.Context, name string) (*Database, er
 		barrier: executor.NewBarrier(),
 		paths:   map[pathKey]string{}, creds: map[string]auth.Credentials{}, forgets: make(chan string, 1024),
 	}
+	db.replicated = srv.replicated()
 	db.collate.db = db
 	db.hub.db = db
 	if err := db.install(ctx); err != nil {
@@ -79,7 +85,7 @@ func (srv *Server) openDatabase(ctx context.Context, name string) (*Database, er
 	db.gate = executor.NewGate(len(db.targets))
 	db.pools = &backend.Pools{
 		Dial: db.dial, Cancel: db.cancel, Limits: db.limits,
-		Name:    func(b int) string { return db.targets[b].Name },
+		Name: db.nameOf, Generation: db.generationOf,
 		MinIdle: srv.config().Pool.MinIdle,
 	}
 	return db, nil
@@ -107,6 +113,8 @@ func (db *Database) install(ctx context.Context) error {
 		return err
 	}
 	db.targets = make([]backend.Target, len(list))
+	db.nodes = make([]*standby.Backend, len(list))
+	db.floors = make([]floor, len(list))
 	db.installed = make([]bool, len(list))
 	db.oids = make([]atomic.Pointer[executor.OIDs], len(list))
 	db.derived = make([]atomic.Pointer[executor.Derived], len(list))
@@ -118,11 +126,13 @@ func (db *Database) install(ctx context.Context) error {
 			db.home = i
 			db.installed[i] = true
 		}
-		if t, ok := db.srv.target(b.Name); ok {
+		db.targets[i] = backend.Target{Index: i, Name: b.Name}
+		db.nodes[i] = db.srv.nodes[b.Name]
+		if t, err := db.srv.serverTarget(b.Name, 0); err == nil {
 			t.Index = i
 			db.targets[i] = t
-		} else {
-			db.targets[i] = backend.Target{Index: i, Name: b.Name}
+		} else if !errors.Is(err, errNoTarget) {
+			db.srv.log.Error("backend_tls", "backend", b.Name, "error", err)
 		}
 	}
 	var wg sync.WaitGroup
@@ -187,6 +197,7 @@ func (db *Database) load(ctx context.Context) error {
 	db.mu.Lock()
 	clear(db.defaults)
 	db.mu.Unlock()
+	db.raiseFloors()
 	return nil
 }
 
@@ -293,12 +304,15 @@ func (db *Database) setCredentials(role string, c auth.Credentials) {
 
 // dial opens a server connection as the role of the pool.
 func (db *Database) dial(ctx context.Context, key backend.Key) (*backend.Conn, error) {
-	t := db.targets[key.Backend]
-	if t.Address == "" {
-		return nil, &backend.DialError{Backend: t.Name, Err: errors.New("the configuration does not name it")}
+	t, err := db.targetOf(key.Backend)
+	if err != nil {
+		return nil, &backend.DialError{Backend: db.nameOf(key.Backend), Err: err}
 	}
-	if err := db.installOther(ctx, key.Backend); err != nil {
-		return nil, &backend.DialError{Backend: t.Name, Err: err}
+	index, server := splitPlace(key.Backend)
+	if server < 0 {
+		if err := db.installOther(ctx, index); err != nil {
+			return nil, &backend.DialError{Backend: t.Name, Err: err}
+		}
 	}
 	db.mu.Lock()
 	cred := db.creds[key.Role]
@@ -325,8 +339,27 @@ func (db *Database) passwordOf(backend, role string) (auth.Secret, bool) {
 	return auth.Secret(p.Reveal()), err == nil && p.Reveal() != ""
 }
 
+// cancel goes to the server that the connection is to, whatever part that has now.
 func (db *Database) cancel(ctx context.Context, c *backend.Conn) error {
-	return backend.CancelRequest(ctx, db.targets[c.Backend], c)
+	if n := db.node(c.Backend); n != nil {
+		for i, s := range n.Servers {
+			if s.Name != c.Server {
+				continue
+			}
+			t, err := db.srv.serverTarget(n.Name, i)
+			if err != nil {
+				return err
+			}
+			return backend.CancelRequest(ctx, t, c)
+		}
+	}
+	return errNoTarget
+}
+
+// nameOf is the name of the backend at a place.
+func (db *Database) nameOf(place int) string {
+	b, _ := splitPlace(place)
+	return db.targets[b].Name
 }
 
 func (db *Database) limits(key backend.Key) backend.Limits {
@@ -337,7 +370,8 @@ func (db *Database) limits(key backend.Key) backend.Limits {
 }
 
 // oidsOf gives the translation of a backend's oids, read when it is first needed after a schema change.
-func (db *Database) oidsOf(b int) *executor.OIDs {
+func (db *Database) oidsOf(place int) *executor.OIDs {
+	b, _ := splitPlace(place)
 	if b == db.home {
 		return nil
 	}

@@ -117,6 +117,7 @@ func (s *Session) runStep(r *request, st *router.Step) error {
 			return nil
 		}
 		m.Wrote, m.Unclean = true, true
+		s.noteUse(m)
 		switch {
 		case st.Answer:
 			m.Query([]byte(sql))
@@ -179,6 +180,7 @@ func (s *Session) runStepElsewhere(st *router.Step, sql string, home bool) error
 			return nil
 		}
 		m.Wrote, m.Unclean = true, true
+		s.noteUse(m)
 		if st.Answer && !home && len(members) == 0 {
 			m.Query([]byte(sql))
 		} else {
@@ -237,6 +239,7 @@ func (s *Session) lockDDL(st *router.Step) error {
 		return nil
 	}
 	m.Wrote = true
+	s.noteUse(m)
 	rows, errFrame, err := m.Ask(st.SQL)
 	switch {
 	case err != nil:

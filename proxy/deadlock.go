@@ -255,7 +255,7 @@ func (v *view) session(n deadlock.Node) *suspect {
 		statement := s.running.Load()
 		held, _ := s.gang.Held()
 		for _, h := range held {
-			if statement != 0 && h.PID == n.PID && s.db.targets[h.Backend].Name == n.Server {
+			if statement != 0 && h.PID == n.PID && s.db.serverNameOf(h.Backend) == n.Server {
 				found = &suspect{session: s, statement: statement, held: held, wanted: -1}
 			}
 		}
@@ -269,7 +269,7 @@ func (v *view) nodeOf(s *suspect, k deadlock.Knot) deadlock.Node {
 		return s.node()
 	}
 	for _, h := range s.held {
-		if n := (deadlock.Node{Server: s.session.db.targets[h.Backend].Name, PID: h.PID}); slices.Contains(k.Nodes, n) {
+		if n := (deadlock.Node{Server: s.session.db.serverNameOf(h.Backend), PID: h.PID}); slices.Contains(k.Nodes, n) {
 			return n
 		}
 	}
@@ -282,7 +282,7 @@ func (v *view) began(s *suspect) (first float64) {
 		return float64(at) / 1e9
 	}
 	for _, h := range s.held {
-		t := v.start[process{s.session.db.targets[h.Backend].Name, h.PID}]
+		t := v.start[process{s.session.db.serverNameOf(h.Backend), h.PID}]
 		if t != 0 && (first == 0 || t < first) {
 			first = t
 		}

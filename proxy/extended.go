@@ -214,7 +214,14 @@ func describable(t *router.Template) bool {
 }
 
 // use makes a backend's connection the batch's. A nil Member without an error means that the statement failed.
-func (s *Session) use(b int) (*executor.Member, error) {
+func (s *Session) use(b int) (*executor.Member, error) { return s.useRead(nil, b) }
+
+// useRead is use for a statement that a standby may answer; t is nil for what is not a statement.
+func (s *Session) useRead(t *router.Template, b int) (*executor.Member, error) {
+	backend := b
+	if t != nil {
+		b = s.place(t, b)
+	}
 	if old := s.batch.member; old != nil {
 		if old.Backend == b && s.gang.Member(b) == old {
 			return old, nil
@@ -223,7 +230,7 @@ func (s *Session) use(b int) (*executor.Member, error) {
 			return nil, err
 		}
 	}
-	m, err := s.gang.Join(s.ctx, b)
+	m, err := s.joinPlace(b, backend)
 	if err != nil {
 		return nil, s.failBatch(executor.ClientError(err))
 	}
@@ -375,7 +382,16 @@ func (s *Session) failBind(e *pgerr.Error) error {
 
 // bindOn passes a Bind on to the one backend it routes to.
 func (s *Session) bindOn(b int, p *portal, tail []byte) error {
-	m, err := s.use(b)
+	if t := p.st.plan.tmpl; s.wantsSync(t) {
+		// What the pipeline has executed so far is part of the transaction; leave sees to that.
+		if s.gang.Txn.State == executor.TxnNone {
+			if err := s.leave(); err != nil || s.skip {
+				return err
+			}
+		}
+		s.beginSync(t)
+	}
+	m, err := s.useRead(p.st.plan.tmpl, b)
 	if m == nil {
 		return err
 	}
@@ -392,7 +408,7 @@ func (s *Session) bindOn(b int, p *portal, tail []byte) error {
 	m.Out = wire.Bind(m.Out, p.name, name, tail)
 	m.Extended = true
 	m.Queue.Push(executor.Owed{Msg: 'B', Client: p.st.name, Server: name})
-	p.backend = b
+	p.backend = m.Backend
 	p.params = nil // they point into the client's message
 	s.setPortal(p)
 	return nil

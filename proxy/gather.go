@@ -102,6 +102,7 @@ func (s *Session) joinGather(r *request, set backends) (worker *executor.Member,
 			return nil, nil, err
 		}
 		m.Touched = true
+		s.noteUse(m)
 		sources = append(sources, m)
 		if b == finish {
 			worker = m

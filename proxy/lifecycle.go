@@ -120,6 +120,12 @@ func (srv *Server) newSession(ctx context.Context, raw net.Conn, res *startup.Re
 		ID: s.id, Servers: roleServers{db: db, role: s.user, acting: s.actingRole, session: s}, Settings: backend.NoSettings,
 		PinAll: srv.config().PoolFor(s.user, db.name).Mode == config.PoolSession,
 	}
+	if db.replicated {
+		s.gang.Sync = durability{db}
+	}
+	if s.settings.role, err = db.roleSettings(ctx, s.user); err != nil {
+		return nil, pgerr.Fatal(pgerr.ConnectionFailure, "cannot read the role's settings").WithDetail("%v", err)
+	}
 	if e := s.takeStartup(st.Settings); e != nil {
 		return nil, fatal(e)
 	}

@@ -143,7 +143,10 @@ func (e *ear) run(ctx context.Context) {
 
 func (e *ear) connect(ctx context.Context) error {
 	db := e.hub.db
-	t := db.targets[e.index]
+	t, err := db.targetOf(e.index)
+	if err != nil {
+		return err
+	}
 	b, _ := db.srv.config().Backend(t.Name)
 	var cred auth.Credentials
 	if p, err := b.Credentials.Password(); err == nil {
@@ -205,6 +208,20 @@ func (e *ear) hear(ctx context.Context) {
 	e.conn = nil
 	e.mu.Unlock()
 	c.Close()
+}
+
+// sever breaks the ear's connection to a backend, whose primary is another server from now on.
+func (h *hub) sever(b int) {
+	h.mu.Lock()
+	ears := append([]*ear(nil), h.ears...)
+	h.mu.Unlock()
+	for _, e := range ears {
+		e.mu.Lock()
+		if e.index == b && e.conn != nil {
+			_ = e.conn.Conn.Close()
+		}
+		e.mu.Unlock()
+	}
 }
 
 // dispatch hands a notification to the sessions that listen on its channel.
@@ -367,10 +384,24 @@ func (s *Session) settleListening(committed bool) {
 // commit commits the open transaction, or rolls it back and says why: the ErrorResponse for the client.
 func (s *Session) commit() (errFrame []byte) {
 	undo := s.startListening()
+	s.gang.Txn.Sync = s.gang.Txn.Sync || s.syncAtEnd()
+	for _, m := range s.gang.Members() {
+		if m.Began {
+			s.noteUse(m)
+		}
+	}
+	written := s.replicatedWriters()
+	s.committing.Store(s.gang.Txn.Sync)
 	errFrame = s.gang.Commit(s.ctx, s.out, s)
+	s.committing.Store(false)
 	if errFrame == nil {
+		s.warnDegraded(written)
 		s.afterCommit()
 		return nil
+	}
+	if executor.Committed(errFrame) {
+		s.afterCommit()
+		return errFrame
 	}
 	for _, c := range undo {
 		s.applyListen(c)

@@ -67,7 +67,7 @@ func (d *deadlocks) look(ctx context.Context, suspects []suspect) *view {
 		s := &suspects[i]
 		statements[s.node()] = s.statement
 		for _, h := range s.held {
-			server := s.session.db.targets[h.Backend].Name
+			server := s.session.db.serverNameOf(h.Backend)
 			v.nodes[process{server, h.PID}] = s.node()
 			pids[server] = append(pids[server], int32(h.PID))
 		}

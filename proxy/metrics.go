@@ -55,7 +55,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descPlanSize, float64(st.Bytes))
 	c.srv.eachDatabase(func(db *Database) {
 		for _, p := range db.pools.Stats() {
-			name := db.targets[p.Key.Backend].Name
+			name := db.serverNameOf(p.Key.Backend)
 			gauge(descPool, float64(p.Free), name, db.name, p.Key.Role, "free")
 			gauge(descPool, float64(p.Open-p.Free), name, db.name, p.Key.Role, "used")
 			gauge(descWaiting, float64(p.Waiting), name, db.name, p.Key.Role)

@@ -36,10 +36,18 @@ func (s *Session) runShow(r *request) error {
 		s.fail(pgerr.New(pgerr.UndefinedObject, "unrecognized configuration parameter %q", name))
 		return nil
 	}
+	value := s.own(name)
+	if name == sessionToken {
+		var e *pgerr.Error
+		if value, e = s.token(); e != nil {
+			s.fail(e)
+			return nil
+		}
+	}
 	if r.describe {
 		s.out.Out = textColumn(s.out.Out, name)
 	}
-	s.textRow(s.own(name))
+	s.textRow(value)
 	s.tag("SHOW")
 	return nil
 }
@@ -109,7 +117,7 @@ func (s *Session) discardAll() {
 		m.Unclean = false
 		m.Pinned = s.gang.PinAll
 	}
-	s.planner.stale()
+	s.settingsChanged()
 }
 
 // runPrepared is PREPARE, EXECUTE and DEALLOCATE in SQL. They share their names with Parse.
@@ -201,7 +209,8 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 	if !one || s.readsOtherTime(&inner) {
 		return s.executeScattered(r, &inner, p)
 	}
-	m, err := s.gang.Join(s.ctx, b)
+	s.beginSync(t)
+	m, err := s.join(t, b)
 	if err != nil {
 		s.fail(executor.ClientError(err))
 		return nil

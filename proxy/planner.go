@@ -164,8 +164,7 @@ func (s *Session) planText(text []byte) planned {
 	if (t.Kind == router.KindHome || t.Kind == router.KindAny) && showsConnection(text) {
 		t = &router.Template{Kind: router.KindRefuse, Command: t.Command, Refusal: refuseConnectionState, Cacheable: t.Cacheable}
 	}
-	if t.Kind == router.KindHome && bytes.Contains(bytes.ToLower(text), []byte("pleiad.shards")) {
-		s.refreshStats()
+	if t.Kind == router.KindHome && s.freshen(text) {
 		return planned{tmpl: t, kinds: sc.Lits, scope: scope}
 	}
 	if sc.Cacheable && t.Cacheable && s.planner.private == nil {
@@ -221,6 +220,21 @@ func showsConnection(text []byte) bool {
 var refuseConnectionState = pgerr.New(pgerr.FeatureNotSupported,
 	"pg_prepared_statements, pg_cursors and pg_listening_channels are not supported").
 	WithHint("They show a server connection's state, which is not this session's.")
+
+// freshen brings what a statement shows of the cluster up to date, and tells whether there is such a thing: its plan is
+// not kept then, for the next one has to see to it again.
+func (s *Session) freshen(text []byte) bool {
+	lower := bytes.ToLower(text)
+	switch {
+	case bytes.Contains(lower, []byte("pleiad.shards")):
+		s.refreshStats()
+	case bytes.Contains(lower, []byte("pleiad.backends")):
+		s.srv.health.publish(s.ctx, s.db)
+	default:
+		return false
+	}
+	return true
+}
 
 // refreshStats brings the sizes up to date that view pleiad.shards shows. Old ones do where a backend is down.
 func (s *Session) refreshStats() {

@@ -55,6 +55,7 @@ func (s *Session) run(r *request) error {
 		}
 		r, t = fixed, fixed.tmpl
 	}
+	s.beginSync(t)
 	switch t.Kind {
 	case router.KindHome:
 		if len(t.SetConfig) > 0 {
@@ -149,7 +150,7 @@ func (s *Session) anyBackend() int {
 
 // forward runs the statement's text unchanged on one backend and passes the answer on.
 func (s *Session) forward(r *request, b int) error {
-	m, err := s.gang.Join(s.ctx, b)
+	m, err := s.join(r.tmpl, b)
 	if err != nil {
 		s.fail(executor.ClientError(err))
 		return nil
@@ -174,6 +175,7 @@ func (s *Session) effect(t *router.Template, m *executor.Member) {
 	if t.Kind != router.KindShow {
 		m.Touched = true
 	}
+	s.noteUse(m)
 	switch t.Effect {
 	case router.EffectUnclean:
 		s.mayCallNextval(m)
@@ -275,7 +277,7 @@ func (s *Session) runScatter(r *request, set backends) error {
 	run.Texts = []string{text}
 	run.Position = s.positions(r, run)
 	for _, b := range set.list() {
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.join(r.tmpl, b)
 		if err != nil {
 			s.unjoin(run.Members)
 			s.fail(executor.ClientError(err))

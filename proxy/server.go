@@ -20,10 +20,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pleiad/pleiad/internal/auth"
-	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/cancelkey"
 	"github.com/pleiad/pleiad/internal/config"
 	"github.com/pleiad/pleiad/internal/plancache"
+	"github.com/pleiad/pleiad/internal/standby"
 	"github.com/pleiad/pleiad/internal/startup"
 )
 
@@ -36,10 +36,16 @@ type Server struct {
 
 	control *control
 	health  *health
-	plans   *plancache.Cache
-	cancels *cancelkey.Registry
-	limiter *startup.Limiter
-	watcher *watcher
+	nodes   map[string]*standby.Backend // by name
+	rejoin  Rejoin                      // may be nil
+	// rejoining are the servers that rejoin works on.
+	rejoining sync.Map
+	// unreplicated counts commits that were reported as not replicated.
+	unreplicated atomic.Uint64
+	plans        *plancache.Cache
+	cancels      *cancelkey.Registry
+	limiter      *startup.Limiter
+	watcher      *watcher
 
 	scopes   atomic.Uint64
 	sessions atomic.Uint64 // ids given out
@@ -84,13 +90,14 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 		clusterPrefix: "pleiad_" + cfg.Cluster + "_",
 	}
 	srv.gidPrefix = srv.clusterPrefix + hex.EncodeToString(instance[:]) + "_"
-	srv.control = &control{config: srv.config}
+	srv.control = &control{config: srv.config, node: func(name string) *standby.Backend { return srv.nodes[name] }}
 	srv.deadlocks = newDeadlocks(srv)
 	srv.limiter = startup.NewLimiter(cfg.Auth.MaxUnauthenticated, cfg.Auth.MaxUnauthenticatedPerAddress)
 	if err := srv.apply(cfg); err != nil {
 		return nil, err
 	}
-	srv.health = newHealth(srv)
+	srv.newStandbys(cfg)
+	srv.health = &health{srv: srv}
 	return srv, nil
 }
 
@@ -155,6 +162,7 @@ func (srv *Server) Run(ctx context.Context, ready func(addrs []net.Addr)) error 
 		return err
 	}
 	srv.bg.Go(func() { srv.watcher.run(run) })
+	srv.runStandbys(run)
 	srv.bg.Go(func() { srv.health.run(run) })
 	srv.bg.Go(func() { srv.watchTimeouts(run) })
 	srv.bg.Go(func() { srv.deadlocks.run(run) })
@@ -301,24 +309,6 @@ func (srv *Server) eachDatabase(f func(*Database)) {
 	for _, db := range all {
 		f(db)
 	}
-}
-
-// target is how a backend's primary is reached.
-func (srv *Server) target(name string) (backend.Target, bool) {
-	cfg := srv.config()
-	b, ok := cfg.Backend(name)
-	if !ok {
-		return backend.Target{}, false
-	}
-	t := backend.Target{Name: name, Timeout: cfg.Timeouts.Connect.D(), KeepAlive: cfg.Timeouts.TCPKeepalive.D()}
-	t.Network, t.Address = b.Primary.Address()
-	s := b.Primary.TLS
-	var err error
-	if t.TLS, err = auth.BuildTLS(auth.SSLMode(s.Mode), b.Primary.Host, s.RootCert, s.Cert, s.Key); err != nil {
-		srv.log.Error("backend_tls", "backend", name, "error", err)
-		return backend.Target{}, false
-	}
-	return t, true
 }
 
 // lookupRole finds a role on home, or, since roles are the same everywhere, on any backend that answers.

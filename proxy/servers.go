@@ -25,17 +25,24 @@ type roleServers struct {
 	session *Session
 }
 
-func (r roleServers) Get(ctx context.Context, b int) (*backend.Conn, error) {
-	return r.db.pools.Pool(backend.Key{Backend: b, Database: r.db.name, Role: r.role}).Get(ctx)
+// Get lends a connection to a place. Where another server can become the primary it waits for one: nothing has been
+// sent so far.
+func (r roleServers) Get(ctx context.Context, place int) (*backend.Conn, error) {
+	p := r.db.pools.Pool(backend.Key{Backend: place, Database: r.db.name, Role: r.role})
+	n := r.db.node(place)
+	if _, server := splitPlace(place); server >= 0 || n == nil || n.Alone() {
+		return p.Get(ctx)
+	}
+	return r.getPrimary(ctx, p, n)
 }
+
+func (r roleServers) Name(place int) string { return r.db.nameOf(place) }
 
 func (r roleServers) OIDs(b int) *executor.OIDs { return r.db.oidsOf(b) }
 
 func (r roleServers) Derived(b int) *executor.Derived { return r.db.derivedOf(b) }
 
 func (r roleServers) Home() int { return r.db.home }
-
-func (r roleServers) Name(b int) string { return r.db.targets[b].Name }
 
 func (r roleServers) All() (out []int) {
 	for b, t := range r.db.targets {
@@ -100,7 +107,12 @@ func (r roleServers) Decide(_ context.Context, gid string) error {
 }
 
 // Forget drops the record of a transaction that every backend has committed; recovery does it if this fails.
-func (r roleServers) Forget(gid string) { r.db.forget(gid) }
+// Where backends have standbys the record stays a while: a part's COMMIT PREPARED may be lost in a failover.
+func (r roleServers) Forget(gid string) {
+	if !r.db.replicated {
+		r.db.forget(gid)
+	}
+}
 
 // Settled says that nobody works on gid any more.
 func (r roleServers) Settled(gid string) { r.db.srv.inFlight.Delete(gid) }

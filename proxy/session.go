@@ -46,6 +46,7 @@ type Session struct {
 	scanner  sqlparse.Scanner
 	spans    []sqlparse.Span
 	settings settings
+	reads    reads
 	// defaultIsolation is default_transaction_isolation where the session has not set it.
 	defaultIsolation string
 	stmts            map[string]*statement
@@ -64,7 +65,9 @@ type Session struct {
 	count   uint64
 	started atomic.Int64 // when the running statement began, Unix nanoseconds; 0 when none is timed
 	expired atomic.Bool  // the running statement was cancelled by timeouts.query
-	dying   atomic.Bool  // the server shuts down: end at the next boundary
+	// committing is true while a commit that may wait for standbys is on its way: it is not cancelled.
+	committing atomic.Bool
+	dying      atomic.Bool // the server shuts down: end at the next boundary
 }
 
 // errTerminated is a session that ended in good order.
@@ -251,6 +254,9 @@ func (s *Session) status() byte {
 
 // ready ends a message with ReadyForQuery; between transactions the connections go back.
 func (s *Session) ready() error {
+	if s.reads.touched {
+		s.reads.settle(time.Now())
+	}
 	switch {
 	case s.gang.Txn.State == executor.TxnNone:
 		s.release()
@@ -321,6 +327,10 @@ func (s *Session) Cancel() {
 		return
 	}
 	s.ctx.cancel()
+	if s.committing.Load() {
+		// PostgreSQL would report a commit that is not replicated; replication.sync_timeout bounds the wait.
+		return
+	}
 	ctx, stop := s.srv.cancelContext()
 	defer stop()
 	s.gang.Cancel(ctx)

@@ -15,6 +15,7 @@ import (
 type settings struct {
 	current map[string]string
 	startup map[string]string // from the startup packet
+	role    map[string]string // from ALTER ROLE and ALTER DATABASE, as of the login
 	// In a transaction that may change them: undo is what ROLLBACK leaves and after what COMMIT leaves, which is
 	// current without SET LOCAL. Both are nil outside.
 	undo, after map[string]string
@@ -37,6 +38,10 @@ var ownSettings = map[string]ownSetting{
 	"pleiad.default_distribution": {check: oneOf("pleiad.default_distribution", "local", "primary_key", "reference")},
 	"pleiad.hash":                 {check: oneOf("pleiad.hash", "postgres", "murmur3")},
 	"pleiad.snapshot":             {check: checkBool("pleiad.snapshot")},
+	"pleiad.consistency":          {check: oneOf("pleiad.consistency", "strong", "bounded_staleness", "session", "consistent_prefix", "eventual")},
+	"pleiad.max_staleness":        {check: checkStaleness},
+	"pleiad.replication":          {check: oneOf("pleiad.replication", "async", "sync")},
+	sessionToken:                  {check: checkToken},
 }
 
 func checkShardCount(v string) (string, *pgerr.Error) {
@@ -83,6 +88,9 @@ func (s *Session) own(name string) string {
 	if v, ok := s.settings.current[name]; ok {
 		return v
 	}
+	if v, ok := s.settings.role[name]; ok {
+		return v
+	}
 	c := s.srv.config()
 	switch name {
 	case "pleiad.shard_count":
@@ -93,6 +101,12 @@ func (s *Session) own(name string) string {
 		return string(c.Sharding.Hash)
 	case "pleiad.snapshot":
 		return "off"
+	case "pleiad.consistency":
+		return string(c.Reads.Consistency)
+	case "pleiad.max_staleness":
+		return strconv.FormatInt(c.Reads.MaxStaleness.D().Milliseconds(), 10)
+	case "pleiad.replication":
+		return string(c.Replication.Default)
 	}
 	return ""
 }
@@ -114,6 +128,9 @@ func (s *Session) setOwn(name string, value *string, local bool) *pgerr.Error {
 		}
 		given = true
 	}
+	if name == sessionToken {
+		return s.setToken(v)
+	}
 	s.trackOwn()
 	if s.settings.current == nil {
 		s.settings.current = map[string]string{}
@@ -129,7 +146,7 @@ func (s *Session) setOwn(name string, value *string, local bool) *pgerr.Error {
 	if s.settings.after != nil && !local {
 		change(s.settings.after)
 	}
-	s.planner.stale()
+	s.settingsChanged()
 	return nil
 }
 
@@ -140,6 +157,12 @@ func (s *Session) resetOwn() {
 	if s.settings.after != nil {
 		s.settings.after = copyMap(s.settings.startup)
 	}
+}
+
+// settingsChanged is called after any change of a setting that plans or reads may depend on.
+func (s *Session) settingsChanged() {
+	s.planner.stale()
+	s.reads.fresh = false
 }
 
 // trackOwn notes, before the first change in a transaction, what its end may return to.
@@ -159,7 +182,7 @@ func (s *Session) endOwn(committed bool) {
 		s.settings.current = s.settings.after
 	}
 	s.settings.undo, s.settings.after, s.settings.marks = nil, nil, nil
-	s.planner.stale()
+	s.settingsChanged()
 }
 
 // savepointOwn is SAVEPOINT for the pleiad.* settings.
@@ -181,7 +204,7 @@ func (s *Session) rollbackToOwn(name string) {
 		m := s.settings.marks[i]
 		s.settings.current, s.settings.after = copyMap(m.current), copyMap(m.after)
 		s.settings.marks = s.settings.marks[:i+1]
-		s.planner.stale()
+		s.settingsChanged()
 	}
 }
 
@@ -233,8 +256,14 @@ func (s *Session) runSetOwn(set *router.Set) error {
 	if !set.Default {
 		value = &set.Text
 	}
-	if e := s.setOwn(set.Name, value, set.Local); e != nil {
-		s.fail(e)
+	e := error(nil)
+	if set.Name == failoverOrder && value != nil {
+		e = s.orderFailover(*value)
+	} else if bad := s.setOwn(set.Name, value, set.Local); bad != nil {
+		e = bad
+	}
+	if e != nil {
+		s.fail(executor.ClientError(e))
 		return nil
 	}
 	s.out.Out = wire.CommandComplete(s.out.Out, setTag(set))
@@ -303,10 +332,15 @@ func (s *Session) restore(set *router.Set) string {
 
 // setInTransaction runs SET on every backend that has joined; the ones that join later are sent it then.
 func (s *Session) setInTransaction(r *request, set *router.Set) error {
-	if set.Name == "transaction" && set.Isolation != "" && s.firstInTransaction() {
+	if set.Name == "transaction" && (set.Isolation != "" || set.ReadOnly != 0) && s.firstInTransaction() {
 		// Heeded by the backends when they join; until then nothing has run that it could come too late for.
 		s.gang.Txn.NoteSetting(string(r.text))
-		s.gang.Txn.Isolation = set.Isolation
+		if set.Isolation != "" {
+			s.gang.Txn.Isolation = set.Isolation
+		}
+		if set.ReadOnly != 0 {
+			s.gang.Txn.ReadOnly = set.ReadOnly > 0
+		}
 		s.tag("SET")
 		return nil
 	}
@@ -342,7 +376,7 @@ func (s *Session) setInTransaction(r *request, set *router.Set) error {
 	if !set.Local {
 		s.noteSet(set)
 	} else {
-		s.planner.stale()
+		s.settingsChanged()
 	}
 	return nil
 }
@@ -367,7 +401,7 @@ func (s *Session) noteSet(set *router.Set) {
 	default:
 		s.gang.Settings = cur.With(set.Name, set.Value)
 	}
-	s.planner.stale()
+	s.settingsChanged()
 }
 
 // noteCharacteristics turns SET SESSION CHARACTERISTICS into the settings that it changes.
@@ -415,5 +449,12 @@ func encodingRefusal(v string) *pgerr.Error {
 
 // warn sends a WARNING.
 func (s *Session) warn(code, message string) {
-	s.out.Out = wire.Notice(s.out.Out, &pgerr.Error{Severity: "WARNING", Code: code, Message: message})
+	s.warnOf(&pgerr.Error{Code: code, Message: message})
+}
+
+// warnOf sends an error as a WARNING.
+func (s *Session) warnOf(e *pgerr.Error) {
+	w := *e
+	w.Severity = "WARNING"
+	s.out.Out = wire.Notice(s.out.Out, &w)
 }

@@ -37,10 +37,12 @@ func (s *Session) txnBegin(r *request) {
 		if r.tmpl.Txn.Isolation != "" || r.tmpl.Txn.ReadOnly != 0 {
 			s.gang.Txn.Rebegin(string(r.text))
 			s.gang.Txn.Isolation = s.isolation(r.tmpl.Txn.Isolation)
+			s.gang.Txn.ReadOnly = s.readOnly(r.tmpl.Txn.ReadOnly)
 		}
 	default:
 		s.gang.Begin(executor.TxnExplicit, string(r.text))
 		s.gang.Txn.Isolation = s.isolation(r.tmpl.Txn.Isolation)
+		s.gang.Txn.ReadOnly = s.readOnly(r.tmpl.Txn.ReadOnly)
 	}
 	s.tag(r.tmpl.Command)
 }
@@ -54,6 +56,15 @@ func (s *Session) isolation(said string) string {
 		return lower(unquoteSetting(v))
 	}
 	return s.defaultIsolation
+}
+
+// readOnly tells whether a transaction whose BEGIN says said writes nothing: that, or the session's default.
+func (s *Session) readOnly(said int8) bool {
+	if said != 0 {
+		return said > 0
+	}
+	v, ok := s.gang.Settings.Get("default_transaction_read_only")
+	return ok && isOn(unquoteSetting(v))
 }
 
 func (s *Session) txnCommit(r *request) {
@@ -111,12 +122,12 @@ func (s *Session) chain(r *request) func() {
 	if !r.tmpl.Txn.Chain {
 		return func() {}
 	}
-	sql, isolation := s.gang.Txn.BeginSQL(), s.gang.Txn.Isolation
+	sql, isolation, readOnly := s.gang.Txn.BeginSQL(), s.gang.Txn.Isolation, s.gang.Txn.ReadOnly
 	return func() {
 		s.release()
 		s.gang.Pass.Begin()
 		s.gang.Begin(executor.TxnExplicit, sql)
-		s.gang.Txn.Isolation = isolation
+		s.gang.Txn.Isolation, s.gang.Txn.ReadOnly = isolation, readOnly
 	}
 }
 

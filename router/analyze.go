@@ -48,6 +48,7 @@ type analysis struct {
 	system      bool // a system catalog
 	sequence    bool // a sequence read as a table
 	locking     bool // FOR UPDATE and its kin
+	primary     bool // a relation that a standby does not have, or of which too little is known
 	writes      bool // a data-modifying WITH query
 	setConfig   int  // calls of set_config
 	tableOID    bool

@@ -16,7 +16,7 @@ func TestBodyReach(t *testing.T) {
 		src  string
 		want Reach // ReachUnknown left aside
 	}{
-		{"BEGIN NEW.at := now(); RETURN NEW; END", 0},
+		{"BEGIN NEW.at := now(); RETURN NEW; END", ReachClock},
 		{"IF NEW.a IS DISTINCT FROM OLD.a THEN RETURN NEW; END IF", 0},
 		{"SELECT a + 1", 0},
 		{"SELECT * FROM notes", local},

@@ -18,6 +18,7 @@ type newTable struct {
 	// a reference table, whatever the default.
 	option string
 	plain  bool
+	sync   bool // WITH (pleiad.replication = sync)
 	// storage parameters that only the partitions can have, when the text's PARTITION BY is not the client's.
 	storage []*sqlparse.DefElem
 }
@@ -53,15 +54,32 @@ func (d *ddl) createTable() *Template {
 	if s.Tablespacename != "" && d.hashed(c.s) {
 		return d.refuse(refTablespace)
 	}
+	return c.registerSync(c.made())
+}
+
+func (c *newTable) made() *Template {
 	switch kind, err := c.decide(); {
 	case err != nil:
-		return d.refuse(err)
+		return c.refuse(err)
 	case kind == TableSharded:
 		return c.sharded()
 	case kind == TableReference:
 		return c.reference()
 	}
 	return c.local()
+}
+
+// registerSync adds to the plan that writes of the new table wait for standbys.
+func (c *newTable) registerSync(t *Template) *Template {
+	if !c.sync || t.Kind == KindRefuse {
+		return t
+	}
+	if t.Kind != KindDDL || !t.DDL.InTxn || c.s.Relation.Relpersistence != "p" {
+		return c.refuse(refOption)
+	}
+	t.DDL.Steps = append(t.DDL.Steps, Step{Where: WhereHome,
+		SQL: "SELECT pleiad.register_replication(" + regclass(c.shape.schema, c.shape.name) + ", true)"})
+	return t
 }
 
 // reparse reads the statement anew after its text changed.

@@ -19,6 +19,12 @@ func (c *newTable) options() *pgerr.Error {
 			continue
 		}
 		ours = append(ours, def)
+		if def.Defname == "replication" {
+			if err := c.replication(optionValue(def)); err != nil {
+				return err
+			}
+			continue
+		}
 		on := true
 		switch v := optionValue(def); v {
 		case "", "true", "on", "1", "yes":
@@ -39,11 +45,24 @@ func (c *newTable) options() *pgerr.Error {
 			}
 		default:
 			return pgerr.New(pgerr.InvalidParameterValue, "unrecognized parameter \"pleiad.%s\"", def.Defname).
-				WithHint("Known are pleiad.reference and pleiad.local.")
+				WithHint("Known are pleiad.reference, pleiad.local and pleiad.replication.")
 		}
 	}
 	if len(ours) > 0 {
 		c.splices = withoutOptions(c.text, ours, keep == 0)
+	}
+	return nil
+}
+
+// replication reads WITH (pleiad.replication = …).
+func (c *newTable) replication(mode string) *pgerr.Error {
+	switch mode {
+	case "sync":
+		c.sync = true
+	case "async":
+	default:
+		return pgerr.New(pgerr.InvalidParameterValue, "invalid value for option \"pleiad.replication\": %s", mode).
+			WithHint("Write sync or async.")
 	}
 	return nil
 }

@@ -198,6 +198,7 @@ func (a *analysis) table(q *query, t *Table, known bool) *rel {
 	r := &rel{level: q, table: t, open: t == nil || len(t.Columns) == 0 && t.Kind == TableSystem}
 	q.rels = append(q.rels, r)
 	if t == nil {
+		a.primary = true
 		if known {
 			a.local = true
 		}
@@ -206,9 +207,12 @@ func (a *analysis) table(q *query, t *Table, known bool) *rel {
 	for i := range t.Columns {
 		r.cols = append(r.cols, t.Columns[i].Name)
 	}
+	a.primary = a.primary || t.Unlogged
 	switch t.Kind {
 	case TableLocal:
 		a.local = true
+		// Nobody reads the functions of a local table's policies, nor what a foreign table is.
+		a.primary = a.primary || t.RLS || t.Relkind == 'f'
 	case TableSystem:
 		a.system = true
 	case TableSequence:

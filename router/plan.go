@@ -489,6 +489,10 @@ type Template struct {
 	Command string // first word(s) of the command tag: "SELECT", "INSERT", "CREATE TABLE"
 	Writes  bool   // may write rows anywhere (so it needs a primary, and makes its backend a writer)
 	Effect  Effect
+	// ReadOnly is true for a SELECT that is proved to do nothing but read tables, so that a standby can answer it.
+	ReadOnly bool
+	// Sync is true when the statement writes a table whose writes wait for standbys.
+	Sync bool
 	// Returns is true when the statement gives rows (RowDescription is owed on Describe).
 	Returns bool
 	// NParams is the highest $n in the text.

@@ -174,6 +174,16 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 	case sc.Combine != nil && sc.Combine.Same == nil:
 		p.t.Gather, _ = p.gather(a) // for types whose values do not travel
 	}
+	p.t.ReadOnly = a.readsOnly() && !p.t.Writes && p.t.Effect == EffectNone && len(p.t.SetConfig) == 0
+}
+
+// fnPrimary are the facts of functions that are called on a primary alone: they write, may write, or tell of the server.
+const fnPrimary = fnServer | fnPerRow | fnVolatile | fnHome | fnPins | fnNextval | fnCurrval | fnDynamic | fnUnknown | fnUserVol
+
+// readsOnly tells whether a standby can answer a SELECT. System catalogs are left to the primary: they tell of the
+// server, and of changes that every session has to see.
+func (a *analysis) readsOnly() bool {
+	return !a.primary && !a.writes && !a.locking && !a.system && !a.sequence && len(a.unknown) == 0 && a.fn&fnPrimary == 0
 }
 
 // onOne reports whether the statement's rows are all beside one another whatever its values are: then what it would take
@@ -243,6 +253,7 @@ func (p *planner) decide(a *analysis, target *Table) bool {
 		}
 		reference = reference || r.table.Kind == TableReference
 	}
+	t.Sync = t.Sync || target != nil && target.Sync || a.writes && a.anySync()
 	t.Unknown = len(a.unknown) > 0 || a.fn&fnUnknown != 0
 	t.NeedsSequenceState = a.fn&fnCurrval != 0
 	switch {
@@ -267,6 +278,16 @@ func (p *planner) decide(a *analysis, target *Table) bool {
 			return false
 		}
 		return true
+	}
+	return false
+}
+
+// anySync tells whether a relation of the statement is one whose writes wait for standbys.
+func (a *analysis) anySync() bool {
+	for _, r := range a.rels {
+		if r.table.Sync {
+			return true
+		}
 	}
 	return false
 }

@@ -85,6 +85,8 @@ type Table struct {
 	// or writes the relation itself.
 	ReadReach, WriteReach, NameReach, ChangeReach Reach
 	RefreshReach                                  Reach // materialized views: of their query
+	Unlogged                                      bool  // no standby has its rows
+	Sync                                          bool  // a transaction that writes it waits for standbys: WITH (pleiad.replication = sync)
 }
 
 // Column is one user column, dropped ones left out.

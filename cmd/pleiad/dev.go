@@ -20,6 +20,7 @@ type devOptions struct {
 	listen, dir, pgBin string
 	logLevel           string
 	metrics            string
+	failover           string
 	reset              bool
 }
 
@@ -39,6 +40,7 @@ func devCommand() *cobra.Command {
 	f.StringVar(&o.pgBin, "pg-bin", "", "PostgreSQL's bin directory (default: the newest found)")
 	f.BoolVar(&o.reset, "reset", false, "throw the data in --dir away first")
 	f.StringVar(&o.logLevel, "log-level", "warn", "debug, info, warn or error")
+	f.StringVar(&o.failover, "failover", "promote", "what happens when a primary is lost: promote or follow")
 	f.StringVar(&o.metrics, "metrics", "", "address for metrics and health, such as 127.0.0.1:9187")
 	return c
 }
@@ -60,10 +62,22 @@ func dev(ctx context.Context, o devOptions) error {
 	if err != nil {
 		return errors.Join(err, cluster.Stop())
 	}
+	srv.SetRejoin(func(ctx context.Context, _, server, primary string) error {
+		return rejoin(ctx, cluster, server, primary)
+	})
 	err = runProxy(ctx, srv, cfg, log, func(addrs []net.Addr) {
 		fmt.Printf("pleiad is ready: postgres://%s@%s/postgres\n", cluster.SuperUser(), addrs[0])
 	})
 	return errors.Join(err, cluster.Stop())
+}
+
+// rejoin makes a server that was a primary a standby of the one that took over.
+func rejoin(ctx context.Context, cluster *devcluster.Cluster, server, primary string) error {
+	s, p := cluster.Server(server), cluster.Server(primary)
+	if s == nil || p == nil {
+		return fmt.Errorf("rejoin %s: it is no server of this cluster", server)
+	}
+	return s.Rejoin(ctx, p)
 }
 
 // devConfig is the configuration of a proxy in front of a dev cluster: trust on a loopback address, and the servers'
@@ -75,10 +89,12 @@ func devConfig(cluster *devcluster.Cluster, o devOptions) (*config.Config, error
 	cfg.Log.Level = config.LogLevel(o.logLevel)
 	cfg.Metrics.Listen, cfg.Metrics.Pprof = o.metrics, o.metrics != ""
 	cfg.Credentials.User = cluster.SuperUser()
+	cfg.Failover.Mode = config.FailoverMode(o.failover)
 	for _, p := range cluster.Primaries() {
-		b := config.Backend{Name: p.Name, Weight: 1, Primary: config.Server{Name: p.Name, Host: p.SocketDir, Port: p.Port}}
-		for _, r := range cluster.Replicas(p.Name) {
-			b.Replicas = append(b.Replicas, config.Server{Name: r.Name, Host: r.SocketDir, Port: r.Port})
+		// After a failover the primary is not the server that has the backend's name.
+		b := config.Backend{Name: p.Backend, Weight: 1, Primary: config.Server{Name: p.Name, Host: p.SocketDir, Port: p.Port}}
+		for _, r := range cluster.Replicas(p.Backend) {
+			b.Replicas = append(b.Replicas, config.Server{Name: r.Name, Host: r.SocketDir, Port: r.Port, ReadWeight: 1})
 		}
 		cfg.Backends = append(cfg.Backends, b)
 	}

@@ -25,8 +25,9 @@ var ErrLost = errors.New("server connection lost")
 type Conn struct {
 	net.Conn
 	R       *wire.Reader
-	Backend int    // index in the shard map
+	Backend int    // the pool's Key.Backend
 	Name    string // backend's name, for messages
+	Server  string // the server's name
 
 	// Out is what has been composed and not yet sent; Send writes it.
 	Out []byte
@@ -50,6 +51,10 @@ type Conn struct {
 	// Unnamed is the id of the statement the unnamed one holds, 0 for none. A simple query drops it.
 	Unnamed uint64
 
+	// Linger, when set, is called once the connection is closed: the server may still work for it, so that its place
+	// in the pool is taken until gone is called.
+	Linger func(gone func())
+
 	sink    io.Writer // writes to Conn
 	params  map[string]string
 	pid     uint32
@@ -59,6 +64,9 @@ type Conn struct {
 	pool    *Pool
 	created time.Time
 	used    time.Time
+
+	generation uint64
+	load       *atomic.Int64 // of the server; may be nil
 
 	cancelling sync.WaitGroup
 	cancels    atomic.Int32

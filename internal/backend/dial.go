@@ -4,21 +4,27 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/pleiad/pleiad/internal/auth"
 	"github.com/pleiad/pleiad/internal/wire"
 )
 
-// Target is how one backend's primary is reached.
+// Target is how one server of a backend is reached.
 type Target struct {
-	Index     int
-	Name      string
+	Index     int    // of the backend's primary, or of one of its replicas; see Key
+	Name      string // the backend's
+	Server    string // the server's
 	Network   string // "tcp" or "unix"
 	Address   string
 	TLS       *auth.ClientTLS
 	Timeout   time.Duration // to be connected and logged in
 	KeepAlive time.Duration
+	// Generation is that of the backend: in a later one the connection is not lent any more.
+	Generation uint64
+	// Load counts the server's connections that are lent; may be nil.
+	Load *atomic.Int64
 }
 
 // Dial opens a session on the target.
@@ -49,7 +55,8 @@ func New(nc net.Conn, t Target, params map[string]string) *Conn {
 	}
 	return &Conn{
 		Conn: nc, R: wire.NewReader(wire.NewSource(nc), MaxFrame),
-		Backend: t.Index, Name: t.Name, Status: 'I', params: params,
+		Backend: t.Index, Name: t.Name, Server: t.Server, Status: 'I', params: params,
+		generation: t.Generation, load: t.Load,
 	}
 }
 

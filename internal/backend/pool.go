@@ -10,7 +10,7 @@ import (
 
 // Key names a pool: connections in it are interchangeable once their settings agree.
 type Key struct {
-	Backend  int
+	Backend  int // index in the shard map, for its primary; replicas have others, of the caller's own making
 	Database string
 	Role     string
 }
@@ -30,10 +30,13 @@ type Pool struct {
 	dial   func(ctx context.Context, key Key) (*Conn, error)
 	cancel func(ctx context.Context, c *Conn) error
 	limits func() Limits
+	// generation is the backend's; a connection of an earlier one is not lent.
+	generation func() uint64
 
 	mu      sync.Mutex
-	free    []*Conn // last in, first out
-	open    int     // living connections, lent ones and ones being opened included
+	all     map[*Conn]struct{} // living connections
+	free    []*Conn            // last in, first out
+	open    int                // living connections, lent ones and ones being opened included
 	waiting []*waiter
 	closed  bool
 }
@@ -45,21 +48,33 @@ type waiter struct {
 // Get lends a connection: a free one, a new one, or, when the pool is full, the next that comes back.
 func (p *Pool) Get(ctx context.Context) (*Conn, error) {
 	for {
-		c, w := p.take()
-		switch {
-		case w != nil:
-			return p.wait(ctx, w)
-		case c == nil:
-			return p.openOne(ctx)
+		c, err := p.next(ctx)
+		if err != nil {
+			return nil, err
 		}
 		now := time.Now()
-		if p.tooOld(c, now) || now.Sub(c.used) > checkAfter && c.hungUp() {
+		if c.generation != p.generation() || p.tooOld(c, now) || p.doubtful(c, now) && c.hungUp() {
 			c.Close()
-			p.gone()
+			p.gone(c)
 			continue
+		}
+		if c.load != nil {
+			c.load.Add(1)
 		}
 		return c, nil
 	}
+}
+
+// next gives the next connection there is, whatever its state.
+func (p *Pool) next(ctx context.Context) (*Conn, error) {
+	c, w := p.take()
+	switch {
+	case w != nil:
+		return p.wait(ctx, w)
+	case c == nil:
+		return p.openOne(ctx)
+	}
+	return c, nil
 }
 
 // take gives a free connection, a place in the queue, or neither: then the caller may open a connection.
@@ -94,6 +109,12 @@ func (p *Pool) admit() {
 
 // checkAfter is how long a connection may lie in the pool and still be lent without a look at its socket.
 const checkAfter = 100 * time.Millisecond
+
+// doubtful tells whether a connection's socket is looked at before it is lent. Where another server can take over, a
+// statement that is not sent to a dead one runs there.
+func (p *Pool) doubtful(c *Conn, now time.Time) bool {
+	return now.Sub(c.used) > checkAfter || c.generation > 0
+}
 
 func (p *Pool) tooOld(c *Conn, now time.Time) bool {
 	l := p.limits()
@@ -166,24 +187,35 @@ func (p *Pool) giveUp(w *waiter) bool {
 func (p *Pool) openOne(ctx context.Context) (*Conn, error) {
 	c, err := p.dial(ctx, p.key)
 	if err != nil {
-		p.gone()
+		p.gone(nil)
 		return nil, err
 	}
 	c.pool = p
 	c.created = time.Now()
+	c.used = c.created
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all == nil {
+		p.all = map[*Conn]struct{}{}
+	}
+	p.all[c] = struct{}{}
 	return c, nil
 }
 
-// gone gives the place of a closed connection to the first in the queue.
-func (p *Pool) gone() {
+// gone gives the place of a closed connection, or of one that was not opened, to the first in the queue.
+func (p *Pool) gone(c *Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	delete(p.all, c)
 	p.open--
 	p.admit()
 }
 
 // Put takes back a connection. One that is not idle is closed: the server rolls back what was open.
 func (p *Pool) Put(c *Conn) {
+	if c.load != nil {
+		c.load.Add(-1)
+	}
 	if c.cancels.Load() > 0 {
 		// A cancel on its way must not hit the next client's statement.
 		c.cancelling.Wait()
@@ -191,7 +223,11 @@ func (p *Pool) Put(c *Conn) {
 	}
 	if !c.Idle() {
 		c.Close()
-		p.gone()
+		if c.Linger != nil {
+			c.Linger(func() { p.gone(c) })
+			return
+		}
+		p.gone(c)
 		return
 	}
 	c.R.Release()
@@ -200,7 +236,7 @@ func (p *Pool) Put(c *Conn) {
 	if p.closed || p.open > p.limits().Size {
 		p.mu.Unlock()
 		c.Close()
-		p.gone()
+		p.gone(c)
 		return
 	}
 	if len(p.waiting) > 0 {
@@ -236,6 +272,9 @@ func (p *Pool) reap(now time.Time, keep int) {
 	}
 	p.free = left
 	p.open -= len(old)
+	for _, c := range old {
+		delete(p.all, c)
+	}
 	p.admit()
 	p.mu.Unlock()
 	for _, c := range old {
@@ -249,10 +288,22 @@ func (p *Pool) Flush() {
 	old := p.free
 	p.free = nil
 	p.open -= len(old)
+	for _, c := range old {
+		delete(p.all, c)
+	}
 	p.admit()
 	p.mu.Unlock()
 	for _, c := range old {
 		c.Close()
+	}
+}
+
+// sever breaks every connection, whoever has it: what waits for the server fails at once.
+func (p *Pool) sever() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.all {
+		_ = netConn(c.Conn).Close() // below TLS, which would wait for the peer a moment
 	}
 }
 

@@ -12,6 +12,8 @@ type Pools struct {
 	Cancel func(ctx context.Context, c *Conn) error
 	Limits func(key Key) Limits
 	Name   func(backend int) string
+	// Generation is a backend's: connections opened in an earlier one are not lent any more. nil: there is one.
+	Generation func(backend int) uint64
 	// MinIdle is how many idle connections a pool keeps whatever their age since last use.
 	MinIdle int
 
@@ -37,7 +39,11 @@ func (ps *Pools) Pool(key Key) *Pool {
 	}
 	p = &Pool{
 		key: key, name: ps.Name(key.Backend), dial: ps.Dial, cancel: ps.Cancel,
-		limits: func() Limits { return ps.Limits(key) },
+		limits:     func() Limits { return ps.Limits(key) },
+		generation: func() uint64 { return 0 },
+	}
+	if ps.Generation != nil {
+		p.generation = func() uint64 { return ps.Generation(key.Backend) }
 	}
 	ps.pools[key] = p
 	return p
@@ -77,6 +83,15 @@ func (ps *Pools) FlushBackend(backend int) {
 	for _, p := range ps.all() {
 		if p.key.Backend == backend {
 			p.Flush()
+		}
+	}
+}
+
+// Sever breaks every connection to one backend, lent ones too.
+func (ps *Pools) Sever(backend int) {
+	for _, p := range ps.all() {
+		if p.key.Backend == backend {
+			p.sever()
 		}
 	}
 }

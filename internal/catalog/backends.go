@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -63,6 +64,22 @@ type Server struct {
 	State   string // "up", "down" …
 	Detail  string // why, when it is not up
 	Version string // server_version, "" when not known yet
+	Position
+}
+
+// Position is where a server's log is; absent values are not known.
+type Position struct {
+	Timeline *int64
+	LSN      *string    // a standby's: replayed
+	LagBytes *int64     // a standby's, behind its primary
+	LagMS    *int64     // a standby's: how old its data may be
+	Since    *time.Time // a primary's: when it became that
+}
+
+// Same tells whether two states of a server differ in their positions at most.
+func (s Server) Same(o Server) bool {
+	s.Position, o.Position = Position{}, Position{}
+	return s == o
 }
 
 // PutServers makes view pleiad.backends show these servers and no others. Rows that do not change are not
@@ -72,15 +89,21 @@ func PutServers(ctx context.Context, conn *pgx.Conn, servers []Server) error {
 	names := make([]string, 0, len(servers))
 	for _, s := range servers {
 		names = append(names, s.Name)
-		batch.Queue(`INSERT INTO pleiad.server AS o (name, backend, role, host, port, state, detail, version)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		batch.Queue(`INSERT INTO pleiad.server AS o (name, backend, role, host, port, state, detail, version,
+				timeline, lsn, lag_bytes, lag_ms, since)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::pg_lsn, $11, $12, $13)
 			ON CONFLICT (name) DO UPDATE SET backend = excluded.backend, role = excluded.role,
 				host = excluded.host, port = excluded.port, state = excluded.state, detail = excluded.detail,
-				version = excluded.version, changed = now()
-			WHERE (o.backend, o.role, o.host, o.port, o.state, o.detail, o.version)
-				<> (excluded.backend, excluded.role, excluded.host, excluded.port, excluded.state,
-					excluded.detail, excluded.version)`,
-			s.Name, s.Backend, s.Role, s.Host, s.Port, s.State, s.Detail, s.Version)
+				version = excluded.version, changed = CASE WHEN o.state = excluded.state AND o.role = excluded.role
+					THEN o.changed ELSE now() END,
+				timeline = excluded.timeline, lsn = excluded.lsn, lag_bytes = excluded.lag_bytes,
+				lag_ms = excluded.lag_ms, since = excluded.since
+			WHERE (o.backend, o.role, o.host, o.port, o.state, o.detail, o.version, o.timeline, o.lsn, o.lag_bytes, o.lag_ms, o.since)
+				IS DISTINCT FROM (excluded.backend, excluded.role, excluded.host, excluded.port, excluded.state,
+					excluded.detail, excluded.version, excluded.timeline, excluded.lsn, excluded.lag_bytes,
+					excluded.lag_ms, excluded.since)`,
+			s.Name, s.Backend, s.Role, s.Host, s.Port, s.State, s.Detail, s.Version,
+			s.Timeline, s.LSN, s.LagBytes, s.LagMS, s.Since)
 	}
 	batch.Queue("DELETE FROM pleiad.server WHERE name <> ALL ($1::text[])", names)
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return tx.SendBatch(ctx, batch).Close() })
@@ -88,4 +111,37 @@ func PutServers(ctx context.Context, conn *pgx.Conn, servers []Server) error {
 		return fmt.Errorf("write servers: %w", err)
 	}
 	return nil
+}
+
+// PutPrimary records which server is a backend's primary, unless a later timeline is recorded. conn is to the
+// maintenance database of any backend's primary, as the service role.
+func PutPrimary(ctx context.Context, conn *pgx.Conn, backend, server string, timeline uint32) error {
+	_, err := conn.Exec(ctx, `INSERT INTO pleiad.primary_server AS o (backend, server, timeline) VALUES ($1, $2, $3)
+		ON CONFLICT (backend) DO UPDATE SET server = excluded.server, timeline = excluded.timeline, since = now()
+		WHERE o.timeline <= excluded.timeline AND (o.server, o.timeline) <> (excluded.server, excluded.timeline)`,
+		backend, server, int64(timeline))
+	if err != nil {
+		return fmt.Errorf("record primary of backend %q: %w", backend, err)
+	}
+	return nil
+}
+
+// Primary is a record of PutPrimary.
+type Primary struct {
+	Backend, Server string
+	Timeline        int64
+}
+
+// Primaries reads the records that one server has; none where the catalog is not installed or is older. A standby has
+// them too.
+func Primaries(ctx context.Context, conn *pgx.Conn) ([]Primary, error) {
+	var there bool
+	if err := conn.QueryRow(ctx, "SELECT pg_catalog.to_regclass('pleiad.primary_server') IS NOT NULL").Scan(&there); err != nil || !there {
+		return nil, err
+	}
+	rows, err := conn.Query(ctx, "SELECT backend, server, timeline FROM pleiad.primary_server")
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Primary])
 }

@@ -48,6 +48,8 @@ type snapshot struct {
 		Reference  []bool   `json:"reference"`
 		Everywhere []bool   `json:"everywhere"`
 		Partition  []bool   `json:"partition"`
+		Unlogged   []bool   `json:"unlogged"`
+		Sync       []bool   `json:"sync"`
 		Key        []string `json:"key"`
 		Def        []string `json:"def"`
 	} `json:"rels"`
@@ -246,7 +248,7 @@ func (d *decoder) relations() error {
 	for i, oid := range r.OID {
 		t := &router.Table{
 			OID: oid, Schema: r.Nsp[i], Name: r.Name[i], Owner: r.Owner[i], Relkind: r.Kind[i][0],
-			HasRules: r.Rules[i], RLS: r.RLS[i], Definition: r.Def[i], Everywhere: r.Everywhere[i],
+			HasRules: r.Rules[i], RLS: r.RLS[i], Unlogged: r.Unlogged[i], Sync: r.Sync[i], Definition: r.Def[i], Everywhere: r.Everywhere[i],
 			Partition: r.Partition[i],
 		}
 		t.Kind = relationKind(t.Relkind, r.Group[i], r.Reference[i])

@@ -32,6 +32,9 @@ type Config struct {
 	Sharding     Sharding     `yaml:"sharding"`
 	Transactions Transactions `yaml:"transactions"`
 	Rebalancer   Rebalancer   `yaml:"rebalancer"`
+	Reads        Reads        `yaml:"reads"`
+	Replication  Replication  `yaml:"replication"`
+	Failover     Failover     `yaml:"failover"`
 	Log          Log          `yaml:"log"`
 	Metrics      Metrics      `yaml:"metrics"`
 }
@@ -58,6 +61,9 @@ type Server struct {
 	Port int    `yaml:"port"`
 	// TLS holds, once resolved, what is in force for this server.
 	TLS ServerTLS `yaml:"tls"`
+	// ReadWeight is this server's share of the reads that may go to replicas.
+	// A primary with 0 takes those only that no replica can answer.
+	ReadWeight int `yaml:"read_weight"`
 }
 
 // ServerTLS is TLS towards a PostgreSQL server, with libpq's meanings.
@@ -174,6 +180,36 @@ type Transactions struct {
 	// InDoubtAlert is the age at which an undecided transaction is logged as
 	// a warning; 0: never.
 	InDoubtAlert Duration `yaml:"in_doubt_alert"`
+}
+
+// Reads say where a session's reads may go, unless it says so itself.
+type Reads struct {
+	Consistency Consistency `yaml:"consistency"`
+	// MaxStaleness is how old bounded_staleness may be.
+	MaxStaleness Duration `yaml:"max_staleness"`
+	// Wait is how long a read waits for a replica before the primary answers.
+	Wait Duration `yaml:"wait"`
+}
+
+// Replication says what COMMIT waits for.
+type Replication struct {
+	// Default holds for sessions, transactions and tables that say nothing.
+	Default ReplicationMode `yaml:"default"`
+	// Confirm is how many standbys must have applied a synchronous commit.
+	Confirm int `yaml:"confirm"`
+	// SyncTimeout is how long such a commit waits for them; never 0.
+	SyncTimeout Duration `yaml:"sync_timeout"`
+	// WhenMissing is what happens after that.
+	WhenMissing WhenMissing `yaml:"when_missing"`
+}
+
+// Failover is what happens when a primary is lost.
+type Failover struct {
+	Mode FailoverMode `yaml:"mode"`
+	// Detect is how long a primary may not answer before it is lost; never 0.
+	Detect Duration `yaml:"detect"`
+	// Wait is how long a statement waits for another primary.
+	Wait Duration `yaml:"wait"`
 }
 
 // Log goes to stderr.

@@ -58,11 +58,11 @@ backends:
 		got  Server
 		want Server
 	}{
-		{"tcp", a.Primary, Server{"a", "a.example", 5432, inherited}},
-		{"loopback", a.Replicas[0], Server{"a-r1", "127.0.0.1", 5432, ServerTLS{Mode: SSLDisable}}},
-		{"unix", a.Replicas[1], Server{"a-r2", "/run/pg", 5432, ServerTLS{Mode: SSLDisable}}},
-		{"loopback with its own mode", a.Replicas[2], Server{"six", "::1", 5432, ServerTLS{SSLVerifyCA, "/ca", "/c", "/k"}}},
-		{"own certificate", a.Replicas[3], Server{"a-r4", "far", 5432, ServerTLS{SSLRequire, "/ca", "/c2", "/k2"}}},
+		{"tcp", a.Primary, Server{"a", "a.example", 5432, inherited, 0}},
+		{"loopback", a.Replicas[0], Server{"a-r1", "127.0.0.1", 5432, ServerTLS{Mode: SSLDisable}, 1}},
+		{"unix", a.Replicas[1], Server{"a-r2", "/run/pg", 5432, ServerTLS{Mode: SSLDisable}, 1}},
+		{"loopback with its own mode", a.Replicas[2], Server{"six", "::1", 5432, ServerTLS{SSLVerifyCA, "/ca", "/c", "/k"}, 1}},
+		{"own certificate", a.Replicas[3], Server{"a-r4", "far", 5432, ServerTLS{SSLRequire, "/ca", "/c2", "/k2"}, 1}},
 	} {
 		if x.got != x.want {
 			t.Errorf("%s: %+v, want %+v", x.name, x.got, x.want)

@@ -58,6 +58,22 @@ func Default() *Config {
 			MaxParallel: 2,
 			Auto:        RebalancerAuto{By: BalanceShards, Threshold: 20},
 		},
+		Reads: Reads{
+			Consistency:  ConsistencySession,
+			MaxStaleness: Duration(5 * time.Second),
+			Wait:         Duration(20 * time.Millisecond),
+		},
+		Replication: Replication{
+			Default:     ReplicationAsync,
+			Confirm:     1,
+			SyncTimeout: Duration(10 * time.Second),
+			WhenMissing: MissingWait,
+		},
+		Failover: Failover{
+			Mode:   FailoverFollow,
+			Detect: Duration(3 * time.Second),
+			Wait:   Duration(10 * time.Second),
+		},
 		Log: Log{Level: LogInfo, Format: LogText},
 	}
 }
@@ -66,6 +82,7 @@ func Default() *Config {
 func (b *Backend) setDefaults() {
 	b.Weight = 1
 	b.Primary.setDefaults()
+	b.Primary.ReadWeight = 0
 }
 
-func (s *Server) setDefaults() { s.Port = 5432 }
+func (s *Server) setDefaults() { s.Port, s.ReadWeight = 5432, 1 }

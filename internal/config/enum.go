@@ -86,6 +86,51 @@ const (
 
 func (Distribution) options() []string { return []string{"local", "primary_key", "reference"} }
 
+// Consistency is what a read may miss; the names and their order are Cosmos DB's.
+type Consistency string
+
+const (
+	ConsistencyStrong   Consistency = "strong"
+	ConsistencyBounded  Consistency = "bounded_staleness"
+	ConsistencySession  Consistency = "session"
+	ConsistencyPrefix   Consistency = "consistent_prefix"
+	ConsistencyEventual Consistency = "eventual"
+)
+
+func (Consistency) options() []string {
+	return []string{"strong", "bounded_staleness", "session", "consistent_prefix", "eventual"}
+}
+
+// ReplicationMode is whether COMMIT waits for standbys.
+type ReplicationMode string
+
+const (
+	ReplicationAsync ReplicationMode = "async"
+	ReplicationSync  ReplicationMode = "sync"
+)
+
+func (ReplicationMode) options() []string { return []string{"async", "sync"} }
+
+// WhenMissing is what becomes of a synchronous commit that too few standbys confirm.
+type WhenMissing string
+
+const (
+	MissingWait    WhenMissing = "wait"
+	MissingDegrade WhenMissing = "degrade"
+)
+
+func (WhenMissing) options() []string { return []string{"wait", "degrade"} }
+
+// FailoverMode is who promotes a standby.
+type FailoverMode string
+
+const (
+	FailoverFollow  FailoverMode = "follow"
+	FailoverPromote FailoverMode = "promote"
+)
+
+func (FailoverMode) options() []string { return []string{"follow", "promote"} }
+
 // LogLevel is the least severe level that is written.
 type LogLevel string
 

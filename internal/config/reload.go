@@ -78,6 +78,18 @@ var reloadable = map[string]bool{
 	"rebalancer.auto.threshold": true,
 	"rebalancer.auto.from":      true,
 	"rebalancer.auto.to":        true,
+	"reads.consistency":         true,
+	"reads.max_staleness":       true,
+	"reads.wait":                true,
+
+	"replication.default":      true,
+	"replication.confirm":      true,
+	"replication.sync_timeout": true,
+	"replication.when_missing": true,
+
+	"failover.mode":   true,
+	"failover.detect": true,
+	"failover.wait":   true,
 
 	"log.level":      true,
 	"log.format":     false,

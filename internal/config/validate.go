@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 var (
@@ -239,4 +240,20 @@ func (c *Config) checkNumbers(k *checker) {
 	between(k, "rebalancer.max_parallel", r.MaxParallel, 1, 64)
 	between(k, "rebalancer.max_rate", r.MaxRate, 0, 1024*GiB)
 	between(k, "rebalancer.auto.threshold", r.Auto.Threshold, 1, 1000)
+
+	c.checkReplicas(k)
+}
+
+// minDetect is the shortest time in which a primary can be told to be lost rather than busy.
+const minDetect = Duration(500 * time.Millisecond)
+
+func (c *Config) checkReplicas(k *checker) {
+	k.duration("reads.max_staleness", c.Reads.MaxStaleness, false)
+	k.duration("reads.wait", c.Reads.Wait, true)
+	between(k, "replication.confirm", c.Replication.Confirm, 1, 8)
+	k.duration("replication.sync_timeout", c.Replication.SyncTimeout, false)
+	if c.Failover.Detect < minDetect {
+		k.add("failover.detect", c.Failover.Detect, fmt.Sprintf("must be %s or more", minDetect))
+	}
+	k.duration("failover.wait", c.Failover.Wait, true)
 }

@@ -79,6 +79,7 @@ func (seen servers) check(k *checker, path string, s Server, names bool) {
 		}
 	}
 	between(k, path+".port", s.Port, 1, 65535)
+	between(k, path+".read_weight", s.ReadWeight, 0, 1000)
 	switch {
 	case s.Host == "":
 		k.missing(path+".host", "must be set")

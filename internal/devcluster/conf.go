@@ -16,6 +16,10 @@ const confFile = "pleiad.conf"
 
 // writeConf writes the server's configuration and pg_hba.conf. primary is nil for a primary.
 func (c *Cluster) writeConf(s, primary *Server) error {
+	// Whom to follow was set by ALTER SYSTEM where a failover changed it; ports and directories may be others now.
+	if err := dropFollowing(filepath.Join(s.DataDir, "postgresql.auto.conf")); err != nil {
+		return fmt.Errorf("write configuration of %s: %w", s.Name, err)
+	}
 	settings := map[string]string{
 		"cluster_name":                      s.Name,
 		"listen_addresses":                  s.Host,

@@ -129,6 +129,46 @@ func (s *Server) Promote(ctx context.Context) error {
 	return nil
 }
 
+// Rejoin makes a server that was a primary a standby of the one that took over from it: pg_rewind takes back what the
+// other does not have. The server may run or not.
+func (s *Server) Rejoin(ctx context.Context, primary *Server) error {
+	if s == primary || primary.Role() != Primary {
+		return fmt.Errorf("rejoin %s: %s is not another primary", s.Name, primary.Name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Role() == Replica && s.proc != nil && s.proc.running() {
+		return fmt.Errorf("rejoin %s: it is a standby", s.Name)
+	}
+	if err := s.halt(syscall.SIGINT); err != nil {
+		return err
+	}
+	// pg_rewind compares with the timeline that the last checkpoint of the new primary tells.
+	if _, err := primary.query(ctx, "CHECKPOINT"); err != nil {
+		return fmt.Errorf("rejoin %s: %w", s.Name, err)
+	}
+	args := []string{"--target-pgdata=" + s.DataDir, "--source-server=" + primary.DSN("postgres")}
+	if s.c.opts.Fast {
+		args = append(args, "--no-sync")
+	}
+	if err := s.c.runProgram(ctx, "pg_rewind", args...); err != nil {
+		return fmt.Errorf("rejoin %s: %w", s.Name, err)
+	}
+	if err := s.c.writeServerFile(s, "standby.signal", ""); err != nil {
+		return err
+	}
+	if err := primary.makeSlot(ctx, s.slotName()); err != nil {
+		return err
+	}
+	if err := s.c.writeConf(s, primary); err != nil {
+		return err
+	}
+	if err := s.launch(ctx); err != nil {
+		return err
+	}
+	return primary.waitStreaming(ctx, s)
+}
+
 // Rebuild throws the server's data away and makes it a standby of primary: after a promotion, the
 // way back for the old primary.
 func (s *Server) Rebuild(ctx context.Context, primary *Server) error {

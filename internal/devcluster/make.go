@@ -101,6 +101,7 @@ func (c *Cluster) ensureStandby(ctx context.Context, s, primary *Server) error {
 	return nil
 }
 
+// dropFollowing takes out of postgresql.auto.conf what failovers and switchovers leave there.
 func dropFollowing(path string) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -108,7 +109,8 @@ func dropFollowing(path string) error {
 	}
 	var kept []string
 	for line := range strings.Lines(string(raw)) {
-		if !strings.HasPrefix(line, "primary_conninfo") && !strings.HasPrefix(line, "primary_slot_name") {
+		if !strings.HasPrefix(line, "primary_conninfo") && !strings.HasPrefix(line, "primary_slot_name") &&
+			!strings.HasPrefix(line, "default_transaction_read_only") {
 			kept = append(kept, line)
 		}
 	}

@@ -23,6 +23,10 @@ var ErrAborted = errors.New("distributed transaction was rolled back by recovery
 // commits: recovery reads the records and pg_prepared_xacts alone.
 func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errFrame []byte) {
 	g.closeStreams(ctx)
+	if errFrame = g.readySync(ctx); errFrame != nil {
+		g.Rollback(out, obs)
+		return errFrame
+	}
 	var writers, readers, holders []*Member
 	for _, m := range g.members {
 		switch {
@@ -46,7 +50,7 @@ func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errF
 	early := errFrame == nil && !g.Txn.HasSettings()
 	var released [][]byte
 	if early {
-		released = send(readers, "COMMIT", "")
+		released = g.send(readers, "COMMIT", "")
 	}
 	if errFrame != nil {
 		readers = append(readers, writers...)
@@ -60,13 +64,16 @@ func (g *Gang) Commit(ctx context.Context, out *wire.Writer, obs Observer) (errF
 		if errFrame != nil {
 			verb = "ROLLBACK"
 		}
-		released = send(readers, verb, "")
+		released = g.send(readers, verb, "")
 	}
 	failed := firstError(g.answers(readers, released, verb, out, obs))
 	if len(writers) == 0 && errFrame == nil {
 		errFrame = failed
 	}
-	g.finish(errFrame == nil)
+	if errFrame == nil {
+		errFrame = g.checkSync(ctx, writers)
+	}
+	g.finish(errFrame == nil || Committed(errFrame))
 	return errFrame
 }
 
@@ -126,7 +133,7 @@ func (g *Gang) commitOne(m *Member, out *wire.Writer, obs Observer) []byte {
 	if errs[0] == nil && m.Status != 'I' {
 		errs[0] = wire.Error(nil, pgerr.New(pgerr.InternalError, "backend %q is in a transaction after COMMIT", m.Name))
 	}
-	if errs[0] != nil && m.Broken() {
+	if errs[0] != nil && m.Broken() && !Committed(errs[0]) {
 		return wire.Error(nil, pgerr.New(pgerr.TransactionResolutionUnknown,
 			"connection to backend %q was lost during COMMIT: the transaction may or may not be committed", m.Name))
 	}
@@ -135,14 +142,14 @@ func (g *Gang) commitOne(m *Member, out *wire.Writer, obs Observer) []byte {
 
 // endAll runs one statement on every member in parallel and returns their errors.
 func (g *Gang) endAll(all []*Member, sql string, out *wire.Writer, obs Observer) [][]byte {
-	return g.answers(all, send(all, sql, ""), sql, out, obs)
+	return g.answers(all, g.send(all, sql, ""), sql, out, obs)
 }
 
 // send sends a statement that ends a transaction, or a part of it, to every member. between names the failpoint behind each.
-func send(all []*Member, sql, between string) [][]byte {
+func (g *Gang) send(all []*Member, sql, between string) [][]byte {
 	errs := make([][]byte, len(all))
 	for i, m := range all {
-		m.Finishing(sql)
+		m.Finishing(g.syncing(m, sql))
 		if err := m.Send(); err != nil {
 			errs[i] = wire.Error(nil, ClientError(err))
 		}
@@ -155,6 +162,9 @@ func send(all []*Member, sql, between string) [][]byte {
 
 // answers reads the members' answers to it, of those that it could be sent to.
 func (g *Gang) answers(all []*Member, errs [][]byte, sql string, out *wire.Writer, obs Observer) [][]byte {
+	if g.Txn.Sync && sql != "ROLLBACK" {
+		defer g.Sync.Watch(all)()
+	}
 	for i, m := range all {
 		if errs[i] != nil {
 			continue
@@ -162,9 +172,15 @@ func (g *Gang) answers(all []*Member, errs [][]byte, sql string, out *wire.Write
 		o, err := Relay(m, out, obs)
 		if err != nil {
 			errs[i] = wire.Error(nil, ClientError(err))
+			if m.isAbandoned() {
+				errs[i] = unsynced(m, sql)
+			}
 			continue
 		}
 		errs[i] = o.Skipped
+		if errs[i] == nil && o.Unsynced && g.Txn.Sync {
+			errs[i] = unsynced(m, sql)
+		}
 		if errs[i] == nil && o.Undone && sql != "ROLLBACK" {
 			errs[i] = wire.Error(nil, pgerr.New(pgerr.TransactionRollback, "backend %q rolled the transaction back", m.Name).
 				WithHint("Run the transaction again."))
@@ -200,7 +216,7 @@ func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.
 	}
 	failpoint.Hit("before-prepare")
 	prepare := "PREPARE TRANSACTION " + quoted
-	errs := g.answers(others, send(others, prepare, "between-prepares"), prepare, out, obs)
+	errs := g.answers(others, g.send(others, prepare, "between-prepares"), prepare, out, obs)
 	failpoint.Hit("after-prepare")
 	failure := firstError(errs)
 	if failure != nil {
@@ -213,7 +229,7 @@ func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.
 	// From here to the last COMMIT PREPARED no snapshot is taken over two of these backends.
 	passage := g.Servers.PassGate(gid, backendsOf(writers))
 	if failure = g.decide(ctx, gid, home, out, obs); failure != nil {
-		if wire.ErrorField(failure, 'C') == pgerr.TransactionResolutionUnknown {
+		if wire.ErrorField(failure, 'C') == pgerr.TransactionResolutionUnknown || Committed(failure) {
 			passage.Leave() // home may have committed
 			return failure
 		}
@@ -227,9 +243,12 @@ func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.
 	}
 	complete := true
 	commit := "COMMIT PREPARED " + quoted
-	for i, e := range g.answers(others, send(others, commit, "between-commits"), commit, out, obs) {
+	for i, e := range g.answers(others, g.send(others, commit, "between-commits"), commit, out, obs) {
 		if e != nil {
 			complete = false // the decision stands: what could not be told now is told by recovery
+			if Committed(e) {
+				failure = e
+			}
 			continue
 		}
 		passage.Done(others[i].Backend)
@@ -237,7 +256,7 @@ func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.
 	failpoint.Hit("after-commit-prepared")
 	if !complete {
 		passage.Leave()
-		return nil
+		return failure
 	}
 	passage.End()
 	g.Servers.Forget(gid)

@@ -67,6 +67,11 @@ type Member struct {
 	Position func(int) int
 	// Extended is true when messages of the extended protocol were sent and no Sync behind them.
 	Extended bool
+	// abandoned is not 0 once a commit is not waited for any longer, though the server goes on waiting. Any goroutine
+	// may set it until Durability's watch has stopped.
+	abandoned uint32
+	// odd says that the connection has a setting that its Settings do not tell of.
+	odd bool
 
 	gang *Gang
 	// values are the kinds of the columns of the rows that come, nil when none holds oids.
@@ -85,6 +90,7 @@ type Gang struct {
 	Snapshot bool // queries over several backends see one state of them (pleiad.snapshot)
 	Pass     *Pass
 	Txn      Txn
+	Sync     Durability // nil where no backend has standbys
 
 	// Verdict, once set by another goroutine, is what the running statement's cancel is for.
 	Verdict atomic.Pointer[pgerr.Error]

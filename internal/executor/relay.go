@@ -29,6 +29,8 @@ type Outcome struct {
 	// Undone is true if a statement of pleiad's own answered with the tag ROLLBACK: that is how COMMIT and PREPARE
 	// TRANSACTION end a transaction that had failed.
 	Undone bool
+	// Unsynced is true if the server stopped waiting for its standbys although the transaction has committed.
+	Unsynced bool
 	// Dropped are the answers that an error took the place of.
 	Dropped []Owed
 	passed  bool // something of the server's was forwarded
@@ -328,6 +330,7 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 	switch frame[0] {
 	case 'N':
 		forward = forward || head.Report
+		o.Unsynced = o.Unsynced || wire.ErrorField(frame, 'R') == "SyncRepWaitForLSN"
 	case 'A':
 		forward = false
 	case 'T':

@@ -29,6 +29,10 @@ type Txn struct {
 	Failed bool
 	// Isolation is the level in force, lower case; "" is read committed.
 	Isolation string
+	// ReadOnly is true if the client has said that the transaction writes nothing.
+	ReadOnly bool
+	// Sync is true once something was written that has to wait for standbys.
+	Sync bool
 	// frozen is true once a REPEATABLE READ transaction has its snapshots: no backend can join it any more.
 	frozen bool
 	// late is true if a statement had run before the transaction was opened around it.
@@ -177,6 +181,9 @@ func (g *Gang) finish(committed bool) {
 	for _, m := range g.members {
 		if m.Began && committed {
 			m.Conn.Settings = g.Settings.ID
+		}
+		if m.odd {
+			m.odd, m.Conn.Settings = false, unknownSettings
 		}
 		m.Began, m.Wrote, m.Touched, m.Holds = false, false, false, false
 	}

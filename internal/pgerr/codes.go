@@ -2,6 +2,7 @@ package pgerr
 
 // SQLSTATEs pleiad answers with; names follow errcodes.txt.
 const (
+	Warning                      = "01000"
 	ConnectionFailure            = "08006"
 	TransactionResolutionUnknown = "08007"
 	ProtocolViolation            = "08P01"
@@ -24,6 +25,7 @@ const (
 	InvalidCatalogName           = "3D000"
 	InvalidSavepoint             = "3B001"
 	TransactionRollback          = "40000"
+	StatementCompletionUnknown   = "40003"
 	DeadlockDetected             = "40P01"
 	SyntaxError                  = "42601"
 	InsufficientPrivilege        = "42501"

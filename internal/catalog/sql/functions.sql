@@ -40,6 +40,7 @@ BEGIN
   -- An OID may be given out again once its relation is gone.
   DELETE FROM pleiad.sharded t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relid);
   DELETE FROM pleiad.reference t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relid);
+  DELETE FROM pleiad.table_option t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relid);
   DELETE FROM pleiad.everywhere_view t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relid);
   DELETE FROM pleiad.shard_stat t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relid);
   RETURN before;
@@ -269,6 +270,31 @@ BEGIN
     RAISE feature_not_supported USING MESSAGE = format('%s cannot be a reference table', rel);
   END IF;
   INSERT INTO pleiad.reference (relid) VALUES (rel);
+END $$;
+
+-- Notes whether transactions that write a table wait for standbys.
+CREATE OR REPLACE FUNCTION pleiad.register_replication(rel regclass, sync boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM pleiad.check_owner(rel);
+  IF (SELECT relkind NOT IN ('r', 'p') OR relpersistence <> 'p' FROM pg_class WHERE oid = rel) THEN
+    RAISE wrong_object_type USING MESSAGE = format('%s is not a table that standbys have', rel);
+  END IF;
+  DELETE FROM pleiad.table_option WHERE relid = rel;
+  IF sync THEN
+    INSERT INTO pleiad.table_option (relid, sync) VALUES (rel, true);
+  END IF;
+END $$;
+
+-- For users: changes what WITH (pleiad.replication = …) has given a table.
+CREATE OR REPLACE FUNCTION pleiad.set_replication(rel regclass, mode text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF mode IS NULL OR mode NOT IN ('sync', 'async') THEN
+    RAISE invalid_parameter_value USING MESSAGE = 'the mode must be sync or async';
+  END IF;
+  PERFORM pleiad.begin_ddl('ALTER TABLE');
+  PERFORM pleiad.register_replication(rel, mode = 'sync');
 END $$;
 
 -- Notes whether a view exists on every backend.

@@ -35,13 +35,15 @@ WITH nsp AS MATERIALIZED (
       SELECT FROM pg_rewrite w WHERE w.ev_class = r.oid AND w.ev_type <> '1'))), 'rls', array_agg(r.relrowsecurity),
     'group', array_agg(coalesce(s.group_id, 0)), 'reference', array_agg(f.relid IS NOT NULL),
     'everywhere', array_agg(s.relid IS NOT NULL OR f.relid IS NOT NULL OR e.relid IS NOT NULL),
-    'partition', array_agg(r.relispartition),
+    'partition', array_agg(r.relispartition), 'unlogged', array_agg(r.relpersistence = 'u'),
+    'sync', array_agg(coalesce(o.sync, false)),
     'key', array_agg(coalesce(p.partattrs::text, '')),
     'def', array_agg(CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) ELSE '' END)) AS j
   FROM rel r
   LEFT JOIN pleiad.sharded s ON s.relid = r.oid
   LEFT JOIN pleiad.reference f ON f.relid = r.oid
   LEFT JOIN pleiad.everywhere_view e ON e.relid = r.oid
+  LEFT JOIN pleiad.table_option o ON o.relid = r.oid
   LEFT JOIN pg_partitioned_table p ON p.partrelid = s.relid
 ), def AS MATERIALIZED (
   SELECT d.adrelid, d.adnum, pg_get_expr(d.adbin, d.adrelid) AS def, d.adbin::text AS tree

@@ -1,7 +1,8 @@
 -- What users read. Columns are only ever added at the end.
 
 CREATE OR REPLACE VIEW pleiad.backends AS
-  SELECT s.name, s.role, s.host, s.port, s.state, s.backend, coalesce(b.home, false) AS home, s.detail, s.version, s.changed
+  SELECT s.name, s.role, s.host, s.port, s.state, s.backend, coalesce(b.home, false) AS home, s.detail, s.version, s.changed,
+         s.timeline, s.lsn, s.lag_bytes, s.lag_ms, s.since
   FROM pleiad.server s LEFT JOIN pleiad.backend b ON b.name = s.backend
   ORDER BY b.id, s.role, s.name;
 
