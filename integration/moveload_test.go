@@ -60,6 +60,7 @@ create index item_doc on item ((doc->>'v'));
 create table part (k text not null, id int not null, n int not null, note text, primary key (k, id, n),
   foreign key (k, id) references item (k, id) on delete cascade) partition by hash (k);
 create table event (k text not null, n bigint not null, body json) partition by hash (k);
+create table rate (k int primary key, n bigint not null, label text default 'r') with (pleiad.reference);
 create function touch() returns trigger language plpgsql as $$ begin new.touched := old.touched + 1; return new; end $$;
 create trigger touch before update on item for each row execute function touch();
 comment on table item is 'items';
@@ -128,7 +129,7 @@ func (l *moveLoad) client(ctx context.Context, m *moveModel) {
 		}
 	}()
 	steps := []func(context.Context, *pgx.Conn, *moveModel, *rand.Rand) error{
-		l.read, l.read, l.upsert, l.upsert, l.update, l.insertMany, l.transfer, l.sums, l.copyIn, l.pipeline, l.family, l.stable,
+		l.read, l.read, l.rates, l.upsert, l.upsert, l.update, l.insertMany, l.transfer, l.sums, l.copyIn, l.pipeline, l.family, l.stable,
 	}
 	for ctx.Err() == nil {
 		if c == nil || c.IsClosed() {
@@ -344,6 +345,20 @@ func (l *moveLoad) sums(ctx context.Context, c *pgx.Conn, m *moveModel, r *rand.
 	return err
 }
 
+// rates writes to a reference table: every backend's copy changes with it.
+func (l *moveLoad) rates(ctx context.Context, c *pgx.Conn, m *moveModel, r *rand.Rand) error {
+	m.next++
+	_, err := c.Exec(ctx, "insert into rate (k, n) values ($1, $2) on conflict (k) do update set n = excluded.n", m.id, m.next)
+	if err := m.write(-1, m.next, err); err != nil {
+		return err
+	}
+	var n int64
+	if err := c.QueryRow(ctx, "select n from rate where k = $1", m.id).Scan(&n); err != nil {
+		return err
+	}
+	return m.known(-1, n, true)
+}
+
 // stable reads twice in a REPEATABLE READ transaction: the bank's sum is the same in each.
 func (l *moveLoad) stable(ctx context.Context, c *pgx.Conn, m *moveModel, r *rand.Rand) error {
 	tx, err := c.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
@@ -411,6 +426,11 @@ func (l *moveLoad) check(t *testing.T) {
 	c := l.s.conn(t, l.db)
 	ctx := ctxFor(t)
 	for _, m := range l.models {
+		var rate int64
+		err := c.QueryRow(ctx, "select n from rate where k = $1", m.id).Scan(&rate)
+		if err := m.known(-1, rate, err == nil); err != nil {
+			t.Error(err)
+		}
 		for row := range rowsOfClient {
 			var got int64
 			err := c.QueryRow(ctx, "select v from item where k = $1 and id = 1", m.key(row)).Scan(&got)

@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pleiad/pleiad/internal/devcluster"
 )
 
 // job starts a job by SQL and waits for its end.
@@ -54,28 +57,46 @@ func (s *served) noLeftovers(t *testing.T, db string) {
 	}
 }
 
-// TestMovesUnderLoad empties a backend and fills it again while clients work.
-func TestMovesUnderLoad(t *testing.T) {
-	s := serve(t, "rebalancer:\n  max_parallel: 3\n")
+// TestWalk goes from two backends to three, to four and back to three while clients work.
+func TestWalk(t *testing.T) {
+	needPleiad(t)
+	cluster, err := devcluster.Start(t.Context(), devcluster.Options{Dir: filepath.Join(suite.dir, "walk"), Backends: 4, Fast: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := serveOn(t, cluster, "rebalancer:\n  max_parallel: 3\n")
 	db := s.newDatabase(t)
-	l := newMoveLoad(t, s, db, 6, 8)
+	c := s.conn(t, db)
+	s.job(t, c, time.Minute, "remove_backend('b4')")
+	s.job(t, c, time.Minute, "remove_backend('b3')")
+	clients, shards := 8, 6
+	if long() {
+		clients, shards = 16, 32
+	}
+	l := newMoveLoad(t, s, db, shards, clients)
 	ctx, stop := context.WithCancel(t.Context())
 	var load sync.WaitGroup
 	load.Go(func() { l.run(ctx) })
-	c := s.conn(t, db)
-	defer func() {
-		stop()
-		load.Wait()
-	}()
-	pause(t, 500*time.Millisecond)
-	before := l.statements.Load()
-	began := time.Now()
-	id := s.job(t, c, time.Minute, "drain('b3')")
-	if n := s.one(t, c, "select count(*) from pleiad.shards where backend = 'b3'"); n != "0" {
-		t.Errorf("%s shards are left on b3", n)
+	defer load.Wait()
+	defer stop()
+	rate := func(what string, f func()) {
+		from, began := l.statements.Load(), time.Now()
+		l.longest.Store(0)
+		f()
+		took := time.Since(began)
+		t.Logf("%s: %s, %.0f steps a second, the longest %s", what, took.Round(time.Millisecond),
+			float64(l.statements.Load()-from)/took.Seconds(), time.Duration(l.longest.Load()).Round(time.Millisecond))
 	}
-	s.exec(t, s.server("b1").conn(t, db), "update pleiad.backend set state = 'active'; select pleiad.begin_ddl()")
-	back := s.job(t, c, time.Minute, "rebalance()")
+	rate("before", func() { pause(t, time.Second) })
+	for _, call := range []string{"add_backend('b3')", "rebalance()", "add_backend('b4')", "rebalance()", "remove_backend('b4')"} {
+		rate(call, func() { s.job(t, c, 10*time.Minute, call) })
+	}
+	rate("after", func() { pause(t, time.Second) })
 	stop()
 	load.Wait()
 	l.check(t)
@@ -85,10 +106,8 @@ func TestMovesUnderLoad(t *testing.T) {
 	for _, f := range s.text(t, c, "select object, backend, problem from pleiad.findings where job = "+verify) {
 		t.Error(f)
 	}
-	t.Logf("%s and %s moves, worst hold %s ms; %d statements in %s, the longest %s",
-		s.one(t, c, "select moves_done from pleiad.jobs where id = "+id), s.one(t, c, "select moves_done from pleiad.jobs where id = "+back),
-		s.one(t, c, "select max(worst_hold_ms) from pleiad.jobs"), l.statements.Load()-before, time.Since(began).Round(time.Millisecond),
-		time.Duration(l.longest.Load()).Round(time.Millisecond))
+	t.Logf("%s moves, %s bytes; the worst hold %s ms", s.one(t, c, "select count(*) from pleiad.moves where step = 'done'"),
+		s.one(t, c, "select sum(bytes_copied) from pleiad.moves"), s.one(t, c, "select round(max(worst_hold_ms)::numeric, 1) from pleiad.jobs"))
 }
 
 func pause(t *testing.T, d time.Duration) {

@@ -52,7 +52,13 @@ func sharedServers(t *testing.T) *devcluster.Cluster {
 // serve starts a proxy on the shared three servers. Settings are lines of YAML put into the configuration.
 func serve(t *testing.T, settings string) *served {
 	t.Helper()
-	s := &served{cluster: sharedServers(t), config: filepath.Join(t.TempDir(), "config.yaml")}
+	return serveOn(t, sharedServers(t), settings)
+}
+
+// serveOn starts a proxy on servers of the test's own.
+func serveOn(t *testing.T, cluster *devcluster.Cluster, settings string) *served {
+	t.Helper()
+	s := &served{cluster: cluster, config: filepath.Join(t.TempDir(), "config.yaml")}
 	s.side = &side{name: "pleiad serve", user: s.cluster.SuperUser(), database: "postgres", pleiad: true}
 	s.addr = freeAddress(t)
 	s.writeConfig(t, settings)

@@ -47,7 +47,7 @@ func (c *collations) Compare(name string) (func(a, b []byte) int, bool) {
 func (c *collations) prove(ctx context.Context, name string) (func(a, b []byte) int, error) {
 	var first collationFacts
 	for i, t := range c.db.targets {
-		if t.Address == "" {
+		if !c.db.present(i) {
 			continue
 		}
 		facts, err := c.ask(ctx, t.Name, name)

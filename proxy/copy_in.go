@@ -183,7 +183,7 @@ func membersOf(sinks []*executor.CopySink) (out []*executor.Member) {
 func (c *copying) backends() []int {
 	set := backends{}
 	if c.c.Table.Kind == router.TableReference {
-		for b := range c.s.db.targets {
+		for _, b := range c.s.allBackends() {
 			set.add(b)
 		}
 		return set.list()

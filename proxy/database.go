@@ -137,7 +137,7 @@ func (db *Database) install(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	for i := range db.targets {
-		if i == db.home || db.targets[i].Address == "" {
+		if i == db.home || db.targets[i].Address == "" || list[i].State == "absent" {
 			continue
 		}
 		wg.Go(func() {
@@ -172,6 +172,14 @@ func (db *Database) installOther(ctx context.Context, b int) error {
 	db.mu.Unlock()
 	return nil
 }
+
+// absent tells whether a backend has nothing of the database, and present whether it can be asked.
+func (db *Database) absent(b int) bool {
+	s := db.schema.Load()
+	return s != nil && b < s.Map.NumBackends() && s.Map.Backend(uint16(b)).Absent
+}
+
+func (db *Database) present(b int) bool { return db.targets[b].Address != "" && !db.absent(b) }
 
 // load reads the schema and makes it the current one.
 func (db *Database) load(ctx context.Context) error {

@@ -169,7 +169,7 @@ func (s *Session) compareStep(sql string) error {
 
 func (s *Session) runStepElsewhere(st *router.Step, sql string, home bool) error {
 	var members []*executor.Member
-	for b := range s.db.targets {
+	for _, b := range s.allBackends() {
 		if b == s.db.home || st.Where == router.WhereHome || st.Where == router.WhereOne && b != st.Backend {
 			continue
 		}

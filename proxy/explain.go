@@ -66,9 +66,14 @@ func gathering(sc *router.Scatter) string {
 	return "concatenate"
 }
 
-func (s *Session) allBackends() (out []int) {
-	for b := range s.db.targets {
-		out = append(out, b)
+// allBackends are those that take part, home first.
+func (s *Session) allBackends() []int {
+	out := []int{s.db.home}
+	present := s.planner.env.Schema.Map.Present()
+	for n := range present.All() {
+		if b := int(n); b != s.db.home {
+			out = append(out, b)
+		}
 	}
 	return out
 }

@@ -475,9 +475,7 @@ func (s *Session) everywhere(r *request, text string) error {
 	next := *r
 	next.text = []byte(text)
 	var members []*executor.Member
-	for i := range s.db.targets {
-		// Home is first: its rows and its errors are the ones to show.
-		b := (s.db.home + i) % len(s.db.targets)
+	for _, b := range s.allBackends() { // home is first: its rows and its errors are the ones to show
 		m, err := s.gang.Join(s.ctx, b)
 		if err != nil {
 			s.unjoin(members)

@@ -214,8 +214,7 @@ func (w *readRows) send(r *request, types []uint32) error {
 		Formats: r.formats, Limit: -1, Describe: r.describe, Command: r.tmpl.Command, Collations: s.db.collations(),
 	}
 	index := map[int]int{}
-	for i := range s.db.targets {
-		b := (home + i) % len(s.db.targets) // home's answer is the client's
+	for _, b := range s.allBackends() { // home is first: its answer is the client's
 		part := w.parts[b]
 		if w.q.Everywhere {
 			part = w.parts[home]

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pleiad/pleiad/internal/catalog"
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/shardmap"
@@ -17,6 +18,15 @@ import (
 
 // What the rebalancer needs of the data path, in plain values: neither imports the other. Package rebalancer has the
 // interface, Cluster.
+
+// Install puts the catalog into the database of a backend that is about to join.
+func (srv *Server) Install(ctx context.Context, backend, database string) error {
+	db, err := srv.opened(database)
+	if err != nil {
+		return err
+	}
+	return db.installOn(ctx, backend, catalog.RoleOther)
+}
 
 // unfinishedJobs selects what a rebalancer has to do.
 const unfinishedJobs = "SELECT FROM pleiad.job WHERE state IN ('queued', 'running', 'cancelling')"
@@ -125,7 +135,8 @@ func (srv *Server) Hold(database string, group int, backends []int) (drain func(
 	return func(ctx context.Context) error { return db.barrier.Drain(ctx, places...) }, open, nil
 }
 
-// Switched makes the map of the given epoch the one in force: a shard has moved, and nothing else has changed.
+// Switched makes the map of the given epoch the one in force: a shard has moved, and nothing else has changed. With a
+// group below 0 more has, and the schema is read.
 func (srv *Server) Switched(ctx context.Context, database string, group, shard, backend int, epoch uint64) error {
 	db, err := srv.opened(database)
 	if err != nil {
@@ -134,7 +145,7 @@ func (srv *Server) Switched(ctx context.Context, database string, group, shard, 
 	db.refreshing.Lock()
 	defer db.refreshing.Unlock()
 	now := db.schema.Load()
-	if now.Epoch != epoch-1 || db.stale.Load() {
+	if group < 0 || now.Epoch != epoch-1 || db.stale.Load() {
 		if err := db.load(ctx); err != nil {
 			db.stale.Store(true)
 			return err

@@ -76,7 +76,10 @@ func (db *Database) recoverOnce(ctx context.Context) {
 			var parts []preparedPart
 			err := errNotConfigured
 			asked := time.Now()
-			if db.targets[b].Address != "" {
+			switch {
+			case db.absent(b):
+				err = nil // it has no part in anything
+			case db.targets[b].Address != "":
 				parts, err = db.preparedOn(ctx, b)
 			}
 			if err == nil {

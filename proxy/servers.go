@@ -45,8 +45,8 @@ func (r roleServers) Derived(b int) *executor.Derived { return r.db.derivedOf(b)
 func (r roleServers) Home() int { return r.db.home }
 
 func (r roleServers) All() (out []int) {
-	for b, t := range r.db.targets {
-		if t.Address != "" {
+	for b := range r.db.targets {
+		if r.db.present(b) {
 			out = append(out, b)
 		}
 	}

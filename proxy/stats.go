@@ -22,7 +22,7 @@ func (db *Database) withAll(ctx context.Context, b int, conns []*pgx.Conn, f fun
 	if b == len(db.targets) {
 		return f(conns)
 	}
-	if db.targets[b].Address == "" {
+	if !db.present(b) {
 		return db.withAll(ctx, b+1, conns, f)
 	}
 	reached := false

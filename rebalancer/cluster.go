@@ -28,6 +28,12 @@ type Cluster interface {
 	Switched(ctx context.Context, database string, group, shard, backend int, epoch uint64) error
 }
 
+// Joiner is what a backend needs of the proxy to join a database.
+type Joiner interface {
+	// Install puts the catalog into a database of a backend.
+	Install(ctx context.Context, backend, database string) error
+}
+
 // Settings are the configuration's, read at each use.
 type Settings struct {
 	MaxHold     time.Duration // of one attempt to switch

@@ -58,12 +58,15 @@ func (m *move) copyTable(ctx context.Context, t shardTable) error {
 		}
 		return pgx.BeginFunc(ctx, to, func(tx pgx.Tx) error {
 			// Truncated in the same transaction, the rows can be written as frozen ones, and a copy that broke off is gone.
-			_, err := tx.Exec(ctx, "SET LOCAL ROLE "+quoteIdent(t.Owner))
-			if err == nil {
-				_, err = tx.Exec(ctx, "TRUNCATE ONLY "+t.Part.SQL())
+			with := " WITH (FREEZE)"
+			clear := "TRUNCATE ONLY "
+			if m.id < 0 { // foreign keys refer to the table
+				with, clear = "", "DELETE FROM ONLY "
 			}
-			if err != nil {
-				return err
+			for _, sql := range []string{"SET LOCAL session_replication_role = replica", "SET LOCAL ROLE " + quoteIdent(t.Owner), clear + t.Part.SQL()} {
+				if _, err := tx.Exec(ctx, sql); err != nil {
+					return err
+				}
 			}
 			list := t.Part.SQL() + " (" + columns + ")"
 			pipe, feed := io.Pipe()
@@ -72,7 +75,7 @@ func (m *move) copyTable(ctx context.Context, t shardTable) error {
 				_, err := from.CopyTo(ctx, &metered{ctx: ctx, to: feed, move: m}, "COPY "+list+" TO STDOUT")
 				_ = feed.CloseWithError(err) // nil is the end of the data
 			})
-			_, err = to.PgConn().CopyFrom(ctx, pipe, "COPY "+list+" FROM STDIN WITH (FREEZE)")
+			_, err := to.PgConn().CopyFrom(ctx, pipe, "COPY "+list+" FROM STDIN"+with)
 			_ = pipe.CloseWithError(errors.New("the target ended the copy"))
 			sending.Wait()
 			if err == nil {

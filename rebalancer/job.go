@@ -80,6 +80,8 @@ func (j *job) run(alive context.Context) {
 	j.log.Info("job_ended", "database", j.database, "job", j.ID, "kind", j.Kind, "state", state, "detail", detail)
 }
 
+func (j *job) turn(ctx context.Context) (done func(), err error) { return j.r.turn(ctx, j.database) }
+
 func (j *job) onHome(ctx context.Context, f func(*pgx.Conn) error) error {
 	conn, err := connect(ctx, j.r.cluster, "", j.database)
 	if err != nil {
@@ -93,8 +95,11 @@ func (j *job) work() error {
 	if err := j.ctx.Err(); err != nil {
 		return err
 	}
-	if j.Kind == "verify" {
+	switch j.Kind {
+	case "verify":
 		return j.verify()
+	case "add_backend":
+		return j.addBackend()
 	}
 	if err := j.plan(); err != nil {
 		return err
@@ -102,7 +107,10 @@ func (j *job) work() error {
 	if j.options.DryRun {
 		return nil
 	}
-	return j.moveAll()
+	if err := j.moveAll(); err != nil || j.Kind != "remove_backend" {
+		return err
+	}
+	return j.forgetBackend()
 }
 
 // parallel is how many moves run at once.
@@ -194,7 +202,7 @@ func (j *job) unfinished(ctx context.Context) ([]*move, error) {
 		}
 		defer rows.Close()
 		for rows.Next() {
-			m := &move{cluster: j.r.cluster, settings: j.settings, log: j.log, database: j.database, job: j.ID, alive: j.r.alive}
+			m := &move{turn: j.turn, cluster: j.r.cluster, settings: j.settings, log: j.log, database: j.database, job: j.ID, alive: j.r.alive}
 			var copied int64
 			if err := rows.Scan(&m.id, &m.group, &m.shard, &m.sourceID, &m.source, &m.targetID, &m.target, &m.step, &m.gid, &m.shape,
 				&m.attempts, &copied, &m.homeID, &m.home); err != nil {

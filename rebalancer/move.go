@@ -46,6 +46,7 @@ func (s Step) ended() bool { return s == Done || s == Proposed || s == Cancelled
 
 // move is one shard on its way. One goroutine runs it.
 type move struct {
+	turn     func(context.Context) (done func(), err error) // to switch, one at a time
 	cluster  Cluster
 	settings Settings
 	log      *slog.Logger
@@ -92,7 +93,13 @@ var (
 // maxAttempts bounds how often a move is tried again after an error, from the last step or from the start.
 const maxAttempts = 8
 
-func (m *move) slot() string { return "pleiad_move_" + strconv.FormatInt(m.id, 10) }
+// slot is the name of its slot and its publication. Ids below 0 are of joins.
+func (m *move) slot() string {
+	if m.id < 0 {
+		return "pleiad_join_" + strconv.FormatInt(-m.id, 10)
+	}
+	return "pleiad_move_" + strconv.FormatInt(m.id, 10)
+}
 
 // run carries the move to its end. It returns nil for one that is done, and what is in the way otherwise; then nothing is
 // left of it, unless ctx has ended: a later run goes on from its last step.

@@ -33,7 +33,7 @@ func (j *job) plan() error {
 		if err != nil || planned {
 			return err
 		}
-		if j.Kind == "drain" && !j.options.DryRun {
+		if (j.Kind == "drain" || j.Kind == "remove_backend") && !j.options.DryRun {
 			if err := drained(ctx, home, j.options.Backend); err != nil {
 				return err
 			}
@@ -85,7 +85,7 @@ func (j *job) choose(p *placement) ([]balance.Move, balance.By, error) {
 			}
 		}
 		return nil, by, fmt.Errorf("colocation group %d has no shard %d", j.options.Group, j.options.Shard)
-	case "drain":
+	case "drain", "remove_backend":
 		for i := range p.backends {
 			if p.backends[i].Name == j.options.Backend {
 				p.backends[i].Weight = 0

@@ -63,6 +63,9 @@ func (m *move) prepare(ctx context.Context) error {
 // learnTables reads which tables the group has now.
 func (m *move) learnTables(ctx context.Context) error {
 	m.tables = nil
+	if m.id < 0 {
+		return m.learnReferences(ctx)
+	}
 	err := m.onHome(ctx, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `SELECT n.nspname::text, c.relname::text, pleiad.shard_relation(n.nspname, c.relname),
 			pg_get_userbyid(c.relowner)::text

@@ -16,6 +16,29 @@ type Rebalancer struct {
 	settings func() Settings
 	log      *slog.Logger
 	alive    context.Context // Run's
+
+	mu    sync.Mutex
+	turns map[string]chan struct{} // by database, see turn
+}
+
+// turn waits until no other switch of the database is under way, and keeps others from beginning until done is called: the
+// lock on home ends with a switch's decision, and statements are held for a moment longer.
+func (r *Rebalancer) turn(ctx context.Context, database string) (done func(), err error) {
+	r.mu.Lock()
+	if r.turns == nil {
+		r.turns = map[string]chan struct{}{}
+	}
+	if r.turns[database] == nil {
+		r.turns[database] = make(chan struct{}, 1)
+	}
+	one := r.turns[database]
+	r.mu.Unlock()
+	select {
+	case one <- struct{}{}:
+		return func() { <-one }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // New makes a Rebalancer; Run starts it.

@@ -45,12 +45,18 @@ func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // switchOver tries to switch once. errBusy says that nothing has happened.
 func (f *following) switchOver(ctx context.Context) (err error) {
-	s := &switching{following: f}
-	defer s.close()
-	if err := s.connect(ctx); err != nil {
+	done, err := f.turn(ctx)
+	if err != nil {
 		return err
 	}
-	if err := s.begin(ctx); err != nil {
+	s := &switching{following: f}
+	defer s.close()
+	err = s.connect(ctx)
+	if err == nil {
+		err = s.begin(ctx)
+	}
+	if err != nil {
+		done()
 		return err
 	}
 	backends := []int{f.sourceID}
@@ -61,6 +67,7 @@ func (f *following) switchOver(ctx context.Context) (err error) {
 	f.clearVacuum(ctx, s.target)
 	drain, open, err := f.cluster.Hold(f.database, f.group, backends)
 	if err != nil {
+		done()
 		return err
 	}
 	began := time.Now()
@@ -81,6 +88,7 @@ func (f *following) switchOver(ctx context.Context) (err error) {
 		s.close() // its locks go before those who wait for them come
 	}
 	open()
+	done()
 	held := time.Since(began)
 	if err != nil {
 		f.log.Debug("switch_given_up", "move", f.id, "held", held, "error", err)

@@ -199,7 +199,8 @@ func (v *verifying) leftovers(ctx context.Context) error {
 	shards := map[string]bool{}
 	err := v.onHome(ctx, func(home *pgx.Conn) error {
 		rows, err := home.Query(ctx, `SELECT 'pleiad_move_' || id, 'pleiad_' || shard FROM pleiad.move
-			WHERE step NOT IN ('done', 'proposed', 'cancelled', 'failed')`)
+			WHERE step NOT IN ('done', 'proposed', 'cancelled', 'failed')
+			UNION ALL SELECT 'pleiad_join_' || id, '' FROM pleiad.job WHERE kind = 'add_backend' AND state IN ('running', 'cancelling')`)
 		if err != nil {
 			return err
 		}
@@ -215,8 +216,8 @@ func (v *verifying) leftovers(ctx context.Context) error {
 	}
 	for i, b := range v.backends {
 		rows, err := v.conns[i].Query(ctx, `SELECT 'replication slot', slot_name::text, regexp_replace(slot_name, '_copy$', '') FROM pg_replication_slots
-				WHERE database = current_database() AND slot_name ~ '^pleiad_move_[0-9]+'
-			UNION ALL SELECT 'publication', pubname::text, pubname::text FROM pg_publication WHERE pubname ~ '^pleiad_move_[0-9]+$'
+				WHERE database = current_database() AND slot_name ~ '^pleiad_(move|join)_[0-9]+'
+			UNION ALL SELECT 'publication', pubname::text, pubname::text FROM pg_publication WHERE pubname ~ '^pleiad_(move|join)_[0-9]+$'
 			UNION ALL SELECT 'followed position', 'of move ' || move, 'pleiad_move_' || move FROM pleiad.incoming WHERE rel = ''
 			UNION ALL SELECT 'detached table', n.nspname || '.' || c.relname, n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 				WHERE n.nspname ~ '^pleiad_[0-9]+$' AND c.relkind = 'r' AND NOT c.relispartition

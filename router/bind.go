@@ -32,7 +32,7 @@ func (t *Template) Backends(m *shardmap.Map, home int, v *Values) (shardmap.Shar
 		if t.ReadsPresent(v) {
 			return out, refClockWords
 		}
-		return shardmap.AllShards(uint32(m.NumBackends())), nil
+		return m.Present(), nil
 	case KindShards, KindCopyOut:
 	default:
 		out.Add(uint32(home))
@@ -69,7 +69,7 @@ func (t *Template) gatherBackends(m *shardmap.Map, home int, set, union *shardma
 			return *set, err
 		}
 		if err != nil || !to.Equal(set) {
-			return shardmap.AllShards(uint32(m.NumBackends())), nil // the row leaves its backend
+			return m.Present(), nil // the row leaves its backend
 		}
 	}
 	if single && (!t.NeedsHome || int(one) == home) {

@@ -196,8 +196,9 @@ func (d *ddl) undoable(where Where, sql, undo string, answer bool) []Step {
 		return []Step{{Where: WhereHome, SQL: sql, Answer: answer}, {Where: WhereHome, SQL: "SELECT", Undo: undo}}
 	}
 	var steps []Step
-	for b := range d.env.Schema.Map.NumBackends() {
-		if b != d.env.Schema.Home {
+	present := d.env.Schema.Map.Present()
+	for n := range present.All() {
+		if b := int(n); b != d.env.Schema.Home {
 			steps = append(steps, Step{Where: WhereOne, Backend: b, SQL: sql}, Step{Where: WhereOne, Backend: b, SQL: "SELECT", Undo: undo})
 		}
 	}

@@ -14,6 +14,7 @@ type Backend struct {
 	Name   string
 	Home   bool
 	Weight float64 // its share of shards, 1 by default
+	State  string  // as PutBackends found or made it
 }
 
 // PutBackends makes the catalog's list hold these backends, in order: new ones get the next ids, known ones
@@ -25,12 +26,18 @@ func PutBackends(ctx context.Context, conn *pgx.Conn, backends []Backend) ([]Bac
 		if _, err := tx.Exec(ctx, "LOCK TABLE pleiad.backend IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 			return err
 		}
+		// The first backends found the cluster; later ones have nothing of it until they are added (pleiad.add_backend).
+		state := "active"
+		err := tx.QueryRow(ctx, "SELECT CASE WHEN EXISTS (SELECT FROM pleiad.backend) THEN 'absent' ELSE 'active' END").Scan(&state)
+		if err != nil {
+			return err
+		}
 		changed := false
 		for _, b := range backends {
-			tag, err := tx.Exec(ctx, `INSERT INTO pleiad.backend AS o (id, name, home, weight)
-				SELECT (SELECT coalesce(max(id), -1) + 1 FROM pleiad.backend), $1, $2, $3
+			tag, err := tx.Exec(ctx, `INSERT INTO pleiad.backend AS o (id, name, home, weight, state)
+				SELECT (SELECT coalesce(max(id), -1) + 1 FROM pleiad.backend), $1, $2, $3, $4
 				ON CONFLICT (name) DO UPDATE SET home = excluded.home, weight = excluded.weight
-				WHERE (o.home, o.weight) <> (excluded.home, excluded.weight)`, b.Name, b.Home, b.Weight)
+				WHERE (o.home, o.weight) <> (excluded.home, excluded.weight)`, b.Name, b.Home, b.Weight, state)
 			if err != nil {
 				return fmt.Errorf("backend %q: %w", b.Name, err)
 			}
@@ -41,7 +48,7 @@ func PutBackends(ctx context.Context, conn *pgx.Conn, backends []Backend) ([]Bac
 				return err
 			}
 		}
-		rows, err := tx.Query(ctx, "SELECT id, name, home, weight FROM pleiad.backend ORDER BY id")
+		rows, err := tx.Query(ctx, "SELECT id, name, home, weight, state FROM pleiad.backend ORDER BY id")
 		if err != nil {
 			return err
 		}

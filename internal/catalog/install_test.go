@@ -72,7 +72,7 @@ func TestPutBackendsKeepsIDsAndBumpsTheEpochOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Backend{{0, "b1", true, 1}, {1, "b2", false, 3}, {2, "b3", false, 2}}
+	want := []Backend{{0, "b1", true, 1, "active"}, {1, "b2", false, 3, "active"}, {2, "b3", false, 2, "absent"}}
 	if len(got) != len(want) {
 		t.Fatalf("backends %v, want %v", got, want)
 	}

@@ -165,6 +165,7 @@ type snapshot struct {
 		Name   []string  `json:"name"`
 		Home   []bool    `json:"home"`
 		Weight []float64 `json:"weight"`
+		Absent []bool    `json:"absent"`
 	} `json:"backends"`
 }
 
@@ -206,7 +207,7 @@ func (d *decoder) shardMap() error {
 		if id != i {
 			return fmt.Errorf("backend %q has id %d where %d was expected", b.Name[i], id, i)
 		}
-		infos[i] = shardmap.BackendInfo{Name: b.Name[i], Weight: b.Weight[i]}
+		infos[i] = shardmap.BackendInfo{Name: b.Name[i], Weight: b.Weight[i], Absent: i < len(b.Absent) && b.Absent[i]}
 		if b.Home[i] {
 			d.out.Home = i
 		}

@@ -65,7 +65,7 @@ func TestGoldenPlacement(t *testing.T) {
 	var s strings.Builder
 	s.WriteString("# First placements: group, modulus, backends with weights, then the backend index of each shard.\n")
 	for _, group := range []string{"", "text/32"} {
-		for _, backends := range [][]BackendInfo{equalBackends(1), equalBackends(3), {{"a", 1}, {"b", 2.5}, {"c", 0}}} {
+		for _, backends := range [][]BackendInfo{equalBackends(1), equalBackends(3), {{Name: "a", Weight: 1}, {Name: "b", Weight: 2.5}, {Name: "c"}}} {
 			for _, modulus := range []int{1, 8, 32, 100} {
 				placed, err := Place(group, modulus, backends)
 				if err != nil {

@@ -17,6 +17,8 @@ type BackendInfo struct {
 	// Weight is the backend's share of shards relative to the others: finite, not negative. 0 takes no
 	// shards.
 	Weight float64
+	// Absent is true for one that has nothing of the database: no statement uses it.
+	Absent bool
 }
 
 // GroupID names a colocation group: sharded tables with equal key types and modulus.
@@ -102,6 +104,16 @@ func (m *Map) Epoch() uint64 { return m.epoch }
 
 // NumBackends is the number of backends; their indexes are 0 to NumBackends()-1.
 func (m *Map) NumBackends() int { return len(m.backends) }
+
+// Present is the indexes of the backends that take part.
+func (m *Map) Present() (set ShardSet) {
+	for i, b := range m.backends {
+		if !b.Absent {
+			set.Add(uint32(i))
+		}
+	}
+	return set
+}
 
 // Backend returns the backend with index i, which must come from this map.
 func (m *Map) Backend(i uint16) BackendInfo { return m.backends[i] }

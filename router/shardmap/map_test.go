@@ -76,16 +76,18 @@ func TestMapBackends(t *testing.T) {
 func TestMapValidates(t *testing.T) {
 	good := map[GroupID][]uint16{1: {0}}
 	for name, try := range map[string]func() (*Map, error){
-		"no name":        func() (*Map, error) { return New(1, []BackendInfo{{"", 1}}, nil) },
-		"twice":          func() (*Map, error) { return New(1, []BackendInfo{{"a", 1}, {"a", 1}}, good) },
-		"negative":       func() (*Map, error) { return New(1, []BackendInfo{{"a", -1}}, good) },
-		"NaN":            func() (*Map, error) { return New(1, []BackendInfo{{"a", math.NaN()}}, good) },
-		"infinite":       func() (*Map, error) { return New(1, []BackendInfo{{"a", math.Inf(1)}}, good) },
+		"no name": func() (*Map, error) { return New(1, []BackendInfo{{Name: "", Weight: 1}}, nil) },
+		"twice": func() (*Map, error) {
+			return New(1, []BackendInfo{{Name: "a", Weight: 1}, {Name: "a", Weight: 1}}, good)
+		},
+		"negative":       func() (*Map, error) { return New(1, []BackendInfo{{Name: "a", Weight: -1}}, good) },
+		"NaN":            func() (*Map, error) { return New(1, []BackendInfo{{Name: "a", Weight: math.NaN()}}, good) },
+		"infinite":       func() (*Map, error) { return New(1, []BackendInfo{{Name: "a", Weight: math.Inf(1)}}, good) },
 		"no such":        func() (*Map, error) { return New(1, equalBackends(1), map[GroupID][]uint16{1: {0, 1}}) },
 		"no shards":      func() (*Map, error) { return New(1, equalBackends(1), map[GroupID][]uint16{1: {}}) },
 		"shards":         func() (*Map, error) { return New(1, equalBackends(1), map[GroupID][]uint16{1: make([]uint16, 65537)}) },
 		"no backends":    func() (*Map, error) { return New(1, nil, good) },
-		"weightless set": func() (*Map, error) { _, err := Place("", 8, []BackendInfo{{"a", 0}}); return nil, err },
+		"weightless set": func() (*Map, error) { _, err := Place("", 8, []BackendInfo{{Name: "a", Weight: 0}}); return nil, err },
 		"modulus 0":      func() (*Map, error) { _, err := Place("", 0, equalBackends(1)); return nil, err },
 		"modulus large":  func() (*Map, error) { _, err := Place("", 65537, equalBackends(1)); return nil, err },
 		"old index": func() (*Map, error) {

@@ -71,7 +71,7 @@ func TestPlaceBalances(t *testing.T) {
 
 // TestPlaceFollowsWeights: shares are near to proportional.
 func TestPlaceFollowsWeights(t *testing.T) {
-	c := counts(mustPlace(t, "", 1000, []BackendInfo{{"a", 1}, {"b", 3}, {"c", 6}, {"d", 0}}), 4)
+	c := counts(mustPlace(t, "", 1000, []BackendInfo{{Name: "a", Weight: 1}, {Name: "b", Weight: 3}, {Name: "c", Weight: 6}, {Name: "d", Weight: 0}}), 4)
 	for i, want := range []int{100, 300, 600, 0} {
 		if math.Abs(float64(c[i]-want)) > 1 {
 			t.Errorf("counts %v", c)

@@ -77,6 +77,25 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     'max_rate', pg_size_bytes(max_rate), 'dry_run', dry_run))
 $$;
 
+-- Gives a backend that the configuration names all that every backend has: roles, schema objects, reference tables. Then it
+-- takes part; rebalance() brings it its share of shards. One that was drained takes shards again.
+CREATE OR REPLACE FUNCTION pleiad.add_backend(backend text) RETURNS bigint
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pleiad.start_job('add_backend', jsonb_build_object('backend', pleiad.known_backend(backend)))
+$$;
+
+-- Drains a backend; after that no statement uses it.
+CREATE OR REPLACE FUNCTION pleiad.remove_backend(backend text, max_parallel int DEFAULT NULL, max_rate text DEFAULT NULL)
+RETURNS bigint LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF (SELECT b.home FROM pleiad.backend b WHERE b.name = pleiad.known_backend(backend)) THEN
+    RAISE object_not_in_prerequisite_state USING MESSAGE = format('backend "%s" is home', backend),
+      HINT = 'Home holds the catalog and the local tables, and stays.';
+  END IF;
+  RETURN pleiad.start_job('remove_backend', jsonb_build_object('backend', backend, 'max_parallel', max_parallel,
+    'max_rate', pg_size_bytes(max_rate)));
+END $$;
+
 -- Compares the shard map with the partitions, and the backends with each other; pleiad.findings has what differs.
 CREATE OR REPLACE FUNCTION pleiad.verify(rel regclass DEFAULT NULL) RETURNS bigint
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

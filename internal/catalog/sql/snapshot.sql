@@ -219,7 +219,8 @@ WITH nsp AS MATERIALIZED (
   FROM pleiad.colocation g
 ), bcks AS (
   SELECT json_build_object('id', array_agg(id), 'name', array_agg(name), 'home', array_agg(home),
-    'weight', array_agg(CASE state WHEN 'active' THEN weight ELSE 0 END)) AS j
+    'weight', array_agg(CASE state WHEN 'active' THEN weight ELSE 0 END),
+    'absent', array_agg(state = 'absent')) AS j
   FROM (SELECT * FROM pleiad.backend ORDER BY id) b
 )
 SELECT json_build_object(
