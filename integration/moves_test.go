@@ -60,7 +60,7 @@ func (s *served) noLeftovers(t *testing.T, db string) {
 // TestWalk goes from two backends to three, to four and back to three while clients work.
 func TestWalk(t *testing.T) {
 	needPleiad(t)
-	cluster, err := devcluster.Start(t.Context(), devcluster.Options{Dir: filepath.Join(suite.dir, "walk"), Backends: 4, Fast: true})
+	cluster, err := devcluster.Start(context.Background(), devcluster.Options{Dir: filepath.Join(suite.dir, "walk"), Backends: 4, Fast: true})
 	if err != nil {
 		t.Fatal(err)
 	}
