@@ -71,7 +71,11 @@ func TestGoldenPlacement(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				fmt.Fprintf(&s, "%q %d %v %v\n", group, modulus, backends, placed)
+				var list []string
+				for _, b := range backends {
+					list = append(list, fmt.Sprintf("{%s %v}", b.Name, b.Weight))
+				}
+				fmt.Fprintf(&s, "%q %d %v %v\n", group, modulus, list, placed)
 			}
 		}
 	}
