@@ -262,6 +262,9 @@ func (d *decoder) reachOfFunctions(g *reaches) (map[node]string, error) {
 		case f.Lang[i] == "sql" || f.Lang[i] == "plpgsql":
 			b := router.ReadBody(f.Body[i])
 			g.own[n] |= b.Own()
+			if b.Advances {
+				g.own[n] |= router.ReachState // currval is to find what it advanced
+			}
 			bodies[n] = f.Body[i]
 			for _, w := range b.Names {
 				for _, c := range oids[w] {
