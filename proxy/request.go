@@ -267,7 +267,7 @@ func (s *Session) runScatter(r *request, set backends) error {
 	}
 	run := &executor.Scatter{
 		Gang: &s.gang, OIDs: r.oids, Params: r.bind, Formats: r.formats, Sort: sc.Sort,
-		Limit: -1, Describe: r.describe, Command: r.tmpl.Command, Collations: s.db.collations(),
+		Limit: -1, Describe: r.describe, Command: r.tmpl.Command, Collations: s.db.collations(), Replan: len(sc.Sort) > 0,
 	}
 	text, err := s.scatterText(r, run)
 	if err != nil {
@@ -301,18 +301,30 @@ func (s *Session) positions(r *request, run *executor.Scatter) func(member, posi
 // finishScatter runs a prepared scatter to its end, or, for a portal with a row limit, to the limit.
 func (s *Session) finishScatter(r *request, run *executor.Scatter) error {
 	if r.take != nil {
+		run.Replan = false // the taker reads the rows of this one
 		return r.take(run)
 	}
+	var unsorted *executor.Unsorted
 	if r.portal != nil && r.maxRows > 0 && r.tmpl.Returns {
 		r.portal.scatter = run
 		if err := run.Open(s.ctx); err != nil {
-			s.fail(executor.ClientError(err))
 			run.Close(s.ctx)
+			if e := executor.ClientError(err); run.Replan && e.Code == pgerr.FeatureNotSupported {
+				return s.runUnmerged(r, run, e)
+			}
+			s.fail(executor.ClientError(err))
 			return nil
 		}
-		return s.fetchScatter(r.portal, r.maxRows)
+		err := s.fetchScatter(r.portal, r.maxRows)
+		if errors.As(err, &unsorted) {
+			return s.runUnmerged(r, run, unsorted.Err)
+		}
+		return err
 	}
 	failed, err := run.Run(s.ctx, s.out, s)
+	if errors.As(err, &unsorted) {
+		return s.runUnmerged(r, run, unsorted.Err)
+	}
 	if err != nil {
 		return err
 	}
@@ -320,6 +332,24 @@ func (s *Session) finishScatter(r *request, run *executor.Scatter) error {
 		s.failed()
 	}
 	return nil
+}
+
+// runUnmerged plans a statement anew whose rows cannot be merged here: PostgreSQL sorts them.
+func (s *Session) runUnmerged(r *request, run *executor.Scatter, why *pgerr.Error) error {
+	env := s.planner.env
+	env.NoMerge = true
+	other := *r
+	other.tmpl = router.Plan(string(r.text), env)
+	other.describe = r.describe && run.Describe // shown already where rows had begun to come
+	if r.portal != nil {
+		r.portal.scatter = nil
+	}
+	t := other.tmpl
+	if t.Kind != router.KindShards || t.Command != r.tmpl.Command || t.Scatter == nil && t.Gather == nil {
+		s.fail(why)
+		return nil
+	}
+	return s.runSharded(&other)
 }
 
 // fetchScatter gives more rows of a suspended portal.

@@ -597,4 +597,6 @@ type Env struct {
 	DefaultDistribution string          // "local", "primary_key" or "reference"
 	ShardCount          uint32          // modulus of new sharded tables
 	Family              shardmap.Family // hash of new sharded tables
+	// NoMerge plans no merge of sorted rows: their order cannot be reproduced by the proxy.
+	NoMerge bool
 }

@@ -20,7 +20,10 @@ func (p *planner) scatterSelect(a *analysis, q *query) (*Scatter, *pgerr.Error) 
 	if err == nil {
 		var out *Scatter
 		if out, err = p.merge(a, q); err == nil {
-			return out, nil
+			if !p.env.NoMerge || len(out.Sort) == 0 {
+				return out, nil
+			}
+			err = refSortShape
 		}
 	}
 	return p.combineElse(a, q, err)

@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,9 @@ type Scatter struct {
 	Ties bool
 	// Describe is true if the client is to see a RowDescription (simple protocol).
 	Describe bool
+	// Replan is true if the statement has another plan: where the order of its rows cannot be reproduced, Run and Fetch return
+	// *Unsorted, having given no row, and no transaction is the worse for it.
+	Replan bool
 	// Columns, when set, is the RowDescription that the client sees in place of the server's, whose types are the same.
 	Columns []byte
 	// Command is the tag's word; INSERT's tag carries an oid of 0.
@@ -69,6 +73,9 @@ type Scatter struct {
 // failed tells which. An error means that the client is gone.
 func (s *Scatter) Run(ctx context.Context, out *wire.Writer, obs Observer) (failed bool, err error) {
 	if err := s.Open(ctx); err != nil {
+		if u := s.unsorted(err); u != nil {
+			return false, u
+		}
 		out.Out = wire.Error(out.Out, ClientError(err))
 		return true, out.Err()
 	}
@@ -249,11 +256,15 @@ func (s *Scatter) Fetch(ctx context.Context, limit int64, out *wire.Writer, obs 
 			return true, out.Spill()
 		}
 	}
-	if s.Failed() {
+	unsorted := s.unsorted(s.lost)
+	if s.Failed() && unsorted == nil { // a cancelled statement would end the transaction
 		s.cancel(ctx)
 	}
 	if err := s.drain(out, obs); err != nil {
 		return false, err
+	}
+	if unsorted != nil && s.failure == nil {
+		return false, unsorted
 	}
 	switch {
 	case s.failure != nil:
@@ -264,6 +275,20 @@ func (s *Scatter) Fetch(ctx context.Context, limit int64, out *wire.Writer, obs 
 		out.Out = wire.CommandComplete(out.Out, s.tag())
 	}
 	return false, err
+}
+
+// Unsorted says that rows come in an order that is not proved to be reproduced here.
+type Unsorted struct{ Err *pgerr.Error }
+
+func (u *Unsorted) Error() string { return u.Err.Error() }
+
+// unsorted gives the reason why the statement has to be planned anew, nil for none.
+func (s *Scatter) unsorted(err error) *Unsorted {
+	var own *pgerr.Error
+	if !s.Replan || s.sent+s.skipped > 0 || s.paused || !errors.As(err, &own) || own.Code != pgerr.FeatureNotSupported {
+		return nil
+	}
+	return &Unsorted{own}
 }
 
 // Failed tells whether the statement ended with an error.
