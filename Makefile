@@ -1,7 +1,7 @@
 # The two commands: `make run` and `make test`. See `make help`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench golden fuzz differential clean setup bin/pleiad
+.PHONY: help run build test bench faults golden fuzz differential clean setup bin/pleiad
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: ## install what the tests need, then vet, staticcheck, unit, -race, integr
 bench: setup ## pgbench and JSONB mix: PostgreSQL, PgBouncer, pleiad
 	@scripts/setup-bench.sh
 	go run ./bench $(ARGS)
+
+faults: setup ## the bank for two minutes: transfers and snapshot reads while everything fails
+	PLEIAD_BANK_TIME=2m go test -count=1 -run 'TestBank$$' -v ./integration/... $(ARGS)
 
 golden: ## rewrite the golden files; read the diff
 	@scripts/golden.sh

@@ -13,14 +13,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// snapshotReads are ways to read the sum of all balances in one state of all servers. Each gives the sum as its last
-// row's last field.
-var snapshotReads = []struct {
+type snapshotRead struct {
 	name  string
 	setup string // once in the session
 	sql   string
 	rows  bool // the rows are the balances themselves
-}{
+}
+
+// snapshotReads are ways to read the sum of all balances in one state of all servers. Each gives the sum as its last
+// row's last field.
+var snapshotReads = []snapshotRead{
 	{"aggregate", "set pleiad.snapshot = on", "select sum(balance) from account", false},
 	{"rows", "set pleiad.snapshot = on", "select balance from account", true},
 	{"rows in order", "set pleiad.snapshot = on", "select balance from account order by id", true},
