@@ -148,8 +148,8 @@ func (c *combiner) plan(distinct bool) *Combine {
 	part.TargetList = []sqlparse.Node{sqlparse.TargetNode("", sqlparse.ColumnNode(partPrefix+"_t"))}
 	part.GroupClause, part.HavingClause, part.WindowClause, part.SortClause, part.DistinctClause = nil, nil, nil, nil, nil
 	part.LimitCount, part.LimitOffset, part.GroupDistinct, part.LimitOption = nil, nil, false, sqlparse.LimitDefault
-	text, err := sqlparse.Deparse(sqlparse.SelectNode(part))
-	if err != nil {
+	text, ok := sqlparse.Written(sqlparse.SelectNode(part))
+	if !ok {
 		return nil
 	}
 	out.Head, out.Tail, ok = strings.Cut(text, partPrefix+"_t")
@@ -265,8 +265,8 @@ func (c *combiner) outputOr(n sqlparse.Node, names []string, over rewriter) sqlp
 
 // pieces cuts the final statement at its placeholders.
 func (c *combiner) pieces(out *Combine, final *sqlparse.SelectStmt) bool {
-	text, err := sqlparse.Deparse(sqlparse.SelectNode(final))
-	if err != nil {
+	text, ok := sqlparse.Written(sqlparse.SelectNode(final))
+	if !ok {
 		return false
 	}
 	rows := partRows + " " + partAlias

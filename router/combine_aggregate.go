@@ -82,12 +82,9 @@ func (c *combiner) besides(f *sqlparse.FuncCall) bool {
 
 // written gives an aggregate's SQL, and its parts.
 func (c *combiner) written(n sqlparse.Node) (sql string, args []string, filter string) {
-	var err error
 	write := func(n sqlparse.Node) string {
-		text, e := sqlparse.DeparseExpr(n)
-		if e != nil {
-			err = e
-		}
+		text, ok := sqlparse.WrittenExpr(n)
+		c.bad = c.bad || !ok
 		return text
 	}
 	sql = write(n)
@@ -97,7 +94,6 @@ func (c *combiner) written(n sqlparse.Node) (sql string, args []string, filter s
 	if n.GetFuncCall().AggFilter != nil {
 		filter = " FILTER (WHERE " + write(n.GetFuncCall().AggFilter) + ")"
 	}
-	c.bad = c.bad || err != nil
 	return sql, args, filter
 }
 

@@ -123,8 +123,8 @@ func (c *combiner) column(n sqlparse.Node, sc *scope) int {
 	if i, ok := c.byKey[key]; ok {
 		return i
 	}
-	sql, err := sqlparse.DeparseExpr(n)
-	if err != nil || sc != c.q.scope && n.GetColumnRef() == nil {
+	sql, ok := sqlparse.WrittenExpr(n)
+	if !ok || sc != c.q.scope && n.GetColumnRef() == nil {
 		c.bad = true
 		return 0
 	}

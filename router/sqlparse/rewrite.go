@@ -121,6 +121,25 @@ func writeKeyValue(b *strings.Builder, fd protoreflect.FieldDescriptor, v protor
 	b.WriteByte(',')
 }
 
+// Written is Deparse whose text is read again: ok is false where that gives another tree.
+func Written(stmt Node) (text string, ok bool) {
+	text, err := Deparse(stmt)
+	if err != nil {
+		return "", false
+	}
+	again, err := Parse(text)
+	plain := func(*ColumnRef) string { return "" }
+	return text, err == nil && len(again) == 1 && Key(again[0].Node, plain) == Key(stmt, plain)
+}
+
+// WrittenExpr is Written for an expression.
+func WrittenExpr(expr Node) (text string, ok bool) {
+	text, ok = Written(SelectNode(&SelectStmt{
+		TargetList: []Node{TargetNode("", expr)}, LimitOption: LimitDefault, Op: SetNone,
+	}))
+	return strings.TrimPrefix(text, "SELECT "), ok
+}
+
 // ColumnNode is a reference to a column by its name's parts.
 func ColumnNode(parts ...string) Node {
 	ref := &pg_query.ColumnRef{}
