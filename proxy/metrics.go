@@ -27,6 +27,13 @@ var (
 	descUp       = prometheus.NewDesc("pleiad_server_up", "Whether a server is up in its role.", []string{"server", "role"}, nil)
 	descInDoubt  = prometheus.NewDesc("pleiad_transactions_in_doubt", "Distributed transactions that recovery cannot end now.", nil, nil)
 	descDoubtAge = prometheus.NewDesc("pleiad_transactions_in_doubt_oldest_seconds", "Age of the oldest of them.", nil, nil)
+	descLagBytes = prometheus.NewDesc("pleiad_replica_lag_bytes", "Log that a replica has not replayed.", []string{"server", "backend"}, nil)
+	descLag      = prometheus.NewDesc("pleiad_replica_lag_seconds", "How old a replica's data may be.", []string{"server", "backend"}, nil)
+	descTimeline = prometheus.NewDesc("pleiad_server_timeline", "A server's timeline.", []string{"server", "backend"}, nil)
+	descTakeover = prometheus.NewDesc("pleiad_primary_changes_total", "Changes of a backend's primary since the start.", []string{"backend"}, nil)
+	descDegraded = prometheus.NewDesc("pleiad_replication_degraded", "Whether synchronous commits do not wait, for want of replicas.", []string{"backend"}, nil)
+	descDegrades = prometheus.NewDesc("pleiad_replication_degraded_total", "How often that began.", []string{"backend"}, nil)
+	descUnsynced = prometheus.NewDesc("pleiad_commits_not_replicated_total", "Commits reported as durable on the primary alone.", nil, nil)
 	descInFlight = prometheus.NewDesc("pleiad_distributed_transactions", "Distributed transactions being committed.", nil, nil)
 )
 
@@ -34,6 +41,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descClients, descSessions, descPlans, descPlanSize, descPool, descWaiting, descUp, descInFlight, descInDoubt, descDoubtAge,
+		descLagBytes, descLag, descTimeline, descTakeover, descDegraded, descDegrades, descUnsynced,
 	} {
 		ch <- d
 	}
@@ -67,7 +75,29 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			up = 1
 		}
 		gauge(descUp, up, s.Name, s.Role)
+		if s.Timeline != nil {
+			gauge(descTimeline, float64(*s.Timeline), s.Name, s.Backend)
+		}
+		if s.LagBytes != nil {
+			gauge(descLagBytes, float64(*s.LagBytes), s.Name, s.Backend)
+		}
+		if s.LagMS != nil {
+			gauge(descLag, float64(*s.LagMS)/1000, s.Name, s.Backend)
+		}
 	}
+	for name, n := range c.srv.nodes {
+		if n.Alone() {
+			continue
+		}
+		degraded := 0.0
+		if n.Degraded() {
+			degraded = 1
+		}
+		gauge(descDegraded, degraded, name)
+		counter(descDegrades, float64(n.Degrades()), name)
+		counter(descTakeover, float64(n.Changes()), name)
+	}
+	counter(descUnsynced, float64(c.srv.unreplicated.Load()))
 	doubtful, oldest := 0, time.Duration(0)
 	c.srv.eachDatabase(func(db *Database) {
 		n, age := db.inDoubt()

@@ -84,6 +84,7 @@ type Backend struct {
 	began    time.Time
 	gen      atomic.Uint64
 	picks    atomic.Uint32
+	changes  atomic.Uint64 // of the primary, but for the first
 	sync     syncState
 
 	taking sync.Mutex // held by whoever changes the primary
@@ -152,6 +153,9 @@ func (b *Backend) Primary() (server int, generation uint64) {
 
 // Generation counts the changes of the primary; a connection of an earlier one must not be used as the primary's.
 func (b *Backend) Generation() uint64 { return b.gen.Load() }
+
+// Changes counts the changes of the primary that this process has made or followed.
+func (b *Backend) Changes() uint64 { return b.changes.Load() }
 
 // Timeline is the newest timeline known, and where the earlier ones were left.
 func (b *Backend) Timeline() (uint32, lsn.History) {
@@ -238,6 +242,9 @@ func (b *Backend) adopt(server int, timeline uint32, history lsn.History) {
 	defer b.mu.Unlock()
 	for _, s := range b.Servers {
 		s.usable.Store(false)
+	}
+	if b.primary >= 0 {
+		b.changes.Add(1)
 	}
 	b.primary, b.timeline, b.history, b.since, b.trouble = server, timeline, history, time.Now(), ""
 	delete(b.outdated, server)
