@@ -29,7 +29,7 @@ var importTable = map[string]row{
 		own:   "internal/admin internal/config internal/devcluster internal/preflight proxy rebalancer",
 		third: "github.com/jackc/pgx/v5 github.com/vbauerster/mpb/v8 github.com/vbauerster/mpb/v8/decor github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/spf13/cobra",
 	},
-	"integration": {tests: "internal/devcluster"},
+	"integration": {tests: "internal/devcluster github.com/anishathalye/porcupine"},
 
 	"proxy": {
 		own: "internal/auth internal/backend internal/cancelkey internal/catalog internal/config internal/copystream " +

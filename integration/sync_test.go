@@ -57,7 +57,15 @@ func TestSyncWait(t *testing.T) {
 	if got := r.one(t, c, "select string_agg(v::text, ' ' order by k) from kv"); got != "1 2 3 4 5 5 5 5" {
 		t.Errorf("the rows are %s", got)
 	}
-	r.exec(t, c, "select pleiad.set_replication('strict', 'async')")
+	// The table's option can be taken back, by its owner.
+	r.exec(t, c, "alter table strict set (pleiad.replication = async)")
+	r.pauseReplay(t, r.standbys()...)
+	r.exec(t, r.conn(t, db), "insert into strict values (2)")
+	r.resumeReplay(t, r.standbys()...)
+	visitor := r.low(t, db, nil, "user=careful")
+	if e := r.failure(t, visitor, "alter table strict set (pleiad.replication = sync)"); e.Code != "42501" {
+		t.Errorf("by another role: %s %s", e.Code, e.Message)
+	}
 }
 
 // TestSyncDegrade lets commits go on without standbys after a while, with a warning, and returns to waiting by itself.

@@ -34,6 +34,9 @@ func (d *ddl) alterTable() *Template {
 	if p.where == onTemp {
 		return d.follow(p)
 	}
+	if t := d.alterReplication(s, p); t != nil {
+		return t
+	}
 	after, err := d.alterCommands(s, p)
 	if err != nil {
 		return d.refuse(err)
@@ -192,7 +195,7 @@ func (d *ddl) alterLocal(cmd *sqlparse.AlterTableCmd) *pgerr.Error {
 	return nil
 }
 
-// ownOptions refuses pleiad's options: a table stays what it was made.
+// ownOptions refuses pleiad's options, but for what alterReplication does: a table stays what it was made.
 func ownOptions(cmd *sqlparse.AlterTableCmd) *pgerr.Error {
 	for _, n := range cmd.Def.GetList().GetItems() {
 		if n.GetDefElem().GetDefnamespace() == "pleiad" {

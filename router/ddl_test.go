@@ -41,7 +41,7 @@ func ddlSchema(t *testing.T) *Schema {
 		Groups: []Group{{ID: 1, Key: []shardmap.KeyColumn{integer}, Modulus: 4}, {ID: 2, Key: []shardmap.KeyColumn{text}, Modulus: 4}},
 	}
 	add := func(kind TableKind, relkind byte, schema, name string, group int, key []int, pk []int, cols ...ddlColumn) *Table {
-		tb := &Table{OID: uint32(1000 + len(s.ByOID)), Schema: schema, Name: name, Kind: kind, Relkind: relkind, Key: key, PrimKey: pk,
+		tb := &Table{OID: uint32(1000 + len(s.ByOID)), Schema: schema, Name: name, Owner: "ann", Kind: kind, Relkind: relkind, Key: key, PrimKey: pk,
 			Group: group, Everywhere: kind == TableSharded || kind == TableReference}
 		for i, c := range cols {
 			tb.Columns = append(tb.Columns, Column{Name: c.name, Attnum: int16(i + 1), TypeOID: c.oid})

@@ -286,17 +286,6 @@ BEGIN
   END IF;
 END $$;
 
--- For users: changes what WITH (pleiad.replication = …) has given a table.
-CREATE OR REPLACE FUNCTION pleiad.set_replication(rel regclass, mode text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF mode IS NULL OR mode NOT IN ('sync', 'async') THEN
-    RAISE invalid_parameter_value USING MESSAGE = 'the mode must be sync or async';
-  END IF;
-  PERFORM pleiad.begin_ddl('ALTER TABLE');
-  PERFORM pleiad.register_replication(rel, mode = 'sync');
-END $$;
-
 -- Notes whether a view exists on every backend.
 CREATE OR REPLACE FUNCTION pleiad.register_view(rel regclass, everywhere boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
