@@ -202,13 +202,8 @@ func (w *Watch) ask(ctx context.Context, conn *pgx.Conn, full bool) (*pgx.Conn, 
 	return conn, nil
 }
 
-// hangUp closes a connection without waiting for its server.
-func hangUp(conn *pgx.Conn) {
-	_ = conn.PgConn().Conn().Close()
-	ctx, stop := context.WithTimeout(context.Background(), time.Second)
-	defer stop()
-	_ = conn.Close(ctx)
-}
+// hangUp closes a connection without a word to its server, which may not answer.
+func hangUp(conn *pgx.Conn) { _ = conn.PgConn().Conn().Close() }
 
 func (w *Watch) answered(l Look, full bool) {
 	w.mu.Lock()
