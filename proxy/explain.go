@@ -18,7 +18,7 @@ func (s *Session) runExplain(r *request) error {
 	inner.tmpl = e.Inner
 	switch e.Inner.Kind {
 	case router.KindShards:
-	case router.KindInsert, router.KindEverywhere:
+	case router.KindInsert, router.KindInsertQuery, router.KindEverywhere:
 		if e.Analyze {
 			s.fail(pgerr.New(pgerr.FeatureNotSupported, "EXPLAIN ANALYZE of a write to several backends is not supported").
 				WithHint("Leave ANALYZE out, or write one row."))

@@ -35,7 +35,7 @@ func (p *planner) explain(s *sqlparse.ExplainStmt) {
 		p.refuse(in.Refusal)
 	case KindHome, KindAny:
 		p.t.Kind = in.Kind
-	case KindShards, KindInsert, KindEverywhere:
+	case KindShards, KindInsert, KindInsertQuery, KindEverywhere:
 		p.t.Kind, p.t.Explain = KindExplain, e
 	case KindExecute:
 		p.t.Kind, p.t.Explain = KindExplain, e
