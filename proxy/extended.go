@@ -76,9 +76,33 @@ func (s *Session) onParse(frame []byte) error {
 		return err
 	}
 	if e := s.addStatement(st); e != nil {
-		return s.failBatch(e)
+		return s.refuseParse(st, e)
 	}
 	s.batch.parse = st
+	return nil
+}
+
+// refuseParse fails a Parse. What PostgreSQL would not run either is said in its own words.
+func (s *Session) refuseParse(st *statement, e *pgerr.Error) error {
+	if e != st.plan.tmpl.GetRefusal() || e.Code != pgerr.FeatureNotSupported && e.Code != pgerr.UndefinedTable {
+		return s.failBatch(e)
+	}
+	if err := s.leave(); err != nil || s.skip {
+		return err
+	}
+	m, err := s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		return s.failBatch(e)
+	}
+	_, failure, err := m.DescribeText(st.text, st.oids)
+	switch {
+	case err != nil:
+		return s.lost(err)
+	case failure == nil:
+		return s.failBatch(e)
+	}
+	s.failFrame(failure)
+	s.skip = true
 	return nil
 }
 

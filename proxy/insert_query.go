@@ -24,6 +24,8 @@ type readRows struct {
 	turns   []int // the backend of each row
 	held    int64
 	formats []int16 // of the query's columns
+	// old and next are the primary keys that rows lose and get.
+	old, next map[string]bool
 }
 
 // runInsertQuery reads an INSERT's rows, whatever their query takes, and inserts each on the backend of its shard.
@@ -51,6 +53,9 @@ func (s *Session) runInsertQuery(r *request) error {
 		return err
 	case failure != nil:
 		s.failFrame(executor.WithoutPosition(failure))
+		return nil
+	case rows.passesKey():
+		s.fail(refuseKeyPassed)
 		return nil
 	}
 	return rows.send(r, types)
@@ -151,6 +156,7 @@ func (w *readRows) take(values [][]byte) error {
 	if err != nil {
 		return executor.ClientError(err)
 	}
+	w.noteKeys(values)
 	part := w.part(b)
 	for i := range w.q.Columns {
 		w.held += int64(part[i].Append(values[i]))
@@ -163,6 +169,44 @@ func (w *readRows) take(values [][]byte) error {
 		return executor.TooMuchGathered(limit)
 	}
 	return nil
+}
+
+// noteKeys keeps the primary keys that an UPDATE changes.
+func (w *readRows) noteKeys(values [][]byte) {
+	if len(w.q.Old) == 0 {
+		return
+	}
+	old, next := keyString(values, w.q.Old), keyString(values, w.q.New)
+	if old == next {
+		return
+	}
+	if w.old == nil {
+		w.old, w.next = map[string]bool{}, map[string]bool{}
+	}
+	w.old[old], w.next[next] = true, true
+	w.held += int64(len(old) + len(next) + 64)
+}
+
+func keyString(values [][]byte, columns []int) string {
+	var b []byte
+	for _, i := range columns {
+		b = append(strconv.AppendInt(b, int64(len(values[i])), 10), ':')
+		b = append(b, values[i]...)
+	}
+	return string(b)
+}
+
+var refuseKeyPassed = pgerr.New(pgerr.FeatureNotSupported, "an UPDATE that passes a key from one row to another is not supported over several backends").
+	WithHint("PostgreSQL's own answer depends on the order of the rows: update them one after the other.")
+
+// passesKey tells whether a row gets the key of another one.
+func (w *readRows) passesKey() bool {
+	for k := range w.next {
+		if w.old[k] {
+			return true
+		}
+	}
+	return false
 }
 
 // part is where the rows of a backend are kept; all rows of a reference table are in home's.

@@ -109,8 +109,7 @@ func (s *Session) run(r *request) error {
 		s.out.Out = append(s.out.Out, 'I', 0, 0, 0, 4)
 		return nil
 	case router.KindRefuse:
-		s.fail(t.Refusal)
-		return nil
+		return s.refuse(r, t.Refusal)
 	default:
 		s.fail(pgerr.New(pgerr.InternalError, "statement has no plan (kind %d)", t.Kind))
 		return nil
@@ -242,7 +241,27 @@ func (s *Session) runSharded(r *request) error {
 	case r.tmpl.InsertQuery != nil:
 		return s.runInsertQuery(r)
 	}
-	s.fail(refusal(r.tmpl))
+	return s.refuse(r, refusal(r.tmpl))
+}
+
+// refuse answers a statement that pleiad does not run. What PostgreSQL would not run either is said in its own words.
+func (s *Session) refuse(r *request, e *pgerr.Error) error {
+	if e.Code == pgerr.FeatureNotSupported || e.Code == pgerr.UndefinedTable {
+		m, err := s.gang.Join(s.ctx, s.db.home)
+		if err != nil {
+			s.fail(e)
+			return nil
+		}
+		_, failure, err := m.DescribeText(string(r.text), r.oids)
+		if err != nil {
+			return s.lost(err)
+		}
+		if failure != nil {
+			before := utf8.RuneCount(r.before)
+			return s.combineFailed(failure, nil, func(p int) int { return before + p })
+		}
+	}
+	s.fail(e)
 	return nil
 }
 
@@ -286,7 +305,27 @@ func (s *Session) runScatter(r *request, set backends) error {
 		s.effect(r.tmpl, m)
 		run.Members = append(run.Members, m)
 	}
+	if len(sc.Sort) > 0 {
+		if err := run.Learn(); err != nil {
+			return s.unmergeable(r, set, run, err)
+		}
+	}
 	return s.finishScatter(r, run)
+}
+
+// unmergeable runs a query on one backend whose rows the proxy cannot order.
+func (s *Session) unmergeable(r *request, set backends, run *executor.Scatter, why error) error {
+	s.unjoin(run.Members)
+	e := executor.ClientError(why)
+	if e.Code == pgerr.FeatureNotSupported {
+		if t := router.PlanGather(string(r.text), s.planner.env); t.Kind == router.KindShards && t.Gather != nil {
+			next := *r
+			next.tmpl = t
+			return s.runGather(&next, set)
+		}
+	}
+	s.fail(e)
+	return nil
 }
 
 // positions translates error positions from a scatter's texts into the client's message.

@@ -39,7 +39,7 @@ func (d *distributor) level(q *query, top bool) (spread, *pgerr.Error) {
 	if err := d.groups(q, s); err != nil {
 		return s, err
 	}
-	if len(q.sel.LockingClause) > 0 && (!top || limited || len(q.sel.SortClause) > 0 && !d.a.stepwise) {
+	if len(q.sel.LockingClause) > 0 && (!top || limited) {
 		return s, refLocking
 	}
 	if q.sample {

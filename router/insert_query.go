@@ -24,6 +24,9 @@ type InsertQuery struct {
 	Columns int
 	// Keys are the columns of Source with the partition key's, -1 for a key column that is NULL.
 	Keys []int
+	// Old and New are the columns of Source with the primary key that a row had and that it gets, of an UPDATE: what passes a
+	// key from one row to another depends on the order in which PostgreSQL comes by the rows.
+	Old, New []int
 	// Text is the INSERT, with SourceRows in place of the query.
 	Text string
 	// Everywhere is true for reference tables.

@@ -71,6 +71,17 @@ func (p *planner) moveRows(a *analysis, q *query, r *rel, s *sqlparse.UpdateStmt
 		out.Keys = append(out.Keys, len(del.ReturningList))
 		del.ReturningList = append(del.ReturningList, sqlparse.Output(key))
 	}
+	for _, k := range t.PrimKey {
+		if values[k] == nil || a.volatileExpr(values[k]) {
+			return nil, refKeyUpdate
+		}
+		next, err := sqlparse.Cast(values[k], t.Columns[k].TypeName)
+		if err != nil {
+			return nil, refKeyUpdate
+		}
+		out.Old, out.New = append(out.Old, len(del.ReturningList)), append(out.New, len(del.ReturningList)+1)
+		del.ReturningList = append(del.ReturningList, sqlparse.Output(sqlparse.Column(name, t.Columns[k].Name)), sqlparse.Output(next))
+	}
 	var err1, err2 error
 	out.Source, err1 = sqlparse.Deparse(sqlparse.DeleteNode(del))
 	out.Text, err2 = sqlparse.Deparse(sqlparse.InsertNode(ins))

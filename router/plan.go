@@ -500,6 +500,14 @@ type Template struct {
 	Cacheable bool
 }
 
+// GetRefusal is the statement's refusal; nil for a nil template too.
+func (t *Template) GetRefusal() *pgerr.Error {
+	if t == nil {
+		return nil
+	}
+	return t.Refusal
+}
+
 // SetConfig is one call of set_config: its new value is output column Column of the only row, as text.
 type SetConfig struct {
 	Column int

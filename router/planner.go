@@ -19,6 +19,8 @@ type planner struct {
 	from int
 	lits []sqlparse.Literal
 	node sqlparse.Node // the statement
+	// gatherOnly leaves out the plans that merge in the proxy.
+	gatherOnly bool
 	t    *Template
 	a    *analysis // of the statement, once there is one
 	// stepwise is true of a cursor's query, whose rows are read as they are asked for.
@@ -27,11 +29,16 @@ type planner struct {
 
 // Plan decides where one statement runs, for all values of its literals and parameters. It never returns nil and
 // never panics: what it cannot prove is refused.
-func Plan(text string, env Env) (t *Template) {
+func Plan(text string, env Env) (t *Template) { return plan(text, env, false) }
+
+// PlanGather is Plan for a SELECT over several backends whose rows cannot be merged after all: its Scatter is nil.
+func PlanGather(text string, env Env) (t *Template) { return plan(text, env, true) }
+
+func plan(text string, env Env, gatherOnly bool) (t *Template) {
 	if env.Schema == nil {
 		env.Schema = &Schema{}
 	}
-	p := &planner{env: &env, text: text, t: &Template{}}
+	p := &planner{env: &env, text: text, t: &Template{}, gatherOnly: gatherOnly}
 	defer func() {
 		if r := recover(); r != nil {
 			t = &Template{
@@ -164,7 +171,7 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 			a.refuse(refSetConfig)
 		}
 	}
-	if p.decide(a, nil) {
+	if p.decide(a, nil) && !p.gatherOnly {
 		p.t.Scatter, p.t.NoScatter = p.scatterSelect(a, q)
 	}
 	switch sc := p.t.Scatter; {

@@ -85,9 +85,12 @@ func (s *Scatter) Run(ctx context.Context, out *wire.Writer, obs Observer) (fail
 	return s.Failed(), nil
 }
 
+// Learn asks for the sort columns, ahead of Open: an error says that their order is not known here.
+func (s *Scatter) Learn() error { return s.learnColumns() }
+
 // Open sends the statement to every backend and starts reading.
 func (s *Scatter) Open(ctx context.Context) error {
-	if len(s.Sort) > 0 {
+	if len(s.Sort) > 0 && s.cmp == nil {
 		if err := s.learnColumns(); err != nil {
 			return err
 		}
