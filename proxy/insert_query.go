@@ -15,15 +15,12 @@ import (
 
 // readRows are the rows of an INSERT's query, sorted by the backends that they go to.
 type readRows struct {
-	s       *Session
-	q       *router.InsertQuery
-	oids    []uint32 // the array parameters' types, home's
-	elems   []uint32 // and their elements'
-	casts   []string // what a column that travels as text is cast to, "" for the others
-	parts   map[int][]*executor.Array
-	turns   []int // the backend of each row
-	held    int64
-	formats []int16 // of the query's columns
+	s     *Session
+	q     *router.InsertQuery
+	via   *transport
+	parts map[int][]*executor.Array
+	turns []int // the backend of each row
+	held  int64
 	// old and next are the primary keys that rows lose and get.
 	old, next map[string]bool
 }
@@ -83,52 +80,14 @@ func (w *readRows) describe(r *request) (types []uint32, ok bool, err error) {
 		s.fail(pgerr.New(pgerr.InternalError, "the query of an INSERT has %d columns instead of %d", len(d.Types), w.q.Columns))
 		return nil, false, nil
 	}
-	w.casts, failure, err = w.travel(m, d)
+	w.via, failure, err = s.transportOf(m, d, w.q.Columns)
+	if err == nil && failure == nil && r.tmpl.Command == "MERGE" {
+		failure, err = w.via.learnCollations(m, w.q.Source, types, r.bind)
+	}
 	if err != nil || failure != nil {
 		return nil, false, s.collectFailed(failure, err)
 	}
 	return types, true, nil
-}
-
-// travel decides how each column travels, and asks for the names of the types of those that go as text.
-func (w *readRows) travel(m *executor.Member, d executor.Description) (casts []string, failure []byte, err error) {
-	casts = make([]string, w.q.Columns)
-	var ask strings.Builder
-	var asked []int
-	for i, t := range d.Types {
-		array, ok := executor.ArrayType(t)
-		if ok || i >= w.q.Columns {
-			w.formats = append(w.formats, 1)
-		} else {
-			w.formats = append(w.formats, 0)
-		}
-		switch {
-		case i >= w.q.Columns:
-		case ok:
-			w.oids, w.elems = append(w.oids, array), append(w.elems, t)
-		default:
-			w.oids, w.elems = append(w.oids, executor.TextArrayOID), append(w.elems, shardmap.TextOID)
-			if len(asked) > 0 {
-				ask.WriteString(", ")
-			}
-			ask.WriteString("pg_catalog.format_type(" + strconv.FormatUint(uint64(t), 10) + ", NULL)")
-			asked = append(asked, i)
-		}
-	}
-	if len(asked) == 0 {
-		return casts, nil, nil
-	}
-	rows, failure, err := m.Ask("SELECT " + ask.String() + ", " + textIsExact)
-	if err != nil || failure != nil {
-		return nil, failure, err
-	}
-	if string(rows[0][len(asked)]) != "t" {
-		return nil, nil, refuseTextStyle
-	}
-	for k, i := range asked {
-		casts[i] = "::" + string(rows[0][k])
-	}
-	return casts, nil, nil
 }
 
 // request is the query's own.
@@ -146,7 +105,7 @@ func (w *readRows) request(r *request, types []uint32) *request {
 	}
 	return &request{
 		text: []byte(w.q.Source), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds,
-		oids: types, bind: bind, params: params, formats: w.formats,
+		oids: types, bind: bind, params: params, formats: w.via.formats,
 	}
 }
 
@@ -214,7 +173,7 @@ func (w *readRows) part(b int) []*executor.Array {
 	part := w.parts[b]
 	if part == nil {
 		for i := range w.q.Columns {
-			part = append(part, executor.NewArray(w.formats[i] == 0, w.elems[i]))
+			part = append(part, w.via.array(i))
 		}
 		w.parts[b] = part
 	}
@@ -254,7 +213,7 @@ func (w *readRows) send(r *request, types []uint32) error {
 		return nil
 	}
 	run := &executor.Scatter{
-		Gang: &s.gang, Texts: []string{w.text(r)}, OIDs: append(w.declared(r, types), w.oids...), Params: r.bind,
+		Gang: &s.gang, Texts: []string{w.text(r)}, OIDs: append(declared(r, types), w.via.oids...), Params: r.bind,
 		Formats: r.formats, Limit: -1, Describe: r.describe, Command: r.tmpl.Command, Collations: s.db.collations(),
 	}
 	index := map[int]int{}
@@ -289,46 +248,25 @@ func (w *readRows) send(r *request, types []uint32) error {
 }
 
 // declared are the types of the client's parameters, as many as the text has.
-func (w *readRows) declared(r *request, types []uint32) []uint32 {
+func declared(r *request, types []uint32) []uint32 {
 	out := make([]uint32, r.tmpl.NParams)
 	copy(out, types)
 	return out
 }
 
-// text is the INSERT with its rows in the query's place.
+// text is the write with its rows in the query's place.
 func (w *readRows) text(r *request) string {
-	var b strings.Builder
-	b.WriteString("(SELECT ")
-	for i, cast := range w.casts {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString("c" + strconv.Itoa(i) + cast)
-	}
-	b.WriteString(" FROM ROWS FROM (")
-	for i := range w.casts {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString("pg_catalog.unnest($" + strconv.Itoa(r.tmpl.NParams+i+1) + ")")
-	}
-	b.WriteString(") AS u (")
-	for i := range w.casts {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString("c" + strconv.Itoa(i))
-	}
-	b.WriteString("))")
-	return strings.Replace(w.q.Text, router.SourceRows, b.String(), 1)
+	return strings.Replace(w.q.Text, router.SourceRows, w.via.rows(r.tmpl.NParams), 1)
 }
 
 // finishCopies runs a write of a reference table on every backend. The client sees the first one's answer, once the others
 // have done the same.
 func (s *Session) finishCopies(r *request, run *executor.Scatter) error {
 	first, others := *run, *run
-	first.Members, first.Arrays = run.Members[:1], run.Arrays[:1]
-	others.Members, others.Arrays = run.Members[1:], run.Arrays[1:]
+	first.Members, others.Members = run.Members[:1], run.Members[1:]
+	if len(run.Arrays) > 1 {
+		first.Arrays, others.Arrays = run.Arrays[:1], run.Arrays[1:]
+	}
 	others.Describe, others.Formats = false, nil
 	if len(others.Members) > 0 {
 		c := &capture{client: s.out, row: func([][]byte) error { return nil }}

@@ -76,6 +76,8 @@ func (s *Session) run(r *request) error {
 		return s.runInsert(r)
 	case router.KindInsertQuery:
 		return s.runInsertQuery(r)
+	case router.KindPrelude:
+		return s.runPrelude(r)
 	case router.KindEverywhere:
 		return s.runEverywhere(r)
 	case router.KindCopyIn:
@@ -149,6 +151,9 @@ func (s *Session) anyBackend() int {
 
 // forward runs the statement's text unchanged on one backend and passes the answer on.
 func (s *Session) forward(r *request, b int) error {
+	if r.describe && r.bind != nil {
+		return s.forwardBound(r, []int{b})
+	}
 	m, err := s.join(r.tmpl, b)
 	if err != nil {
 		s.fail(executor.ClientError(err))
@@ -164,6 +169,27 @@ func (s *Session) forward(r *request, b int) error {
 	err = s.relay(m)
 	m.Shift, m.Position = 0, nil
 	return err
+}
+
+// forwardBound runs a statement with parameters that the client, who uses the simple protocol, did not give. Of several
+// backends the first one's answer is the client's.
+func (s *Session) forwardBound(r *request, list []int) error {
+	run := &executor.Scatter{
+		Gang: &s.gang, Texts: []string{string(r.text)}, OIDs: r.oids, Params: r.bind, Formats: r.formats, Limit: -1,
+		Describe: true, Command: r.tmpl.Command, Collations: s.db.collations(),
+	}
+	for _, b := range list {
+		m, err := s.gang.Join(s.ctx, b)
+		if err != nil {
+			s.unjoin(run.Members)
+			s.fail(executor.ClientError(err))
+			return nil
+		}
+		s.effect(r.tmpl, m)
+		run.Members = append(run.Members, m)
+	}
+	run.Position = s.positions(r, run)
+	return s.finishCopies(r, run)
 }
 
 // effect notes what the statement may do to the connection and to the transaction.
@@ -240,6 +266,8 @@ func (s *Session) runSharded(r *request) error {
 		return s.runGather(r, set)
 	case r.tmpl.InsertQuery != nil:
 		return s.runInsertQuery(r)
+	case r.tmpl.Prelude != nil:
+		return s.runPrelude(r)
 	}
 	return s.refuse(r, refusal(r.tmpl))
 }

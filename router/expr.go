@@ -188,7 +188,13 @@ func (a *analysis) valueFunction(n sqlparse.Node) fnFacts {
 
 // systemColumn notes tableoid, and whether the level is correlated: every column reference comes by here.
 func (a *analysis) systemColumn(q *query, ref *sqlparse.ColumnRef, sc *scope) {
-	if _, at := sc.lookup(ref); at == nil || at.level != q {
+	_, at := sc.lookup(ref)
+	for s := sc; s != nil && (at == nil || s.level != at.level); s = s.parent {
+		if s.level != nil {
+			s.level.escapes = true
+		}
+	}
+	if at == nil || at.level != q {
 		q.correlated = q.correlated || sc.parent != nil
 	}
 	parts := sqlparse.Strings(ref.Fields)

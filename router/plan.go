@@ -19,6 +19,7 @@ const (
 	KindAny              // text unchanged on any one backend (no tables, or reference tables only)
 	KindShards           // reads or writes sharded tables: prune, then one backend or Scatter
 	KindInsertQuery      // INSERT of a query's rows: InsertQuery
+	KindPrelude          // parts of it run first: Prelude
 	KindInsert           // INSERT … VALUES that may need splitting or evaluating first: Insert
 	KindEverywhere       // the same text on every backend, atomically; the answer is home's (reference-table writes)
 	KindCopyIn           // COPY … FROM STDIN into a sharded or reference table: Copy
@@ -464,14 +465,16 @@ type Template struct {
 	// InsertQuery is how an INSERT of a query's rows runs unless it may run on one backend (KindShards) or always
 	// (KindInsertQuery).
 	InsertQuery *InsertQuery
-	Copy        *Copy
-	DDL         *DDL
-	Txn         *Txn
-	Set         *Set
-	Prepare     *Prepare
-	Cursor      *Cursor
-	Explain     *Explain
-	Name        string // SHOW's parameter; LISTEN's channel; DISCARD's word
+	// Prelude is what has to run first, unless the statement may run on one backend (KindShards) or always (KindPrelude).
+	Prelude *Prelude
+	Copy    *Copy
+	DDL     *DDL
+	Txn     *Txn
+	Set     *Set
+	Prepare *Prepare
+	Cursor  *Cursor
+	Explain *Explain
+	Name    string // SHOW's parameter; LISTEN's channel; DISCARD's word
 
 	// SetConfig lists the calls of set_config that are output columns of a SELECT without FROM, which is the only place
 	// they are planned in: what they set must follow the session as SET does, once the statement has succeeded. (But for SELECTs from system

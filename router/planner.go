@@ -21,8 +21,8 @@ type planner struct {
 	node sqlparse.Node // the statement
 	// gatherOnly leaves out the plans that merge in the proxy.
 	gatherOnly bool
-	t    *Template
-	a    *analysis // of the statement, once there is one
+	t          *Template
+	a          *analysis // of the statement, once there is one
 	// stepwise is true of a cursor's query, whose rows are read as they are asked for.
 	stepwise bool
 }
@@ -75,6 +75,7 @@ func plan(text string, env Env, gatherOnly bool) (t *Template) {
 		return p.t
 	}
 	p.statement(stmts[0].Node)
+	p.tryPrelude()
 	if e := p.t.Refusal; p.t.Kind == KindRefuse && (e == refViewWrite || e.Code == pgerr.UndefinedTable) {
 		p.t.Kind = KindSyntax // PostgreSQL may have an error of its own
 	}

@@ -149,7 +149,25 @@ func (a *Array) compose(out []byte, flush func([]byte) ([]byte, error)) ([]byte,
 // bind composes Bind of the unnamed statement and portal with the client's parameters (Bind's body from their formats to the
 // last value), the arrays behind them, and the result formats (their count first). What it composes may go to the server in
 // pieces, so that large arrays are not copied as a whole.
-func (m *Member) bind(client []byte, arrays []*Array, formats []byte) error {
+func (m *Member) bind(client []byte, arrays []*Array, formats []byte) (err error) {
+	m.Out, err = composeBind(m.Out, client, arrays, formats, func(b []byte) ([]byte, error) {
+		m.Out = b
+		if len(b) < arrayChunk {
+			return b, nil
+		}
+		err := m.Send()
+		return m.Out, err
+	})
+	return err
+}
+
+// WithArrays is Bind's body, from the parameter formats to the last value, with arrays behind the client's parameters.
+func WithArrays(client []byte, arrays []*Array) []byte {
+	out, _ := composeBind(nil, client, arrays, nil, func(b []byte) ([]byte, error) { return b, nil })
+	return out[wire.HeaderLen+2:]
+}
+
+func composeBind(out, client []byte, arrays []*Array, formats []byte, flush func([]byte) ([]byte, error)) ([]byte, error) {
 	d := wire.Of(client)
 	given := make([]uint16, d.Uint16())
 	for i := range given {
@@ -161,7 +179,7 @@ func (m *Member) bind(client []byte, arrays []*Array, formats []byte) error {
 	for _, a := range arrays {
 		size += 4 + a.length()
 	}
-	out := append(m.Out, 'B')
+	out = append(out, 'B')
 	out = binary.BigEndian.AppendUint32(out, uint32(size))
 	out = append(out, 0, 0)
 	out = binary.BigEndian.AppendUint16(out, uint16(n+len(arrays)))
@@ -180,23 +198,14 @@ func (m *Member) bind(client []byte, arrays []*Array, formats []byte) error {
 	}
 	out = binary.BigEndian.AppendUint16(out, uint16(n+len(arrays)))
 	out = append(out, values...)
-	flush := func(b []byte) ([]byte, error) {
-		m.Out = b
-		if len(b) < arrayChunk {
-			return b, nil
-		}
-		err := m.Send()
-		return m.Out, err
-	}
 	for _, a := range arrays {
 		out = binary.BigEndian.AppendUint32(out, uint32(a.length()))
 		var err error
 		if out, err = a.compose(out, flush); err != nil {
-			return err
+			return out, err
 		}
 	}
-	m.Out = append(out, formats...)
-	return nil
+	return append(out, formats...), nil
 }
 
 func nullFlag(b bool) byte {

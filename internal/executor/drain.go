@@ -120,7 +120,8 @@ func (m *Member) ParameterTypes(sql string, oids []uint32) (types []uint32, errF
 // Description is what a server tells of a statement; its oids are home's.
 type Description struct {
 	Params  []uint32
-	Types   []uint32 // of the columns
+	Names   []string // of the columns
+	Types   []uint32
 	Typmods []int32
 	Fields  []byte // the RowDescription; nil where there are no rows
 }
@@ -162,7 +163,8 @@ func (m *Member) DescribeTexts(oids []uint32, texts ...string) (out []Descriptio
 			out = append(out, d)
 		case 'T':
 			if n := len(out); n > 0 {
-				out[n-1].Types, out[n-1].Typmods, out[n-1].Fields = columnTypes(frame), columnTypmods(frame), bytes.Clone(frame)
+				out[n-1].Names, out[n-1].Types, out[n-1].Typmods = columnNames(frame), columnTypes(frame), columnTypmods(frame)
+				out[n-1].Fields = bytes.Clone(frame)
 			}
 		}
 	})

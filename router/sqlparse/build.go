@@ -51,6 +51,71 @@ func Range(name, alias string, columns []string) Node {
 	return &pg_query.Node{Node: &pg_query.Node_RangeVar{RangeVar: rv}}
 }
 
+// WithOf is a statement's WITH clause, nil for none.
+func WithOf(n Node) *WithClause {
+	switch {
+	case n.GetSelectStmt() != nil:
+		return n.GetSelectStmt().WithClause
+	case n.GetInsertStmt() != nil:
+		return n.GetInsertStmt().WithClause
+	case n.GetUpdateStmt() != nil:
+		return n.GetUpdateStmt().WithClause
+	case n.GetDeleteStmt() != nil:
+		return n.GetDeleteStmt().WithClause
+	}
+	return nil
+}
+
+// AddWith puts WITH queries ahead of a statement that has none; false where it has.
+func AddWith(n Node, ctes []Node) bool {
+	w := &WithClause{Ctes: ctes}
+	switch {
+	case WithOf(n) != nil:
+		return false
+	case n.GetSelectStmt() != nil:
+		n.GetSelectStmt().WithClause = w
+	case n.GetInsertStmt() != nil:
+		n.GetInsertStmt().WithClause = w
+	case n.GetUpdateStmt() != nil:
+		n.GetUpdateStmt().WithClause = w
+	case n.GetDeleteStmt() != nil:
+		n.GetDeleteStmt().WithClause = w
+	default:
+		return false
+	}
+	return true
+}
+
+// ReturningOf is the RETURNING list of a write.
+func ReturningOf(n Node) []Node {
+	switch {
+	case n.GetInsertStmt() != nil:
+		return n.GetInsertStmt().ReturningList
+	case n.GetUpdateStmt() != nil:
+		return n.GetUpdateStmt().ReturningList
+	case n.GetDeleteStmt() != nil:
+		return n.GetDeleteStmt().ReturningList
+	case n.GetMergeStmt() != nil:
+		return n.GetMergeStmt().ReturningList
+	}
+	return nil
+}
+
+// TargetOf is the relation that a write names as its target.
+func TargetOf(n Node) *RangeVar {
+	switch {
+	case n.GetInsertStmt() != nil:
+		return n.GetInsertStmt().Relation
+	case n.GetUpdateStmt() != nil:
+		return n.GetUpdateStmt().Relation
+	case n.GetDeleteStmt() != nil:
+		return n.GetDeleteStmt().Relation
+	case n.GetMergeStmt() != nil:
+		return n.GetMergeStmt().Relation
+	}
+	return nil
+}
+
 // InsertNode wraps an INSERT.
 func InsertNode(s *InsertStmt) Node {
 	return &pg_query.Node{Node: &pg_query.Node_InsertStmt{InsertStmt: s}}

@@ -1,0 +1,133 @@
+package proxy
+
+import (
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/shardmap"
+)
+
+// prelude is a statement whose parts run first, each with the rows of those before it as parameters.
+type prelude struct {
+	s      *Session
+	r      *request
+	oids   []uint32 // of all parameters so far, the client's first
+	arrays []*executor.Array
+	rows   []string // by step: the subquery that gives its rows
+	held   int64
+}
+
+// runPrelude runs what a statement needs to have run ahead of it, and then the statement, all in one transaction.
+func (s *Session) runPrelude(r *request) error {
+	s.openImplicit()
+	r.kinds = append(literals(nil), r.kinds...) // planning the parts reuses them
+	home, err := s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	types, failure, err := home.ParameterTypes(string(r.text), r.oids)
+	if err != nil || failure != nil {
+		before := utf8.RuneCount(r.before)
+		return s.combineFailed(failure, err, func(p int) int { return before + p })
+	}
+	p := &prelude{s: s, r: r, oids: declared(r, types)}
+	for _, text := range r.tmpl.Prelude.Steps {
+		failure, err := p.step(p.filled(text))
+		var own *pgerr.Error
+		switch {
+		case errors.As(err, &own):
+			s.fail(own)
+			return nil
+		case err != nil:
+			return s.lost(err)
+		case failure != nil:
+			s.failFrame(executor.WithoutPosition(failure))
+			return nil
+		}
+	}
+	return p.finish()
+}
+
+// filled is a text with the rows of the steps so far in their places.
+func (p *prelude) filled(text string) string {
+	for k, rows := range p.rows {
+		text = strings.ReplaceAll(text, router.PreludeRows(k), rows)
+	}
+	return text
+}
+
+// step runs one part and keeps its rows.
+func (p *prelude) step(text string) (failure []byte, err error) {
+	s := p.s
+	m, err := s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		return nil, err
+	}
+	d, failure, err := m.DescribeText(text, p.oids)
+	if err != nil || failure != nil {
+		return failure, err
+	}
+	via, failure, err := s.transportOf(m, d, len(d.Types))
+	if err != nil || failure != nil {
+		return failure, err
+	}
+	step := p.request(text)
+	if step.tmpl.Command == "SELECT" {
+		if failure, err := via.learnCollations(m, text, p.oids, step.bind); err != nil || failure != nil {
+			return failure, err
+		}
+	}
+	step.formats = via.formats
+	arrays := make([]*executor.Array, len(d.Types))
+	for i := range arrays {
+		arrays[i] = via.array(i)
+	}
+	limit := int64(s.srv.config().Limits.GatherMaxBytes)
+	failure, err = s.capture(step, func(values [][]byte) error {
+		for i, v := range values[:min(len(values), len(arrays))] {
+			p.held += int64(arrays[i].Append(v))
+		}
+		if p.held > limit {
+			return executor.TooMuchGathered(limit)
+		}
+		return nil
+	})
+	p.rows = append(p.rows, via.rows(len(p.oids)))
+	p.oids = append(p.oids, via.oids...)
+	p.arrays = append(p.arrays, arrays...)
+	return failure, err
+}
+
+// request is one part's, with all parameters there are so far.
+func (p *prelude) request(text string) *request {
+	plan := p.s.planOwned([]byte(text))
+	params := append([]shardmap.Value(nil), p.r.params...)
+	for i := range params {
+		params[i].TypeOID = p.oids[i]
+	}
+	bind := p.r.bind
+	if bind == nil {
+		bind = []byte{0, 0, 0, 0}
+	}
+	return &request{
+		text: []byte(text), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds,
+		oids: p.oids, bind: executor.WithArrays(bind, p.arrays), params: params,
+	}
+}
+
+// finish runs the statement itself.
+func (p *prelude) finish() error {
+	next := p.request(p.filled(p.r.tmpl.Prelude.Text))
+	next.before, next.own = p.r.before, p.r.text
+	next.formats, next.maxRows, next.portal, next.describe = p.r.formats, p.r.maxRows, p.r.portal, p.r.describe
+	if next.tmpl.Prelude != nil {
+		p.s.fail(refusal(next.tmpl)) // it was taken apart already
+		return nil
+	}
+	return p.s.run(next)
+}

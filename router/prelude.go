@@ -1,0 +1,330 @@
+package router
+
+import (
+	"slices"
+
+	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// Prelude is what a statement needs to have run ahead of it: its WITH queries that write, and subqueries that do not depend
+// on the rest and cannot run where the rest does. PostgreSQL, too, runs each of them once.
+type Prelude struct {
+	// Steps run one after the other. PreludeRows(k) in a later step, or in Text, stands for step k's rows.
+	Steps []string
+	// Text is the statement, to be planned once the rows are there.
+	Text string
+}
+
+// PreludeRows is the relation that stands for the rows of step k, counted from 0, as the deparser writes it.
+func PreludeRows(k int) string { return `"` + preludeRows(k) + `"` }
+
+func preludeRows(k int) string { return "pleiad rows of step " + itoa(k) }
+
+// tryPrelude plans a statement anew that has no plan over several backends, or that is refused for what a prelude can take
+// out of it.
+func (p *planner) tryPrelude() {
+	t := p.t
+	switch {
+	case p.from > 0 || p.gatherOnly:
+		return
+	case t.Kind == KindShards && t.Scatter == nil && t.Gather == nil && t.InsertQuery == nil && !p.onOne():
+	case t.Kind == KindRefuse && slices.Contains(preludeRefusals, t.Refusal):
+	default:
+		return
+	}
+	pre, err := p.prelude()
+	if err != nil || pre == nil {
+		return
+	}
+	t.Cacheable = false
+	t.Prelude, t.NoScatter = pre, nil
+	if t.Kind == KindRefuse {
+		t.Kind, t.Refusal = KindPrelude, nil
+	}
+}
+
+// preludeRefusals are those that a subquery or WITH query may be the reason for.
+var preludeRefusals = []*pgerr.Error{refRefCTE, refRefWrite, refRefLimit, refSubLimit, refInsertSelect}
+
+// prelude takes a statement apart; nil when there is nothing to take out.
+func (p *planner) prelude() (*Prelude, *pgerr.Error) {
+	stmts, err := sqlparse.Parse(p.text)
+	if err != nil || len(stmts) != 1 {
+		return nil, refStatement
+	}
+	b := &preludeBuilder{env: p.env, out: &Prelude{}, levels: map[*sqlparse.SelectStmt]*query{}}
+	n := stmts[0].Node
+	a := &analysis{env: p.env, text: p.text, lits: p.lits}
+	root := a.statement(n)
+	if root == nil || a.err != nil && !slices.Contains(preludeRefusals, a.err) || a.fn&(fnSharded|fnDynamic|fnUnknown) != 0 {
+		return nil, refStatement
+	}
+	root.walk(func(q *query) {
+		if q.sel != nil {
+			b.levels[q.sel] = q
+		}
+	})
+	b.writes = n.GetSelectStmt() == nil
+	if !b.with(sqlparse.WithOf(n)) {
+		return nil, refDMLCTE
+	}
+	if b.writes {
+		b.from(n)
+		b.sublinks(n)
+	}
+	if len(b.out.Steps) == 0 || b.bad || b.conflicts(n) {
+		return nil, refDMLCTE
+	}
+	if b.out.Text, err = sqlparse.Deparse(n); err != nil {
+		return nil, refStatement
+	}
+	return b.out, nil
+}
+
+// statement analyses a statement of any kind that has a query's parts.
+func (a *analysis) statement(n sqlparse.Node) (q *query) {
+	switch {
+	case n.GetSelectStmt() != nil:
+		q = a.query(n.GetSelectStmt(), nil)
+	case n.GetInsertStmt() != nil:
+		q, _ = a.insertLevel(n.GetInsertStmt(), nil)
+	case n.GetUpdateStmt() != nil:
+		q, _ = a.updateLevel(n.GetUpdateStmt(), nil)
+	case n.GetDeleteStmt() != nil:
+		q, _ = a.deleteLevel(n.GetDeleteStmt(), nil)
+	}
+	return q
+}
+
+type preludeBuilder struct {
+	env    *Env
+	out    *Prelude
+	levels map[*sqlparse.SelectStmt]*query
+	// writes is true where the statement itself writes: what it reads of other backends must then be read first.
+	writes bool
+	ctes   []sqlparse.Node // WITH queries so far, those that were taken out reading their rows
+	names  map[string]bool
+	// written are the tables that steps write, with the step's own tree.
+	written []writtenTable
+	steps   []sqlparse.Node
+	bad     bool
+}
+
+type writtenTable struct {
+	table *Table
+	step  int
+}
+
+// with goes through the WITH queries in order.
+func (b *preludeBuilder) with(w *sqlparse.WithClause) bool {
+	b.names = map[string]bool{}
+	if w == nil {
+		return true
+	}
+	var kept []sqlparse.Node
+	for _, n := range w.Ctes {
+		cte := n.GetCommonTableExpr()
+		body := cte.Ctequery
+		sel := body.GetSelectStmt()
+		dml := sel == nil
+		reads := b.reads(body)
+		locks := sel != nil && len(sel.LockingClause) > 0
+		switch {
+		case dml && w.Recursive:
+			return false
+		case dml || locks || b.writes && reads && !w.Recursive:
+			if dml {
+				b.noteTarget(body)
+			}
+			rows := b.take(body)
+			if rows == nil {
+				return false
+			}
+			if dml && len(sqlparse.ReturningOf(body)) == 0 {
+				continue // nothing can refer to it
+			}
+			cte.Ctequery = rows
+		}
+		kept = append(kept, n)
+		b.ctes = kept
+		b.names[cte.Ctename] = true
+	}
+	w.Ctes = kept
+	return true
+}
+
+// noteTarget notes the table that a data-modifying WITH query writes.
+func (b *preludeBuilder) noteTarget(n sqlparse.Node) {
+	if rv := sqlparse.TargetOf(n); rv != nil {
+		t, _ := b.env.resolve(rv)
+		b.written = append(b.written, writtenTable{t, len(b.out.Steps)})
+		b.bad = b.bad || t == nil
+	}
+}
+
+// take makes a query a step and returns what reads its rows; nil where its WITH queries cannot go with it.
+func (b *preludeBuilder) take(n sqlparse.Node) sqlparse.Node {
+	var with []sqlparse.Node
+	for _, c := range b.ctes {
+		if b.mentions(n, c.GetCommonTableExpr().Ctename) {
+			with = append(with, c)
+		}
+	}
+	if len(with) > 0 && !sqlparse.AddWith(n, with) {
+		return nil
+	}
+	text, err := sqlparse.Deparse(n)
+	if err != nil {
+		return nil
+	}
+	k := len(b.out.Steps)
+	b.out.Steps = append(b.out.Steps, text)
+	b.steps = append(b.steps, n)
+	return sqlparse.SelectNode(&sqlparse.SelectStmt{
+		TargetList: []sqlparse.Node{sqlparse.Output(sqlparse.Column(""))},
+		FromClause: []sqlparse.Node{sqlparse.Range(preludeRows(k), "pleiad_rows", nil)},
+	})
+}
+
+func (b *preludeBuilder) mentions(n sqlparse.Node, name string) bool {
+	found := false
+	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		rv := n.GetRangeVar()
+		found = found || rv != nil && rv.Schemaname == "" && rv.Relname == name
+		return !found
+	})
+	return found
+}
+
+// reads reports whether a query reads relations that not every backend has whole.
+func (b *preludeBuilder) reads(n sqlparse.Node) bool {
+	found := false
+	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		if rv := n.GetRangeVar(); rv != nil && !(rv.Schemaname == "" && b.names[rv.Relname]) {
+			found = found || b.elsewhere(rv)
+		}
+		return !found
+	})
+	return found
+}
+
+// elsewhere reports whether some backend lacks rows of a relation.
+func (b *preludeBuilder) elsewhere(rv *sqlparse.RangeVar) bool {
+	t, known := b.env.resolve(rv)
+	switch {
+	case t == nil:
+		return known // a temporary table
+	case t.Kind == TableView:
+		return t.Touches || !t.Everywhere
+	}
+	return t.Kind != TableReference
+}
+
+// from takes out what an UPDATE or DELETE joins its target with: subqueries, and tables that are on home alone.
+func (b *preludeBuilder) from(n sqlparse.Node) {
+	var items []sqlparse.Node
+	switch {
+	case n.GetUpdateStmt() != nil:
+		items = n.GetUpdateStmt().FromClause
+	case n.GetDeleteStmt() != nil:
+		items = n.GetDeleteStmt().UsingClause
+	}
+	for i := range items {
+		items[i] = b.item(items[i])
+	}
+}
+
+func (b *preludeBuilder) item(n sqlparse.Node) sqlparse.Node {
+	switch {
+	case n.GetJoinExpr() != nil:
+		j := n.GetJoinExpr()
+		j.Larg, j.Rarg = b.item(j.Larg), b.item(j.Rarg)
+	case n.GetRangeSubselect() != nil:
+		rs := n.GetRangeSubselect()
+		if !rs.Lateral && b.apart(rs.Subquery.GetSelectStmt()) {
+			if rows := b.take(rs.Subquery); rows != nil {
+				rs.Subquery = rows
+			}
+		}
+	case n.GetRangeVar() != nil:
+		rv := n.GetRangeVar()
+		t, known := b.env.resolve(rv)
+		if rv.Schemaname == "" && b.names[rv.Relname] || t == nil && !known || t != nil && t.Kind != TableLocal {
+			return n
+		}
+		alias, columns := rv.Relname, []string(nil)
+		if rv.Alias != nil {
+			alias, columns = rv.Alias.Aliasname, sqlparse.Strings(rv.Alias.Colnames)
+		}
+		rv.Alias = nil
+		rows := b.take(sqlparse.SelectNode(&sqlparse.SelectStmt{
+			TargetList: []sqlparse.Node{sqlparse.Output(sqlparse.Column(""))}, FromClause: []sqlparse.Node{n},
+		}))
+		if rows == nil {
+			b.bad = true
+			return n
+		}
+		return sqlparse.Range(preludeRows(len(b.out.Steps)-1), alias, columns)
+	}
+	return n
+}
+
+// apart reports whether a subquery does not depend on the levels around it, and has to be read first.
+func (b *preludeBuilder) apart(s *sqlparse.SelectStmt) bool {
+	q := b.levels[s]
+	return q != nil && !q.escapes && b.reads(sqlparse.SelectNode(s))
+}
+
+// sublinks takes out the subqueries in expressions; of an INSERT only those behind its source, which is read first anyway.
+func (b *preludeBuilder) sublinks(n sqlparse.Node) {
+	visit := func(n sqlparse.Node) bool {
+		sl := n.GetSubLink()
+		switch {
+		case n.GetCommonTableExpr() != nil:
+			return false
+		case sl == nil || !b.apart(sl.Subselect.GetSelectStmt()):
+			return true
+		}
+		if rows := b.take(sl.Subselect); rows != nil {
+			sl.Subselect = rows
+		}
+		return false
+	}
+	ins := n.GetInsertStmt()
+	if ins == nil {
+		sqlparse.Walk(n, visit)
+		return
+	}
+	sqlparse.WalkList(ins.ReturningList, visit)
+	sqlparse.WalkList(ins.OnConflictClause.GetTargetList(), visit)
+	sqlparse.Walk(ins.OnConflictClause.GetWhereClause(), visit)
+}
+
+// conflicts reports whether a table that a step writes is used elsewhere in the statement: PostgreSQL's parts do not see
+// each other's writes, later steps would.
+func (b *preludeBuilder) conflicts(n sqlparse.Node) bool {
+	for _, w := range b.written {
+		if b.uses(n, w.table) {
+			return true
+		}
+		for k, s := range b.steps {
+			if k != w.step && b.uses(s, w.table) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (b *preludeBuilder) uses(n sqlparse.Node, table *Table) bool {
+	found := false
+	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		if rv := n.GetRangeVar(); rv != nil && !(rv.Schemaname == "" && b.names[rv.Relname]) {
+			t, _ := b.env.resolve(rv)
+			found = found || t == table || t != nil && t.Kind == TableView
+		}
+		return !found
+	})
+	return found
+}
