@@ -16,8 +16,6 @@ type analysis struct {
 	env  *Env
 	text string
 	lits []sqlparse.Literal
-	// stepwise: planner.stepwise.
-	stepwise bool
 	// foreign counts the views being read: constants in them do not stand in the statement's text.
 	foreign int
 	levels  int

@@ -59,7 +59,7 @@ func (p *planner) declare(s *sqlparse.DeclareStmt) {
 	if sel := s.Query.GetSelectStmt(); sel != nil {
 		c.Locks = len(sel.LockingClause) > 0
 	}
-	in := &planner{env: p.env, text: p.text, from: c.InnerFrom, lits: p.lits, stepwise: true, t: &Template{NParams: p.t.NParams}}
+	in := &planner{env: p.env, text: p.text, from: c.InnerFrom, lits: p.lits, t: &Template{NParams: p.t.NParams}}
 	in.statement(s.Query)
 	in.t.Cacheable = false
 	c.Inner = in.t

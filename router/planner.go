@@ -23,8 +23,6 @@ type planner struct {
 	gatherOnly bool
 	t          *Template
 	a          *analysis // of the statement, once there is one
-	// stepwise is true of a cursor's query, whose rows are read as they are asked for.
-	stepwise bool
 }
 
 // Plan decides where one statement runs, for all values of its literals and parameters. It never returns nil and
@@ -141,7 +139,7 @@ func (p *planner) hasLiterals(s Span) bool {
 }
 
 func (p *planner) analysis() *analysis {
-	p.a = &analysis{env: p.env, text: p.text, lits: p.lits, stepwise: p.stepwise, unit: &unit{text: p.text, tree: p.node}}
+	p.a = &analysis{env: p.env, text: p.text, lits: p.lits, unit: &unit{text: p.text, tree: p.node}}
 	p.a.reached(p.env.reachFacts(p.env.Schema.AnyReach))
 	return p.a
 }
