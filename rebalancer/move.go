@@ -124,7 +124,7 @@ func (m *move) run(ctx context.Context) error {
 			m.say(ctx, err)
 		case errors.Is(err, errDiffer), errors.Is(err, errTooMuchWAL), m.attempts >= maxAttempts:
 			return m.giveUp(ctx, Failed, err)
-		case errors.Is(err, errStartOver), errors.Is(err, replication.ErrNoSlot), errors.Is(err, replication.ErrDiverged):
+		case errors.Is(err, errStartOver), errors.Is(err, replication.ErrNoSlot), errors.Is(err, replication.ErrDiverged), m.reshaped(ctx):
 			m.attempts++
 			m.say(ctx, err)
 			if err := m.advance(ctx, Planned, err.Error()); err != nil {
@@ -145,6 +145,24 @@ func (m *move) run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// reshaped tells whether tables of the group have been changed since the target's were made: what failed may have failed
+// for that.
+func (m *move) reshaped(ctx context.Context) bool {
+	if m.step == Planned {
+		return false
+	}
+	changed := false
+	err := m.learnTables(ctx)
+	if err == nil {
+		err = m.on(ctx, m.source, func(conn *pgx.Conn) error {
+			shape, err := m.sourceShape(ctx, conn)
+			changed = err == nil && shape != m.shape
+			return err
+		})
+	}
+	return changed
 }
 
 // next does the work of one step.

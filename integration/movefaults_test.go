@@ -1,0 +1,173 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// elsewhere is where shard n of a table is, and another backend.
+func (s *served) elsewhere(t *testing.T, c *pgx.Conn, table string, n int) (from, to string) {
+	t.Helper()
+	from = s.one(t, c, fmt.Sprintf("select backend from pleiad.shards where table_name = '%s' and shard = %d", table, n))
+	for _, b := range []string{"b1", "b2", "b3"} {
+		if b != from {
+			return from, b
+		}
+	}
+	return from, ""
+}
+
+// TestMoveSurvivesServers kills a server at random moments of moves, with clients at work.
+func TestMoveSurvivesServers(t *testing.T) {
+	s := serve(t, "timeouts:\n  connect: 2s\ntransactions:\n  recovery_interval: 200ms\n")
+	db := s.newDatabase(t)
+	l := newMoveLoad(t, s, db, 3, 4)
+	l.broken = true
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	load.Go(func() { l.run(ctx) })
+	defer load.Wait()
+	defer stop()
+	rounds := 4
+	if long() {
+		rounds = 40
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	c := s.conn(t, db)
+	for range rounds {
+		from, to := s.elsewhere(t, c, "item", 1)
+		id := s.one(t, c, "select pleiad.move_shard(1, '"+to+"')")
+		pause(t, time.Duration(random.IntN(2500))*time.Millisecond)
+		victim := []string{from, to, "b1"}[random.IntN(3)]
+		server := s.cluster.Server(victim)
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		// Processes that have not noticed yet keep its memory.
+		eventually(t, 30*time.Second, victim+" to start", func() bool { return server.Start(context.Background()) == nil })
+		// Its statements may meet the server that is starting.
+		eventually(t, time.Minute, "the proxy to answer", func() bool {
+			c = nil
+			conn, err := pgx.Connect(t.Context(), s.dsn(db))
+			if err != nil {
+				return false
+			}
+			var state string
+			err = conn.QueryRow(t.Context(), "select state from pleiad.jobs where id = "+id).Scan(&state)
+			c = conn
+			return err == nil && state != "queued" && state != "running"
+		})
+		s.await(t, c, time.Second, id, "done")
+	}
+	stop()
+	load.Wait()
+	noPrepared(t, s, db)
+	l.check(t)
+	s.noLeftovers(t, db)
+}
+
+// TestMoveMeanwhile has schema changes, long transactions and a cancel in the middle of moves.
+func TestMoveMeanwhile(t *testing.T) {
+	s := serve(t, "")
+	db := s.newDatabase(t)
+	c, other := s.conn(t, db), s.conn(t, db)
+	s.exec(t, c, "set pleiad.shard_count = 2")
+	s.exec(t, c, "create table note (k int primary key, body text, doc jsonb) partition by hash (k)")
+	var rows []string
+	for i := range 400 {
+		rows = append(rows, fmt.Sprintf("(%d, '%s')", i, strings.Repeat(fmt.Sprint(i%10), 1000)))
+	}
+	s.exec(t, c, "insert into note (k, body) values "+strings.Join(rows, ","))
+	s.exec(t, c, "insert into note (k, doc) values (1000, jsonb_build_object('a', repeat('x', 5000000)))")
+	await := func(id, step string) {
+		t.Helper()
+		eventually(t, 30*time.Second, "step "+step, func() bool {
+			return s.one(t, other, "select exists (select from pleiad.moves where step = '"+step+"' and job = "+id+")") == "t"
+		})
+	}
+
+	// A transaction that stays open delays the switch, and nobody else for longer than the hold.
+	_, to := s.elsewhere(t, c, "note", 0)
+	tx, err := c.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "update note set body = 'new'"); err != nil {
+		t.Fatal(err)
+	}
+	id := s.one(t, other, "select pleiad.move_shard(0, '"+to+"')")
+	pause(t, 500*time.Millisecond)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(id, "following")
+	if tx, err = c.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead}); err != nil {
+		t.Fatal(err)
+	}
+	count := func() (n int) {
+		if err := tx.QueryRow(t.Context(), "select count(*) from note").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := count(); n != 401 {
+		t.Errorf("%d rows in a transaction", n)
+	}
+	for until := time.Now().Add(time.Second); time.Now().Before(until); {
+		began := time.Now()
+		s.one(t, other, "select count(*) from note")
+		if took := time.Since(began); took > 600*time.Millisecond {
+			t.Errorf("a statement took %s beside a transaction that stays open", took)
+		}
+	}
+	if n := count(); n != 401 {
+		t.Errorf("%d rows in a transaction while the shard moves", n)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.await(t, other, 30*time.Second, id, "done")
+
+	// A change of the group's tables makes the move start over.
+	_, to = s.elsewhere(t, c, "note", 0)
+	id = s.one(t, c, "select pleiad.move_shard(0, '"+to+"', null, '1MB')")
+	await(id, "prepared")
+	s.exec(t, c, "alter table note add column extra int default 5")
+	s.exec(t, c, "create index note_extra on note (extra)")
+	s.await(t, c, time.Minute, id, "done")
+	if n := s.one(t, c, "select attempts from pleiad.moves where job = "+id); n == "0" {
+		t.Error("the move did not notice that its table was changed")
+	}
+	if n := s.one(t, c, "select count(*) from note where extra = 5"); n != "401" {
+		t.Errorf("%s rows have the new column", n)
+	}
+
+	// A cancelled job leaves nothing, and can be resumed.
+	_, to = s.elsewhere(t, c, "note", 1)
+	id = s.one(t, c, "select pleiad.move_shard(1, '"+to+"', null, '100kB')")
+	await(id, "prepared")
+	if ok := s.one(t, c, "select pleiad.cancel_job("+id+")"); ok != "t" {
+		t.Error("the job could not be cancelled")
+	}
+	s.await(t, c, 30*time.Second, id, "cancelled")
+	s.noLeftovers(t, db)
+	s.exec(t, c, "select pleiad.resume_job("+id+")")
+	s.await(t, c, 2*time.Minute, id, "done")
+	s.noLeftovers(t, db)
+	if n := s.one(t, c, "select count(*), sum(length(body)), max(length(doc ->> 'a')) from note"); n != "401|400000|5000000" {
+		t.Errorf("the table has %s", n)
+	}
+	verify := s.job(t, c, time.Minute, "verify()")
+	for _, f := range s.text(t, c, "select object, backend, problem from pleiad.findings where job = "+verify) {
+		t.Error(f)
+	}
+}
