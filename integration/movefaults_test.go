@@ -88,6 +88,15 @@ func TestMoveMeanwhile(t *testing.T) {
 	}
 	s.exec(t, c, "insert into note (k, body) values "+strings.Join(rows, ","))
 	s.exec(t, c, "insert into note (k, doc) values (1000, jsonb_build_object('a', repeat('x', 5000000)))")
+	// Tables that refer to themselves and to each other are detached all the same.
+	s.exec(t, c, "create table tree (k int, id int, up int, first int, primary key (k, id), foreign key (k, up) references tree (k, id)) partition by hash (k)")
+	s.exec(t, c, "create table leaf (k int, id int, tree int, primary key (k, id), foreign key (k, tree) references tree (k, id)) partition by hash (k)")
+	s.exec(t, c, "alter table tree add constraint tree_first foreign key (k, first) references leaf (k, id)")
+	for k := range 20 {
+		s.exec(t, c, fmt.Sprintf("insert into tree values (%d, 1), (%[1]d, 2, 1)", k))
+		s.exec(t, c, fmt.Sprintf("insert into leaf values (%d, 1, 2)", k))
+		s.exec(t, c, fmt.Sprintf("update tree set first = 1 where k = %d", k))
+	}
 	await := func(id, step string) {
 		t.Helper()
 		eventually(t, 30*time.Second, "step "+step, func() bool {
@@ -165,6 +174,12 @@ func TestMoveMeanwhile(t *testing.T) {
 	s.noLeftovers(t, db)
 	if n := s.one(t, c, "select count(*), sum(length(body)), max(length(doc ->> 'a')) from note"); n != "401|400000|5000000" {
 		t.Errorf("the table has %s", n)
+	}
+	if n := s.one(t, c, "select count(*), count(up), count(first) from tree join leaf using (k)"); n != "40|20|40" {
+		t.Errorf("the tree has %s", n)
+	}
+	if e := s.failure(t, c.PgConn(), "delete from tree where k = 3 and id = 1"); e.Code != "23503" {
+		t.Errorf("a row that others refer to was deleted: %v", e)
 	}
 	verify := s.job(t, c, time.Minute, "verify()")
 	for _, f := range s.text(t, c, "select object, backend, problem from pleiad.findings where job = "+verify) {

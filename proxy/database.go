@@ -58,6 +58,7 @@ type Database struct {
 	installed []bool                      // by backend
 	doubts    doubts
 
+	here    *pgx.Conn          // shows home that this proxy is there; nil when it is lost; run's, once that runs
 	stop    context.CancelFunc // ends what runs in the background for it
 	forgets chan string        // gids whose commit records may go
 }
@@ -248,12 +249,7 @@ func (db *Database) refreshIfNewer(context.Context) bool {
 
 func (db *Database) epoch(ctx context.Context) (epoch uint64, err error) {
 	err = db.srv.control.with(ctx, db.srv.config().Home, db.name, func(conn *pgx.Conn) error {
-		var jobs bool
-		err := conn.QueryRow(ctx, "SELECT epoch, EXISTS ("+unfinishedJobs+") FROM pleiad.epoch").Scan(&epoch, &jobs)
-		if err == nil {
-			db.jobs.Store(jobs)
-		}
-		return err
+		return conn.QueryRow(ctx, "SELECT epoch FROM pleiad.epoch").Scan(&epoch)
 	})
 	return epoch, err
 }
@@ -395,20 +391,6 @@ func (db *Database) oidsOf(place int) *executor.OIDs {
 	}
 	db.oids[b].Store(o)
 	return o
-}
-
-// run follows schema changes that other proxies make.
-func (db *Database) run(ctx context.Context) {
-	t := time.NewTicker(epochPoll)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-			db.refreshIfNewer(ctx)
-		}
-	}
 }
 
 // epochPoll is how often the catalog's epoch is looked at.

@@ -42,6 +42,13 @@ func (srv *Server) Databases() (names []string) {
 	return names
 }
 
+// Served lists the databases that are open.
+func (srv *Server) Served() (names []string) {
+	srv.eachDatabase(func(db *Database) { names = append(names, db.name) })
+	slices.Sort(names)
+	return names
+}
+
 // openWithJobs opens the databases whose jobs another process has left unfinished, once home answers.
 func (srv *Server) openWithJobs(ctx context.Context) {
 	for {

@@ -14,12 +14,23 @@ import (
 
 // Cluster is what the rebalancer needs of the proxy that it runs in.
 type Cluster interface {
-	// Databases lists those that are served.
+	Directory
+	Holder
+}
+
+// Directory says what there is, and how it is reached.
+type Directory interface {
+	// Databases lists those that have jobs, Served all that are open.
 	Databases() []string
+	Served() []string
 	// ConnString is how the service role reaches a database of a backend; "" is home.
 	ConnString(backend, database string) (string, error)
 	// NewTransaction names a distributed transaction that recovery leaves alone until ended is called.
 	NewTransaction() (gid string, ended func())
+}
+
+// Holder keeps statements waiting while a shard changes its backend.
+type Holder interface {
 	// Arm makes transactions that begin from now on say which shards they use. Hold keeps new statements away from
 	// those of a group on some backends, drain waits for transactions that have used them, open lets all in again.
 	Arm(database string) (disarm func(), err error)

@@ -226,6 +226,9 @@ func (n *joining) enter(ctx context.Context, f *following) error {
 		}
 		return err
 	}
+	if err := alone(ctx, home); err != nil {
+		return err
+	}
 	shape, err := schemaShape(ctx, home)
 	if err != nil {
 		return err
@@ -311,6 +314,9 @@ func (n *joining) setState(ctx context.Context, state string) error {
 	err := n.onHome(ctx, func(home *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, home, func(tx pgx.Tx) error {
 			if err := tx.QueryRow(ctx, "SELECT pleiad.begin_ddl() + 1").Scan(&epoch); err != nil {
+				return err
+			}
+			if err := alone(ctx, home); err != nil {
 				return err
 			}
 			_, err := tx.Exec(ctx, "UPDATE pleiad.backend SET state = $2 WHERE id = $1", n.targetID, state)

@@ -60,7 +60,12 @@ func (r *Rebalancer) Run(ctx context.Context) error {
 	defer leaders.Wait()
 	t := time.NewTicker(pollInterval)
 	defer t.Stop()
+	looked := time.Now()
 	for {
+		if now := time.Now(); now.Sub(looked) >= autoInterval {
+			looked = now
+			r.auto(ctx, now)
+		}
 		for _, database := range r.cluster.Databases() {
 			mu.Lock()
 			busy := leading[database]

@@ -151,6 +151,9 @@ func (s *switching) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("lock the schema: %w", err)
 	}
+	if err := alone(ctx, s.home); err != nil {
+		return err
+	}
 	if err := s.learnTables(ctx); err != nil {
 		return err
 	}
@@ -165,6 +168,21 @@ func (s *switching) begin(ctx context.Context) error {
 		return fmt.Errorf("read group %d: %w", s.group, err)
 	}
 	return s.sort(ctx)
+}
+
+// alone makes sure that this proxy is the only one that serves the database: another one would go on by the old map for
+// a moment. None can begin to until the transaction ends.
+func alone(ctx context.Context, home *pgx.Conn) error {
+	if _, err := home.Exec(ctx, "SELECT pg_advisory_xact_lock(1886151017, 6)"); err != nil {
+		return err
+	}
+	var proxies int
+	err := home.QueryRow(ctx, `SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 1886151017 AND objid = 5
+		AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&proxies)
+	if err == nil && proxies > 1 {
+		return fmt.Errorf("%w: %d proxies serve the database, and shards move while one does", errBusy, proxies)
+	}
+	return err
 }
 
 // sort finds the order in which partitions can be detached: those that refer to others first.
