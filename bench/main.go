@@ -35,6 +35,7 @@ type options struct {
 	documents int
 	idle      int
 	spread    int
+	moved     int
 	binary    string
 	dir       string
 }
@@ -65,6 +66,7 @@ func readFlags() (options, error) {
 	flag.IntVar(&o.documents, "documents", 50_000, "documents")
 	flag.IntVar(&o.idle, "idle", 5000, "idle clients whose memory is measured; 0: none")
 	flag.IntVar(&o.spread, "spread", 1_000_000, "rows of the queries over all shards; 0: none")
+	flag.IntVar(&o.moved, "moved", 400_000, "rows of the table whose shard moves; 0: none")
 	flag.StringVar(&o.binary, "pleiad", "", "program to measure; default: built from ./cmd/pleiad")
 	flag.StringVar(&o.dir, "dir", "", "where data is kept meanwhile; default: a temporary directory")
 	flag.Parse()
@@ -127,5 +129,9 @@ func bench(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return fmt.Errorf("measure queries over all shards: %w", err)
 	}
-	return errors.Join(report(os.Stdout, b.machine(ctx), all, memory), reportSpread(os.Stdout, o.spread, spread))
+	moved, err := b.moves(ctx)
+	if err != nil {
+		return fmt.Errorf("measure a move: %w", err)
+	}
+	return errors.Join(report(os.Stdout, b.machine(ctx), all, memory), reportSpread(os.Stdout, o.spread, spread), reportMoves(os.Stdout, moved))
 }

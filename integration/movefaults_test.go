@@ -93,7 +93,7 @@ func TestMoveMeanwhile(t *testing.T) {
 	s.exec(t, c, "create table leaf (k int, id int, tree int, primary key (k, id), foreign key (k, tree) references tree (k, id)) partition by hash (k)")
 	s.exec(t, c, "alter table tree add constraint tree_first foreign key (k, first) references leaf (k, id)")
 	for k := range 20 {
-		s.exec(t, c, fmt.Sprintf("insert into tree values (%d, 1), (%[1]d, 2, 1)", k))
+		s.exec(t, c, fmt.Sprintf("insert into tree (k, id, up) values (%d, 1, null), (%[1]d, 2, 1)", k))
 		s.exec(t, c, fmt.Sprintf("insert into leaf values (%d, 1, 2)", k))
 		s.exec(t, c, fmt.Sprintf("update tree set first = 1 where k = %d", k))
 	}
