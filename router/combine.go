@@ -232,8 +232,7 @@ func (c *combiner) finish(final *sqlparse.SelectStmt, names []string) {
 		sb := n.GetSortBy()
 		sb.Node = c.outputOr(sb.Node, names, over)
 	}
-	final.LimitCount = sqlparse.Rewrite(final.LimitCount, over)
-	final.LimitOffset = sqlparse.Rewrite(final.LimitOffset, over)
+	final.LimitCount, final.LimitOffset = countOver(final.LimitCount, over), countOver(final.LimitOffset, over)
 	for _, col := range c.dependent {
 		final.GroupClause = append(final.GroupClause, partNode(col))
 	}
@@ -244,6 +243,20 @@ func (c *combiner) finish(final *sqlparse.SelectStmt, names []string) {
 	if !c.finalSubs {
 		final.WithClause = nil
 	}
+}
+
+// countOver is LIMIT's or OFFSET's value: only a subquery of it can need the partial rows. A number that is also an output
+// must stay a number.
+func countOver(n sqlparse.Node, over rewriter) sqlparse.Node {
+	subquery := false
+	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		subquery = subquery || n.GetSubLink() != nil
+		return !subquery
+	})
+	if !subquery {
+		return n
+	}
+	return sqlparse.Rewrite(n, over)
 }
 
 // outputOr leaves an ORDER BY or DISTINCT ON item that names an output column by its name or position.

@@ -37,3 +37,6 @@ select distinct * from attendance where person < 3 order by person, room, meetin
 select all minutes from meeting where id < 4 order by id;
 --! params 15
 select distinct minutes / $1 as q from meeting order by q;
+select distinct 0 from meeting where minutes > 15 order by 1 offset 0;
+select distinct 2, minutes from meeting order by 2 limit 2;
+select minutes, 3 from meeting group by minutes order by minutes limit 3 offset 1;
