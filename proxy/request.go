@@ -268,6 +268,8 @@ func (s *Session) runSharded(r *request) error {
 		return s.runInsertQuery(r)
 	case r.tmpl.Prelude != nil:
 		return s.runPrelude(r)
+	case r.tmpl.LockRows != nil:
+		return s.runLockRows(r)
 	}
 	return s.refuse(r, refusal(r.tmpl))
 }

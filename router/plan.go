@@ -467,14 +467,16 @@ type Template struct {
 	InsertQuery *InsertQuery
 	// Prelude is what has to run first, unless the statement may run on one backend (KindShards) or always (KindPrelude).
 	Prelude *Prelude
-	Copy    *Copy
-	DDL     *DDL
-	Txn     *Txn
-	Set     *Set
-	Prepare *Prepare
-	Cursor  *Cursor
-	Explain *Explain
-	Name    string // SHOW's parameter; LISTEN's channel; DISCARD's word
+	// LockRows is how a locking query with LIMIT runs over several backends.
+	LockRows *LockRows
+	Copy     *Copy
+	DDL      *DDL
+	Txn      *Txn
+	Set      *Set
+	Prepare  *Prepare
+	Cursor   *Cursor
+	Explain  *Explain
+	Name     string // SHOW's parameter; LISTEN's channel; DISCARD's word
 
 	// SetConfig lists the calls of set_config that are output columns of a SELECT without FROM, which is the only place
 	// they are planned in: what they set must follow the session as SET does, once the statement has succeeded. (But for SELECTs from system

@@ -173,6 +173,12 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 	if p.decide(a, nil) && !p.gatherOnly {
 		p.t.Scatter, p.t.NoScatter = p.scatterSelect(a, q)
 	}
+	if p.t.Kind == KindShards && p.t.Scatter == nil && !p.onOne() {
+		if p.t.LockRows = p.lockRows(a, q); p.t.LockRows != nil {
+			p.t.NoScatter = nil
+			return
+		}
+	}
 	switch sc := p.t.Scatter; {
 	case p.t.Kind != KindShards || p.onOne():
 	case sc == nil:

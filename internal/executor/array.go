@@ -167,6 +167,40 @@ func WithArrays(client []byte, arrays []*Array) []byte {
 	return out[wire.HeaderLen+2:]
 }
 
+// WithValues is Bind's body with binary values behind the client's parameters.
+func WithValues(client []byte, values [][]byte) []byte {
+	d := wire.Of(client)
+	given := make([]uint16, d.Uint16())
+	for i := range given {
+		given[i] = uint16(d.Uint16())
+	}
+	n := d.Uint16()
+	rest := client[len(client)-d.Left():]
+	out := binary.BigEndian.AppendUint16(nil, uint16(n+len(values)))
+	for i := range n {
+		out = binary.BigEndian.AppendUint16(out, formatOf(given, i))
+	}
+	for range values {
+		out = append(out, 0, 1)
+	}
+	out = append(binary.BigEndian.AppendUint16(out, uint16(n+len(values))), rest...)
+	for _, v := range values {
+		out = append(binary.BigEndian.AppendUint32(out, uint32(len(v))), v...)
+	}
+	return out
+}
+
+// formatOf is the format of parameter i, by Bind's rule: none given is text, one is for all.
+func formatOf(given []uint16, i int) uint16 {
+	switch {
+	case len(given) == 1:
+		return given[0]
+	case i < len(given):
+		return given[i]
+	}
+	return 0
+}
+
 func composeBind(out, client []byte, arrays []*Array, formats []byte, flush func([]byte) ([]byte, error)) ([]byte, error) {
 	d := wire.Of(client)
 	given := make([]uint16, d.Uint16())
@@ -184,14 +218,7 @@ func composeBind(out, client []byte, arrays []*Array, formats []byte, flush func
 	out = append(out, 0, 0)
 	out = binary.BigEndian.AppendUint16(out, uint16(n+len(arrays)))
 	for i := range n {
-		var f uint16
-		switch {
-		case len(given) == 1:
-			f = given[0]
-		case i < len(given):
-			f = given[i]
-		}
-		out = binary.BigEndian.AppendUint16(out, f)
+		out = binary.BigEndian.AppendUint16(out, formatOf(given, i))
 	}
 	for _, a := range arrays {
 		out = binary.BigEndian.AppendUint16(out, a.format())

@@ -51,6 +51,13 @@ func Range(name, alias string, columns []string) Node {
 	return &pg_query.Node{Node: &pg_query.Node_RangeVar{RangeVar: rv}}
 }
 
+// OrderBy is an item of ORDER BY with another expression.
+func OrderBy(by *SortBy, expr Node) Node {
+	return &pg_query.Node{Node: &pg_query.Node_SortBy{SortBy: &pg_query.SortBy{
+		Node: expr, SortbyDir: by.SortbyDir, SortbyNulls: by.SortbyNulls, UseOp: by.UseOp,
+	}}}
+}
+
 // WithOf is a statement's WITH clause, nil for none.
 func WithOf(n Node) *WithClause {
 	switch {
