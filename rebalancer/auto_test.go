@@ -1,6 +1,7 @@
 package rebalancer
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestAutoWindow(t *testing.T) {
 	}
 }
 
-// Tables that refer to others are detached first; a circle is broken and marked.
+// Tables that refer to others are detached first; one that refers to itself is marked, and a circle refused.
 func TestDetachOrder(t *testing.T) {
 	table := func(name string) replication.Table { return replication.Table{Schema: "public", Name: name} }
 	tables := func(names ...string) (out []shardTable) {
@@ -42,15 +43,15 @@ func TestDetachOrder(t *testing.T) {
 		return out
 	}
 	for _, c := range []struct {
-		tables   []string
-		refers   map[string][]string
-		want     []string
-		circular []string
+		tables []string
+		refers map[string][]string
+		want   []string
+		selves []string
 	}{
 		{[]string{"a", "b"}, nil, []string{"a", "b"}, nil},
 		{[]string{"a", "b", "c"}, map[string][]string{"b": {"a"}, "c": {"b", "a"}}, []string{"c", "b", "a"}, nil},
 		{[]string{"a"}, map[string][]string{"a": {"a"}}, []string{"a"}, []string{"a"}},
-		{[]string{"a", "b", "c"}, map[string][]string{"a": {"b"}, "b": {"a"}, "c": {"a"}}, []string{"c", "a", "b"}, []string{"a"}},
+		{[]string{"a", "b", "c"}, map[string][]string{"a": {"b"}, "b": {"a"}, "c": {"a"}}, nil, nil},
 		{[]string{"a"}, map[string][]string{"a": {"reference"}}, []string{"a"}, nil},
 	} {
 		refers := map[replication.Table][]replication.Table{}
@@ -59,16 +60,19 @@ func TestDetachOrder(t *testing.T) {
 				refers[table(from)] = append(refers[table(from)], table(to))
 			}
 		}
-		order, circular := detachOrder(tables(c.tables...), refers)
+		order, selves, err := detachOrder(tables(c.tables...), refers)
 		var got, marked []string
 		for _, o := range order {
 			got = append(got, o.Parent.Name)
-			if circular[o.Parent] {
+			if selves[o.Parent] {
 				marked = append(marked, o.Parent.Name)
 			}
 		}
-		if !slices.Equal(got, c.want) || !slices.Equal(marked, c.circular) {
-			t.Errorf("%v: %v with circles at %v, want %v with %v", c.refers, got, marked, c.want, c.circular)
+		if errors.Is(err, errCircle) != (c.want == nil) {
+			t.Errorf("%v: %v", c.refers, err)
+		}
+		if !slices.Equal(got, c.want) || !slices.Equal(marked, c.selves) {
+			t.Errorf("%v: %v with %v of themselves, want %v with %v", c.refers, got, marked, c.want, c.selves)
 		}
 	}
 }

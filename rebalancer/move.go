@@ -122,7 +122,7 @@ func (m *move) run(ctx context.Context) error {
 		case m.step == Switched:
 			// It is the target's shard now, and the rest is sure to be possible some time.
 			m.say(ctx, err)
-		case errors.Is(err, errDiffer), errors.Is(err, errTooMuchWAL), m.attempts >= maxAttempts:
+		case errors.Is(err, errDiffer), errors.Is(err, errTooMuchWAL), errors.Is(err, errCircle), m.attempts >= maxAttempts:
 			return m.giveUp(ctx, Failed, err)
 		case errors.Is(err, errStartOver), errors.Is(err, replication.ErrNoSlot), errors.Is(err, replication.ErrDiverged), m.reshaped(ctx):
 			m.attempts++

@@ -23,7 +23,14 @@ func (m *move) prepare(ctx context.Context) error {
 	if err := m.learnTables(ctx); err != nil {
 		return err
 	}
-	err := m.on(ctx, m.source, func(conn *pgx.Conn) (err error) {
+	err := m.onHome(ctx, func(home *pgx.Conn) error {
+		_, _, _, err := m.detachOrder(ctx, home) // what cannot be switched is not begun
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = m.on(ctx, m.source, func(conn *pgx.Conn) (err error) {
 		m.shape, err = m.sourceShape(ctx, conn)
 		return err
 	})

@@ -21,10 +21,12 @@ type switching struct {
 	*following
 	home, source, target *pgx.Conn // source or target is home's connection where it is home
 	gid                  string
+	ended                func() // says that the switch is over
 	epoch                uint64
-	order                []shardTable // referencing tables first
-	circular             map[replication.Table]bool
-	linked               bool // foreign keys tie tables to others
+	links                map[replication.Table][]string // partition on the source → its foreign keys within the group
+	order                []shardTable                   // referencing tables first
+	selves               map[replication.Table]bool     // refer to themselves
+	linked               bool                           // foreign keys tie tables to others
 }
 
 // ddlPatience is how long a switch waits for a schema change that is under way. Nobody waits for the switch yet.
@@ -120,6 +122,9 @@ func (s *switching) connect(ctx context.Context) (err error) {
 
 // close rolls back what is open.
 func (s *switching) close() {
+	if s.ended != nil {
+		s.ended()
+	}
 	for _, c := range []*pgx.Conn{s.source, s.target, s.home} {
 		if c != nil && !c.IsClosed() {
 			closing(c)
@@ -167,7 +172,31 @@ func (s *switching) begin(ctx context.Context) error {
 	if err := s.home.QueryRow(ctx, "SELECT modulus FROM pleiad.colocation WHERE id = $1", s.group).Scan(&s.modulus); err != nil {
 		return fmt.Errorf("read group %d: %w", s.group, err)
 	}
-	return s.sort(ctx)
+	if err := s.sort(ctx); err != nil {
+		return err
+	}
+	if err := s.learnLinks(ctx); err != nil {
+		return err
+	}
+	s.gid, s.ended = s.cluster.NewTransaction()
+	return s.record(ctx)
+}
+
+// learnLinks reads the foreign keys that a detached partition would keep, and that would keep the tables they refer to
+// from being detached.
+func (s *switching) learnLinks(ctx context.Context) error {
+	s.links = map[replication.Table][]string{}
+	for _, t := range s.order {
+		rows, err := s.source.Query(ctx, `SELECT conname::text FROM pg_constraint WHERE conrelid = $1::text::regclass
+			AND contype = 'f' AND confrelid = ANY ($2::text[]::regclass[])`, t.Part.SQL(), s.parents())
+		if err == nil {
+			s.links[t.Part], err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		if err != nil {
+			return fmt.Errorf("read foreign keys of %s: %w", t.Part.SQL(), err)
+		}
+	}
+	return nil
 }
 
 // alone makes sure that this proxy is the only one that serves the database: another one would go on by the old map for
@@ -185,47 +214,10 @@ func alone(ctx context.Context, home *pgx.Conn) error {
 	return err
 }
 
-// sort finds the order in which partitions can be detached: those that refer to others first.
-func (s *switching) sort(ctx context.Context) error {
-	rows, err := s.home.Query(ctx, `SELECT n.nspname::text, c.relname::text, fn.nspname::text, fc.relname::text
-		FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-		JOIN pg_class fc ON fc.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace
-		JOIN pleiad.sharded s ON s.relid = k.conrelid WHERE k.contype = 'f' AND k.conparentid = 0 AND s.group_id = $1`, s.group)
-	if err != nil {
-		return fmt.Errorf("read foreign keys: %w", err)
-	}
-	refers := map[replication.Table][]replication.Table{}
-	var from, to replication.Table
-	_, err = pgx.ForEachRow(rows, []any{&from.Schema, &from.Name, &to.Schema, &to.Name}, func() error {
-		s.linked = true
-		refers[from] = append(refers[from], to)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("read foreign keys: %w", err)
-	}
-	s.order, s.circular = detachOrder(s.tables, refers)
-	return nil
-}
-
-// detachOrder puts tables that refer to others ahead of those. Tables in a circle, or that refer to themselves, are
-// marked: whichever comes first is still referred to.
-func detachOrder(tables []shardTable, refers map[replication.Table][]replication.Table) ([]shardTable, map[replication.Table]bool) {
-	left := slices.Clone(tables)
-	circular := map[replication.Table]bool{}
-	var order []shardTable
-	for len(left) > 0 {
-		free := slices.IndexFunc(left, func(t shardTable) bool {
-			return !slices.ContainsFunc(left, func(o shardTable) bool { return slices.Contains(refers[o.Parent], t.Parent) })
-		})
-		if free < 0 {
-			free = 0
-			circular[left[0].Parent] = true
-		}
-		order = append(order, left[free])
-		left = slices.Delete(left, free, free+1)
-	}
-	return order, circular
+// sort finds the order in which partitions can be detached.
+func (s *switching) sort(ctx context.Context) (err error) {
+	s.order, s.selves, s.linked, err = s.detachOrder(ctx, s.home)
+	return err
 }
 
 func run(ctx context.Context, c *pgx.Conn, statements ...string) error {
@@ -258,7 +250,11 @@ func (s *switching) whileHeld(ctx context.Context, drain func(context.Context) e
 	}
 	defer resume()
 	failpoint.Hit("move-fenced")
-	if err := s.change(ctx); err != nil {
+	// A part that is prepared must not be left behind by a cancelled job.
+	carry, end := outlive(s.alive)
+	defer end()
+	if err := s.change(carry); err != nil {
+		s.rollBack(carry)
 		if lockTimedOut(err) {
 			return true, fmt.Errorf("%w: %w", errBusy, err)
 		}
@@ -273,100 +269,67 @@ func (s *switching) lock(ctx context.Context, limit time.Duration) error {
 	if limit <= 0 {
 		return fmt.Errorf("%w: there was no time left to lock it", errBusy)
 	}
-	for _, c := range append(s.others(), s.home) {
-		if _, err := c.Exec(ctx, "SELECT set_config('lock_timeout', $1, true)", max(limit, time.Millisecond).Round(time.Millisecond).String()); err != nil {
-			return err
-		}
-	}
 	var list []string
 	for _, t := range s.order {
 		list = append(list, "ONLY "+t.Parent.SQL(), "ONLY "+t.Part.SQL())
 	}
-	if err := run(ctx, s.source, "LOCK TABLE "+strings.Join(list, ", ")+" IN ACCESS EXCLUSIVE MODE"); err != nil {
-		if lockTimedOut(err) {
-			return fmt.Errorf("%w: %w", errBusy, err)
-		}
-		return err
+	err := run(ctx, s.source, "SET LOCAL lock_timeout = '"+max(limit, time.Millisecond).Round(time.Millisecond).String()+"'; LOCK TABLE "+
+		strings.Join(list, ", ")+" IN ACCESS EXCLUSIVE MODE")
+	if lockTimedOut(err) {
+		return fmt.Errorf("%w: %w", errBusy, err)
 	}
-	return nil
+	return err
 }
 
-// change detaches on the source and attaches on the target, side by side.
-func (s *switching) change(ctx context.Context) error {
-	if s.source == s.target {
-		return errors.New("bug: a shard moves to where it is")
-	}
-	var detached, attached error
-	var both sync.WaitGroup
-	both.Go(func() { detached = s.detach(ctx) })
-	both.Go(func() { attached = s.attach(ctx) })
-	both.Wait()
-	return errors.Join(detached, attached)
-}
-
-func (s *switching) detach(ctx context.Context) error {
+// detach is the source's part of the switch.
+func (s *switching) detach() (script []string) {
 	for _, t := range s.order {
-		if s.circular[t.Parent] {
-			// Rows that refer to it are in the way of detaching it. The target has them all.
-			if err := run(ctx, s.source, "SET LOCAL session_replication_role = replica", "DELETE FROM ONLY "+t.Part.SQL(),
-				"SET LOCAL session_replication_role = origin"); err != nil {
-				return err
-			}
+		if s.selves[t.Parent] {
+			// Its rows are in the way of detaching it, as those that refer to it. The target has them all.
+			script = append(script, "SET LOCAL session_replication_role = replica", "DELETE FROM ONLY "+t.Part.SQL(),
+				"SET LOCAL session_replication_role = origin")
 		}
-		if err := run(ctx, s.source, "ALTER TABLE "+t.Parent.SQL()+" DETACH PARTITION "+t.Part.SQL()); err != nil {
-			return err
-		}
-		// A detached partition keeps its foreign keys, which would keep the tables they refer to from being detached.
-		rows, err := s.source.Query(ctx, `SELECT conname::text FROM pg_constraint WHERE conrelid = $1::text::regclass
-			AND contype = 'f' AND confrelid = ANY ($2::text[]::regclass[])`, t.Part.SQL(), s.parents())
-		if err != nil {
-			return err
-		}
-		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return err
-		}
-		for _, n := range names {
-			if err := run(ctx, s.source, "ALTER TABLE "+t.Part.SQL()+" DROP CONSTRAINT "+quoteIdent(n)); err != nil {
-				return err
-			}
+		script = append(script, "ALTER TABLE "+t.Parent.SQL()+" DETACH PARTITION "+t.Part.SQL())
+		for _, name := range s.links[t.Part] {
+			script = append(script, "ALTER TABLE "+t.Part.SQL()+" DROP CONSTRAINT "+quoteIdent(name))
 		}
 	}
-	return nil
+	return script
 }
 
-func (s *switching) attach(ctx context.Context) error {
+// attach is the target's.
+func (s *switching) attach() (script []string) {
+	script = append(script, "SET LOCAL lock_timeout = '"+s.settings.MaxHold.String()+"'")
 	for _, t := range slices.Backward(s.order) {
-		err := run(ctx, s.target, fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES WITH (MODULUS %d, REMAINDER %d)",
+		script = append(script, fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES WITH (MODULUS %d, REMAINDER %d)",
 			t.Parent.SQL(), t.Part.SQL(), s.modulus, s.shard))
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	return script
 }
 
-// commit commits everywhere. Home's commit decides.
+// change detaches on the source and attaches on the target, side by side, each in one message that ends with what
+// prepares it. Home's part is not prepared: its commit decides.
+func (s *switching) change(ctx context.Context) error {
+	errs := make([]error, 2)
+	var both sync.WaitGroup
+	for i, part := range []struct {
+		conn   *pgx.Conn
+		script []string
+	}{{s.source, s.detach()}, {s.target, s.attach()}} {
+		if part.conn != s.home {
+			part.script = append(part.script, "PREPARE TRANSACTION "+quoteLiteral(s.gid))
+		}
+		both.Go(func() { errs[i] = run(ctx, part.conn, strings.Join(part.script, "; ")) })
+	}
+	both.Wait()
+	return errors.Join(errs...)
+}
+
+// commit decides.
 func (s *switching) commit() (known bool, err error) {
 	ctx, stop := outlive(s.alive)
 	defer stop()
-	gid, ended := s.cluster.NewTransaction()
-	defer ended()
-	s.gid = gid
-	if err := s.record(ctx); err != nil {
-		return true, err
-	}
-	errs := make([]error, 2)
-	var all sync.WaitGroup
-	for i, c := range s.others() {
-		all.Go(func() { errs[i] = run(ctx, c, "PREPARE TRANSACTION "+quoteLiteral(gid)) })
-	}
-	all.Wait()
 	failpoint.Hit("move-prepared-switch")
-	if err := errors.Join(errs...); err != nil {
-		s.rollBack(ctx)
-		return true, err
-	}
 	if err := run(ctx, s.home, "COMMIT"); err != nil {
 		return false, err
 	}
@@ -400,6 +363,9 @@ func (s *switching) record(ctx context.Context) error {
 // rollBack ends prepared parts of a switch that is not decided. What cannot be told now is recovery's to do.
 func (s *switching) rollBack(ctx context.Context) {
 	for _, c := range s.others() {
+		if c.PgConn().TxStatus() != 'I' {
+			continue // it is not prepared: what it did ends with its connection
+		}
 		_ = run(ctx, c, "ROLLBACK PREPARED "+quoteLiteral(s.gid))
 	}
 }
