@@ -36,6 +36,7 @@ type options struct {
 	idle      int
 	spread    int
 	moved     int
+	replicas  bool
 	binary    string
 	dir       string
 }
@@ -67,6 +68,7 @@ func readFlags() (options, error) {
 	flag.IntVar(&o.idle, "idle", 5000, "idle clients whose memory is measured; 0: none")
 	flag.IntVar(&o.spread, "spread", 1_000_000, "rows of the queries over all shards; 0: none")
 	flag.IntVar(&o.moved, "moved", 400_000, "rows of the table whose shard moves; 0: none")
+	flag.BoolVar(&o.replicas, "replicas", true, "reads from a replica, and commits that wait for one")
 	flag.StringVar(&o.binary, "pleiad", "", "program to measure; default: built from ./cmd/pleiad")
 	flag.StringVar(&o.dir, "dir", "", "where data is kept meanwhile; default: a temporary directory")
 	flag.Parse()
@@ -133,5 +135,10 @@ func bench(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return fmt.Errorf("measure a move: %w", err)
 	}
-	return errors.Join(report(os.Stdout, b.machine(ctx), all, memory), reportSpread(os.Stdout, o.spread, spread), reportMoves(os.Stdout, moved))
+	replicas, err := b.replicas(ctx)
+	if err != nil {
+		return fmt.Errorf("measure replicas: %w", err)
+	}
+	return errors.Join(report(os.Stdout, b.machine(ctx), all, memory), reportSpread(os.Stdout, o.spread, spread),
+		reportMoves(os.Stdout, moved), reportReplicas(os.Stdout, replicas))
 }

@@ -33,13 +33,15 @@ const (
 
 // running is a bench with everything started.
 type running struct {
-	o         options
-	dir       string
-	pleiad    *exec.Cmd
-	pleiadURI string
-	server    server // the one that has all rows as well
-	bouncer   *exec.Cmd
-	targets   []*target
+	o          options
+	dir        string
+	pleiad     *exec.Cmd
+	pleiadURI  string
+	binary     string    // of pleiad
+	replicated *exec.Cmd // a second pleiad, with a replica
+	server     server    // the one that has all rows as well
+	bouncer    *exec.Cmd
+	targets    []*target
 }
 
 // target is one way to the data.
@@ -111,31 +113,38 @@ func (b *running) startPleiad(ctx context.Context) error {
 			return fmt.Errorf("build pleiad: %w", err)
 		}
 	}
-	log, err := os.Create(filepath.Join(b.dir, "pleiad.log"))
+	b.binary = binary
+	var err error
+	b.pleiad, b.pleiadURI, err = b.launch("dev", "--backends", "3", "--replicas", "0")
+	return err
+}
+
+// launch runs `pleiad dev` in a directory of its own until it is ready. The command is returned also where that failed
+// after it began.
+func (b *running) launch(name string, args ...string) (cmd *exec.Cmd, uri string, err error) {
+	log, err := os.Create(filepath.Join(b.dir, name+".log"))
 	if err != nil {
-		return fmt.Errorf("make log: %w", err)
+		return nil, "", fmt.Errorf("make log: %w", err)
 	}
 	defer log.Close()
-	b.pleiad = exec.Command(binary, "dev", "--backends", "3", "--replicas", "0",
-		"--dir", filepath.Join(b.dir, "dev"), "--listen", "127.0.0.1:0")
-	b.pleiad.Stderr = log
-	b.pleiad.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	stdout, err := b.pleiad.StdoutPipe()
+	args = append([]string{"dev", "--dir", filepath.Join(b.dir, name), "--listen", "127.0.0.1:0"}, args...)
+	cmd = exec.Command(b.binary, args...)
+	cmd.Stderr = log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		return fmt.Errorf("start pleiad: %w", err)
+		return nil, "", fmt.Errorf("start pleiad: %w", err)
 	}
-	if err := b.pleiad.Start(); err != nil {
-		b.pleiad = nil
-		return fmt.Errorf("start pleiad: %w", err)
+	if err := cmd.Start(); err != nil {
+		return nil, "", fmt.Errorf("start pleiad: %w", err)
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	uri, ok := strings.CutPrefix(strings.TrimSpace(line), "pleiad is ready: ")
 	if err != nil || !ok {
 		said, _ := os.ReadFile(log.Name())
-		return fmt.Errorf("start pleiad: it said %q, not that it is ready; its log:\n%s", line, said)
+		return cmd, "", fmt.Errorf("start pleiad: it said %q, not that it is ready; its log:\n%s", line, said)
 	}
-	b.pleiadURI = uri
-	return nil
+	return cmd, uri, nil
 }
 
 // server is one PostgreSQL behind pleiad.
@@ -280,7 +289,7 @@ func awaitAnswer(ctx context.Context, dsn string) error {
 // stop ends what was started; it works on a bench that started in part.
 func (b *running) stop() error {
 	var errs []error
-	for _, p := range []*exec.Cmd{b.bouncer, b.pleiad} {
+	for _, p := range []*exec.Cmd{b.bouncer, b.pleiad, b.replicated} {
 		if p == nil {
 			continue
 		}

@@ -21,6 +21,7 @@ type devOptions struct {
 	logLevel           string
 	metrics            string
 	failover           string
+	readWeight         int
 	reset              bool
 }
 
@@ -40,6 +41,7 @@ func devCommand() *cobra.Command {
 	f.StringVar(&o.pgBin, "pg-bin", "", "PostgreSQL's bin directory (default: the newest found)")
 	f.BoolVar(&o.reset, "reset", false, "throw the data in --dir away first")
 	f.StringVar(&o.logLevel, "log-level", "warn", "debug, info, warn or error")
+	f.IntVar(&o.readWeight, "primary-reads", 0, "the primaries' share of the reads that replicas may answer; a replica's is 1")
 	f.StringVar(&o.failover, "failover", "promote", "what happens when a primary is lost: promote or follow")
 	f.StringVar(&o.metrics, "metrics", "", "address for metrics and health, such as 127.0.0.1:9187")
 	return c
@@ -92,7 +94,9 @@ func devConfig(cluster *devcluster.Cluster, o devOptions) (*config.Config, error
 	cfg.Failover.Mode = config.FailoverMode(o.failover)
 	for _, p := range cluster.Primaries() {
 		// After a failover the primary is not the server that has the backend's name.
-		b := config.Backend{Name: p.Backend, Weight: 1, Primary: config.Server{Name: p.Name, Host: p.SocketDir, Port: p.Port}}
+		b := config.Backend{Name: p.Backend, Weight: 1, Primary: config.Server{
+			Name: p.Name, Host: p.SocketDir, Port: p.Port, ReadWeight: o.readWeight,
+		}}
 		for _, r := range cluster.Replicas(p.Backend) {
 			b.Replicas = append(b.Replicas, config.Server{Name: r.Name, Host: r.SocketDir, Port: r.Port, ReadWeight: 1})
 		}
