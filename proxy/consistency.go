@@ -120,8 +120,8 @@ func readCommitted(isolation string) bool {
 
 // choose picks the server for a read, and waits for it as long as reads.wait says.
 func (s *Session) choose(n *standby.Backend, b int) int {
-	ctx, stop := context.WithTimeout(s.ctx, s.srv.config().Reads.Wait.D())
-	defer stop()
+	wait := readWait{s: s}
+	defer wait.end()
 	seen := s.seen(b)
 	if !s.turned(n, seen) {
 		return b
@@ -130,17 +130,45 @@ func (s *Session) choose(n *standby.Backend, b int) int {
 	if last := seen.replica - 1; last >= 0 && s.reads.level != config.ConsistencyEventual && n.Usable(last) {
 		server = last
 	}
-	need, ok := s.needed(ctx, n, b, seen, server)
-	if primary, _ := n.Primary(); ok && server >= 0 && server != primary && n.Reached(ctx, server, need) {
+	need, ok := s.needed(&wait, n, b, seen, server)
+	if primary, _ := n.Primary(); ok && server >= 0 && server != primary && (n.Has(server, need) || n.Reached(wait.context(), server, need)) {
 		return placeOf(b, server)
 	}
 	seen.fell = seen.fell || s.reads.level == config.ConsistencyPrefix
 	return b
 }
 
+// readWait is the time that a read may wait. Most do not wait, and make no context.
+type readWait struct {
+	s    *Session
+	ctx  context.Context
+	stop context.CancelFunc
+}
+
+func (w *readWait) context() context.Context {
+	if w.ctx == nil {
+		w.ctx, w.stop = context.WithTimeout(w.s.ctx, w.s.srv.config().Reads.Wait.D())
+	}
+	return w.ctx
+}
+
+func (w *readWait) end() {
+	if w.stop != nil {
+		w.stop()
+	}
+}
+
+// covers is a position up to which the log has all that was committed before t.
+func (w *readWait) covers(n *standby.Backend, t time.Time) (lsn.LSN, error) {
+	if s, ok := n.Since(t); ok {
+		return s.LSN, nil
+	}
+	return n.Now(w.context(), t)
+}
+
 // needed is how far a server must have got for a read; false where that cannot be told in time.
-func (s *Session) needed(ctx context.Context, n *standby.Backend, b int, seen *nodeSeen, server int) (lsn.LSN, bool) {
-	need, err := s.db.floors[b].reach(ctx, n)
+func (s *Session) needed(wait *readWait, n *standby.Backend, b int, seen *nodeSeen, server int) (lsn.LSN, bool) {
+	need, err := s.db.floors[b].reach(wait, n)
 	if err != nil {
 		return 0, false
 	}
@@ -148,16 +176,16 @@ func (s *Session) needed(ctx context.Context, n *standby.Backend, b int, seen *n
 	if level == config.ConsistencyEventual {
 		return need, true
 	}
-	if (level != config.ConsistencyPrefix || seen.fell) && !s.resolvePrimary(ctx, n, seen) {
+	if (level != config.ConsistencyPrefix || seen.fell) && !resolvePrimary(wait, n, seen) {
 		return 0, false
 	}
-	if server != seen.replica-1 && !resolveReplica(ctx, n, seen) {
+	if server != seen.replica-1 && !resolveReplica(wait, n, seen) {
 		return 0, false
 	}
 	need = max(need, seen.seen.LSN)
 	if level == config.ConsistencyBounded {
 		now := time.Now()
-		at, err := n.Covers(ctx, now.Add(-s.reads.maxStaleness))
+		at, err := wait.covers(n, now.Add(-s.reads.maxStaleness))
 		if err != nil {
 			return 0, false
 		}
@@ -167,11 +195,11 @@ func (s *Session) needed(ctx context.Context, n *standby.Backend, b int, seen *n
 }
 
 // resolvePrimary puts what was seen of the primary into seen.
-func (s *Session) resolvePrimary(ctx context.Context, n *standby.Backend, seen *nodeSeen) bool {
+func resolvePrimary(wait *readWait, n *standby.Backend, seen *nodeSeen) bool {
 	if seen.primaryAt.IsZero() {
 		return true
 	}
-	at, err := n.Covers(ctx, seen.primaryAt)
+	at, err := wait.covers(n, seen.primaryAt)
 	if err != nil {
 		return false
 	}
@@ -181,11 +209,11 @@ func (s *Session) resolvePrimary(ctx context.Context, n *standby.Backend, seen *
 }
 
 // resolveReplica does the same for the replica that was used last.
-func resolveReplica(ctx context.Context, n *standby.Backend, seen *nodeSeen) bool {
+func resolveReplica(wait *readWait, n *standby.Backend, seen *nodeSeen) bool {
 	if seen.replica == 0 || seen.replicaAt.IsZero() {
 		return true
 	}
-	at, err := n.Servers[seen.replica-1].Watch.After(ctx, seen.replicaAt)
+	at, err := n.Servers[seen.replica-1].Watch.After(wait.context(), seen.replicaAt)
 	if err != nil || !at.Recovering {
 		return false
 	}
@@ -271,14 +299,14 @@ func (db *Database) raiseFloors() {
 			db.srv.bg.Go(func() {
 				ctx, stop := db.srv.controlContext()
 				defer stop()
-				_, _ = f.reach(ctx, n) // who reads asks again
+				_, _ = f.reach(&readWait{ctx: ctx}, n) // who reads asks again
 			})
 		}
 	}
 }
 
 // reach gives the position.
-func (f *floor) reach(ctx context.Context, n *standby.Backend) (lsn.LSN, error) {
+func (f *floor) reach(wait *readWait, n *standby.Backend) (lsn.LSN, error) {
 	generation := n.Generation()
 	f.mu.Lock()
 	since, at, known := f.since, f.at, f.known && f.generation == generation
@@ -286,7 +314,7 @@ func (f *floor) reach(ctx context.Context, n *standby.Backend) (lsn.LSN, error) 
 	if known {
 		return at, nil
 	}
-	at, err := n.Covers(ctx, since)
+	at, err := wait.covers(n, since)
 	if err != nil {
 		return 0, err
 	}

@@ -70,10 +70,11 @@ func (s *Session) token() (string, *pgerr.Error) {
 			continue
 		}
 		s.turned(n, seen)
-		if !resolveReplica(ctx, n, seen) {
+		wait := readWait{ctx: ctx}
+		if !resolveReplica(&wait, n, seen) {
 			seen.primaryAt = time.Now() // the primary has what a lost replica had
 		}
-		if !s.resolvePrimary(ctx, n, seen) {
+		if !resolvePrimary(&wait, n, seen) {
 			return "", pgerr.New(pgerr.ConnectionFailure, "backend %q does not tell the end of its log", n.Name)
 		}
 		if seen.seen.Timeline != 0 {

@@ -286,15 +286,6 @@ func (b *Backend) Since(t time.Time) (Sample, bool) {
 	return Sample{}, false
 }
 
-// Covers gives a position up to which the log has all that was committed before t: the earliest one known, or, where
-// none is, the log's present end, which the primary is asked for.
-func (b *Backend) Covers(ctx context.Context, t time.Time) (lsn.LSN, error) {
-	if s, ok := b.Since(t); ok {
-		return s.LSN, nil
-	}
-	return b.Now(ctx, t)
-}
-
 // Now asks the primary for the end of its log, unless that was asked for at t or later.
 func (b *Backend) Now(ctx context.Context, t time.Time) (lsn.LSN, error) {
 	i, gen := b.Primary()

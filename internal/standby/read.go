@@ -60,6 +60,9 @@ func (b *Backend) Pick() int {
 	return best
 }
 
+// Has tells whether standby i is known to have replayed up to l.
+func (b *Backend) Has(i int, l lsn.LSN) bool { return b.Servers[i].Watch.Last().LSN >= l }
+
 // Reached waits until standby i has replayed up to l, but not where it was waited for in vain and has not moved since.
 func (b *Backend) Reached(ctx context.Context, i int, l lsn.LSN) bool {
 	s := b.Servers[i]

@@ -235,6 +235,7 @@ func (b *Backend) keepSync(ctx context.Context) {
 	if !b.sync.wanted {
 		return
 	}
+	b.sync.at = time.Now()
 	degraded := b.sync.degraded.Load()
 	if degraded && b.streaming() < b.settings().Confirm {
 		return
@@ -242,7 +243,6 @@ func (b *Backend) keepSync(ctx context.Context) {
 	if !degraded && b.sync.ready.Load() == gen && (look.SyncNames == b.syncNames() || b.Fresh()) {
 		return
 	}
-	b.sync.at = time.Now()
 	if err := b.installSync(ctx); err != nil {
 		b.log.Warn("replication_not_synchronous", "backend", b.Name, "error", err)
 		return
