@@ -9,5 +9,6 @@
 //	PLEIAD_TEST_TARGET=postgres  put a second plain PostgreSQL in pleiad's place: proves the comparing
 //	                             tests themselves (TestSessions, TestSQL, TestClients…); the others fail
 //	PLEIAD_TEST_DIR=DIR          where servers keep their data; default: the system's temporary directory
+//	PLEIAD_TEST_SEED=N           what generated statements begin from; PLEIAD_TEST_STATEMENTS=N how many
 //	PLEIAD_TEST_LOG=1            show the program's whole log at the end even if all tests pass
 package integration
