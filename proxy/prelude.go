@@ -19,6 +19,7 @@ type prelude struct {
 	arrays []*executor.Array
 	rows   []string // by step: the subquery that gives its rows
 	held   int64
+	fields []byte // the RowDescription of the client's own text; nil without rows
 }
 
 // runPrelude runs what a statement needs to have run ahead of it, and then the statement, all in one transaction.
@@ -30,12 +31,12 @@ func (s *Session) runPrelude(r *request) error {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
-	types, failure, err := home.ParameterTypes(string(r.text), r.oids)
+	told, failure, err := home.DescribeText(string(r.text), r.oids)
 	if err != nil || failure != nil {
 		before := utf8.RuneCount(r.before)
 		return s.combineFailed(failure, err, func(p int) int { return before + p })
 	}
-	p := &prelude{s: s, r: r, oids: declared(r, types)}
+	p := &prelude{s: s, r: r, oids: declared(r, told.Params), fields: told.Fields}
 	for _, text := range r.tmpl.Prelude.Steps {
 		failure, err := p.step(p.filled(text))
 		var own *pgerr.Error
@@ -128,6 +129,10 @@ func (p *prelude) finish() error {
 	if next.tmpl.Prelude != nil {
 		p.s.fail(refusal(next.tmpl)) // it was taken apart already
 		return nil
+	}
+	if p.r.describe && p.fields != nil {
+		p.s.out.Out = append(p.s.out.Out, p.fields...) // the columns of what is left are not the tables'
+		next.describe = false
 	}
 	return p.s.run(next)
 }
