@@ -202,3 +202,45 @@ func TestMoveMeanwhile(t *testing.T) {
 		t.Error(f)
 	}
 }
+
+// TestMoveIsBounded: a move that would keep too much WAL on its source is given up, and leaves nothing.
+func TestMoveIsBounded(t *testing.T) {
+	s := serve(t, "rebalancer:\n  max_slot_wal: 4MiB\n")
+	db := s.newDatabase(t)
+	c, other := s.conn(t, db), s.conn(t, db)
+	s.exec(t, c, "set pleiad.shard_count = 2")
+	s.exec(t, c, "create table note (k int primary key, body text) partition by hash (k)")
+	for k := range 8 {
+		s.exec(t, c, fmt.Sprintf("insert into note values (%d, 'x')", k))
+	}
+	from, to := s.elsewhere(t, c, "note", 0)
+	id := s.one(t, other, "select pleiad.move_shard(0, '"+to+"', null, '1kB')")
+	eventually(t, 30*time.Second, "the slot", func() bool {
+		return s.one(t, other, "select exists (select from pleiad.moves where step <> 'planned' and job = "+id+")") == "t"
+	})
+	// What is open on the source keeps its slot from going on.
+	tx, err := c.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range 8 {
+		if _, err := tx.Exec(t.Context(), fmt.Sprintf("update note set body = 'y' where k = %d", k)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	source := s.server(from).conn(t, db)
+	for range 4 {
+		s.exec(t, source, "select pg_logical_emit_message(false, 'filler', repeat('x', 4000000))")
+	}
+	s.await(t, other, 30*time.Second, id, "failed")
+	if detail := s.one(t, other, "select detail from pleiad.jobs where id = "+id); !strings.Contains(detail, "max_slot_wal") {
+		t.Errorf("the job failed for another reason: %s", detail)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.noLeftovers(t, db)
+	if n := s.one(t, other, "select count(*) from note where body = 'y'"); n != "8" {
+		t.Errorf("%s rows are changed", n)
+	}
+}

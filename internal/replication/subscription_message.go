@@ -98,8 +98,12 @@ type value struct {
 }
 
 func readRow(r *reader) ([]value, error) {
-	row := make([]value, 0, min(r.uint16Peek(), len(r.b)))
-	for range r.uint16() {
+	n := r.uint16()
+	if r.err != nil {
+		return nil, r.err
+	}
+	row := make([]value, 0, min(n, len(r.b)))
+	for range n {
 		switch kind := r.byte(); kind {
 		case 'n':
 			row = append(row, value{})
@@ -121,11 +125,4 @@ func readRow(r *reader) ([]value, error) {
 		}
 	}
 	return row, nil
-}
-
-func (r *reader) uint16Peek() int {
-	if len(r.b) < 2 {
-		return 0
-	}
-	return int(binary.BigEndian.Uint16(r.b))
 }
