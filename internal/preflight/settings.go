@@ -10,10 +10,10 @@ import (
 
 const (
 	// ownConnections are those pleiad itself may hold on a server besides the
-	// pools: catalog, health, recovery, DDL, two for each running move.
-	ownConnections = 10
+	// pools: catalog, health, recovery, DDL, up to six for each running move.
+	ownConnections = 16
 	// moveSlots are the replication slots of the moves that may run at once,
-	// one for the subscription and one for its table copies each.
+	// one to follow and one for its table copies each.
 	moveSlots = 4
 	// clockTolerance is how far two clocks may be apart without a warning.
 	clockTolerance = time.Second
