@@ -297,7 +297,7 @@ func TestCommitOtherProxyKilled(t *testing.T) {
 // once it is back.
 func TestCommitBackendKilled(t *testing.T) {
 	w := newWrites(t, serve(t, "timeouts:\n  connect: 2s\ntransactions:\n  recovery_interval: 200ms\n"))
-	for _, point := range commitPoints[:3] {
+	for _, point := range commitPoints[:4] {
 		for _, victim := range []string{"b1", "b2"} {
 			for _, who := range []string{"home and two others", "two others"} {
 				batch := victim + " killed " + point.name + ", " + who

@@ -20,8 +20,7 @@ func (s *Session) runExplain(r *request) error {
 	case router.KindShards:
 	case router.KindInsert, router.KindInsertQuery, router.KindEverywhere:
 		if e.Analyze {
-			s.fail(pgerr.New(pgerr.FeatureNotSupported, "EXPLAIN ANALYZE of a write to several backends is not supported").
-				WithHint("Leave ANALYZE out, or write one row."))
+			s.fail(refuseAnalyzeWrite)
 			return nil
 		}
 		return s.explainOn(r, e, s.allBackends(), string(r.text), "")
@@ -37,8 +36,7 @@ func (s *Session) runExplain(r *request) error {
 		return s.explainOn(r, e, []int{b}, string(r.text), "")
 	}
 	if e.Inner.Scatter == nil {
-		s.fail(refusal(e.Inner))
-		return nil
+		return s.explainParts(r, e, set)
 	}
 	if e.Analyze && e.Inner.Scatter.Modifies {
 		s.openImplicit()
@@ -54,6 +52,30 @@ func (s *Session) runExplain(r *request) error {
 	}
 	return s.explainOn(r, e, set.list(), text, gathering(e.Inner.Scatter))
 }
+
+// explainParts explains a statement that is several on the servers, by the one that reads.
+func (s *Session) explainParts(r *request, e *router.Explain, set backends) error {
+	if e.Analyze && e.Inner.Writes {
+		s.fail(refuseAnalyzeWrite)
+		return nil
+	}
+	switch in := e.Inner; {
+	case in.Gather != nil && in.Gather.Target != nil:
+		return s.explainOn(r, e, set.list(), e.Prefix+in.Gather.Fetch, "gather: these rows are fetched, and given to each backend that holds some of the target")
+	case in.Gather != nil:
+		return s.explainOn(r, e, set.list(), e.Prefix+in.Gather.Fetch, "gather: these rows are fetched to one backend, which finishes the statement")
+	case in.InsertQuery != nil:
+		plan := s.planOwned([]byte(e.Prefix + in.InsertQuery.Source))
+		next := *r
+		next.text, next.tmpl, next.lits, next.kinds = []byte(e.Prefix+in.InsertQuery.Source), plan.tmpl, plan.lits, plan.kinds
+		return s.run(&next)
+	}
+	s.fail(refusal(e.Inner))
+	return nil
+}
+
+var refuseAnalyzeWrite = pgerr.New(pgerr.FeatureNotSupported, "EXPLAIN ANALYZE of a write to several backends is not supported").
+	WithHint("Leave ANALYZE out, or write one row.")
 
 // gathering says how the backends' rows become the answer.
 func gathering(sc *router.Scatter) string {
