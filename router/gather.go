@@ -27,7 +27,7 @@ func (p *planner) gather(a *analysis) (*Gather, *pgerr.Error) {
 		return nil, err
 	}
 	b := &gatherBuilder{p: p, a: a, g: &Gather{}, columns: map[*unit]*columnUse{}}
-	b.g.Home = a.needsHome() != nil || a.fn&(fnVolatile|fnServer|fnUserVol) != 0
+	b.g.Home = p.homeCopy || a.needsHome() != nil || a.fn&(fnVolatile|fnServer|fnUserVol) != 0
 	splices, err := b.unit(a.unit)
 	if err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func (p *planner) insertQuery(a *analysis, q *query, r *rel, s *sqlparse.InsertS
 		return nil, refInsertSelect
 	case a.writes || a.keyTo != nil:
 		return nil, refInsertSelect
-	case len(q.subs) > 0:
+	case q.readsApart():
 		return nil, refSubquery // in ON CONFLICT or RETURNING
 	}
 	positions = positions[:len(q.source.out)]
@@ -66,6 +66,20 @@ func (p *planner) insertQuery(a *analysis, q *query, r *rel, s *sqlparse.InsertS
 		return nil, refInsertSelect
 	}
 	return out, p.readable(source)
+}
+
+// readsApart reports whether a subquery of the level itself reads what some backend lacks.
+func (q *query) readsApart() bool {
+	apart := false
+	for _, s := range q.subs {
+		s.q.walk(func(q *query) {
+			for _, r := range q.rels {
+				function := r.table == nil && r.sub == nil && r.lateral
+				apart = apart || r.sub == nil && !function && (r.table == nil || r.table.Kind != TableReference)
+			}
+		})
+	}
+	return apart
 }
 
 // readable says why a statement's rows cannot be read, nil when they can.

@@ -20,6 +20,7 @@ const (
 	KindShards           // reads or writes sharded tables: prune, then one backend or Scatter
 	KindInsertQuery      // INSERT of a query's rows: InsertQuery
 	KindPrelude          // parts of it run first: Prelude
+	KindCopyRows         // a write of a reference table by its effects on one copy: CopyRows
 	KindInsert           // INSERT … VALUES that may need splitting or evaluating first: Insert
 	KindEverywhere       // the same text on every backend, atomically; the answer is home's (reference-table writes)
 	KindCopyIn           // COPY … FROM STDIN into a sharded or reference table: Copy
@@ -466,7 +467,8 @@ type Template struct {
 	// (KindInsertQuery).
 	InsertQuery *InsertQuery
 	// Prelude is what has to run first, unless the statement may run on one backend (KindShards) or always (KindPrelude).
-	Prelude *Prelude
+	Prelude  *Prelude
+	CopyRows *CopyRows
 	// LockRows is how a locking query with LIMIT runs over several backends.
 	LockRows *LockRows
 	Copy     *Copy

@@ -21,22 +21,30 @@ type planner struct {
 	node sqlparse.Node // the statement
 	// gatherOnly leaves out the plans that merge in the proxy.
 	gatherOnly bool
-	t          *Template
-	a          *analysis // of the statement, once there is one
+	// homeCopy treats the reference table that is written as a local one.
+	homeCopy bool
+	t        *Template
+	a        *analysis // of the statement, once there is one
 }
 
 // Plan decides where one statement runs, for all values of its literals and parameters. It never returns nil and
 // never panics: what it cannot prove is refused.
-func Plan(text string, env Env) (t *Template) { return plan(text, env, false) }
+func Plan(text string, env Env) (t *Template) { return plan(text, env, planner{}) }
 
 // PlanGather is Plan for a SELECT over several backends whose rows cannot be merged after all: its Scatter is nil.
-func PlanGather(text string, env Env) (t *Template) { return plan(text, env, true) }
+func PlanGather(text string, env Env) (t *Template) {
+	return plan(text, env, planner{gatherOnly: true})
+}
 
-func plan(text string, env Env, gatherOnly bool) (t *Template) {
+// PlanHome is Plan for a write of a reference table that concerns home's copy alone.
+func PlanHome(text string, env Env) (t *Template) { return plan(text, env, planner{homeCopy: true}) }
+
+func plan(text string, env Env, how planner) (t *Template) {
 	if env.Schema == nil {
 		env.Schema = &Schema{}
 	}
-	p := &planner{env: &env, text: text, t: &Template{}, gatherOnly: gatherOnly}
+	p := &how
+	p.env, p.text, p.t = &env, text, &Template{}
 	defer func() {
 		if r := recover(); r != nil {
 			t = &Template{

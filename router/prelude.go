@@ -45,7 +45,7 @@ func (p *planner) tryPrelude() {
 }
 
 // preludeRefusals are those that a subquery or WITH query may be the reason for.
-var preludeRefusals = []*pgerr.Error{refRefCTE, refRefWrite, refRefLimit, refSubLimit, refInsertSelect}
+var preludeRefusals = []*pgerr.Error{refRefCTE, refRefWrite, refRefLimit, refSubLimit, refInsertSelect, refSubquery}
 
 // prelude takes a statement apart; nil when there is nothing to take out.
 func (p *planner) prelude() (*Prelude, *pgerr.Error) {

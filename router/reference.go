@@ -13,7 +13,7 @@ func (p *planner) writeEverywhere(a *analysis, q *query, r *rel) {
 	p.t.Effect = max(p.t.Effect, a.effect())
 	p.t.Unknown = len(a.unknown) > 0
 	if err := a.everywhere(q, r); err != nil {
-		p.refuse(err)
+		p.copyRows(a, q, r, err)
 		return
 	}
 	p.t.Kind = KindEverywhere

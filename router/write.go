@@ -311,11 +311,11 @@ func (p *planner) currentOf(r *rel, where sqlparse.Node) {
 // changes plans UPDATE and DELETE alike.
 func (p *planner) changes(a *analysis, q *query, r *rel) {
 	a.solve()
-	if r.table != nil && r.table.Kind == TableReference {
+	if r.table != nil && r.table.Kind == TableReference && !p.homeCopy {
 		p.writeEverywhere(a, q, r)
 		return
 	}
-	if !p.decide(a, r.table) {
+	if several := p.decide(a, r.table); !several || p.homeCopy {
 		p.gatherAtHome(a, r)
 		return
 	}
@@ -335,6 +335,7 @@ func (p *planner) changes(a *analysis, q *query, r *rel) {
 // gatherAtHome plans a write of a local table that reads sharded ones.
 func (p *planner) gatherAtHome(a *analysis, target *rel) {
 	if p.t.Kind == KindShards && !target.sharded() {
+		p.t.NeedsHome = true
 		p.gatherOr(a)
 	}
 }

@@ -58,6 +58,32 @@ func OrderBy(by *SortBy, expr Node) Node {
 	}}}
 }
 
+// Assign is one assignment of an UPDATE.
+func Assign(name string, expr Node) Node {
+	return &pg_query.Node{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Name: name, Val: expr}}}
+}
+
+// Equal is l = r.
+func Equal(l, r Node) Node {
+	return pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_OP, []*pg_query.Node{pg_query.MakeStrNode("=")}, l, r, -1)
+}
+
+// And is l AND r; either may be nil.
+func And(l, r Node) Node {
+	switch {
+	case l == nil:
+		return r
+	case r == nil:
+		return l
+	}
+	return pg_query.MakeBoolExprNode(pg_query.BoolExprType_AND_EXPR, []*pg_query.Node{l, r}, -1)
+}
+
+// UpdateNode wraps an UPDATE.
+func UpdateNode(s *UpdateStmt) Node {
+	return &pg_query.Node{Node: &pg_query.Node_UpdateStmt{UpdateStmt: s}}
+}
+
 // WithOf is a statement's WITH clause, nil for none.
 func WithOf(n Node) *WithClause {
 	switch {
