@@ -138,6 +138,7 @@ func (c *copying) start() (frame []byte, err error) {
 		}
 		s.effect(r0(c.r), m)
 		sink := executor.NewCopySink(m, text)
+		sink.Values = c.translation(m)
 		c.sinks[b] = sink
 		started = append(started, sink)
 	}
@@ -193,6 +194,20 @@ func (c *copying) backends() []int {
 		set.add(int(b))
 	}
 	return set.list()
+}
+
+// translation is what makes m's rows of the client's, nil where these are alike.
+func (c *copying) translation(m *executor.Member) *executor.Values {
+	if !c.c.Format.Binary || m.Types == nil {
+		return nil
+	}
+	var types []uint32
+	for _, list := range [][]int{c.c.Columns, c.c.Missing} {
+		for _, col := range list {
+			types = append(types, c.c.Table.Columns[col].TypeOID)
+		}
+	}
+	return m.Types.FromHome(types, []int16{1})
 }
 
 func (c *copying) columnList() string {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -19,7 +20,8 @@ func (s *Session) runCopyOut(r *request) error {
 	if !r.tmpl.Copy.Query {
 		r.text = []byte(copyTableText(r.tmpl.Copy))
 	}
-	if b, one := set.single(); one {
+	f := r.tmpl.Copy.Format
+	if b, one := set.single(); one && (!f.Binary || b == s.db.home) {
 		return s.forward(r, b)
 	}
 	if r.tmpl.Copy.Query && r.tmpl.Scatter == nil && r.tmpl.Copy.Inner.Gather == nil {
@@ -33,7 +35,6 @@ func (s *Session) runCopyOut(r *request) error {
 		s.fail(e)
 		return nil
 	}
-	f := r.tmpl.Copy.Format
 	merge := executor.CopyMerge{Header: f.Header, Binary: f.Binary}
 	var members []*executor.Member
 	for _, b := range set.list() {
@@ -44,8 +45,15 @@ func (s *Session) runCopyOut(r *request) error {
 			return nil
 		}
 		s.effect(r.tmpl, m)
-		s.compose(m, &request{text: r.text})
 		members = append(members, m)
+	}
+	if f.Binary {
+		if merge.Types, err = s.copiedTypes(r, members[0]); err != nil || s.batch.failed {
+			return err
+		}
+	}
+	for _, m := range members {
+		s.compose(m, &request{text: r.text})
 	}
 	rows, failure, err := merge.Run(s.ctx, &s.gang, members, s.out)
 	switch {
@@ -60,6 +68,25 @@ func (s *Session) runCopyOut(r *request) error {
 	}
 	s.tag("COPY " + strconv.FormatInt(rows, 10))
 	return nil
+}
+
+// copiedTypes asks for the types of the columns that COPY (query) copies: its binary data holds oids and does not tell them.
+func (s *Session) copiedTypes(r *request, m *executor.Member) ([]uint32, error) {
+	text := string(r.text)
+	from, to, ok := copyParentheses(text)
+	if !ok {
+		s.fail(pgerr.New(pgerr.InternalError, "COPY without a query"))
+		return nil, nil
+	}
+	d, failure, err := m.DescribeText(text[from:to], nil)
+	if failure != nil {
+		before := utf8.RuneCount(r.before) + utf8.RuneCountInString(text[:from])
+		failure = executor.MovePosition(failure, func(p int) int { return before + p })
+	}
+	if err != nil || failure != nil {
+		return nil, s.answerFailure(failure, err)
+	}
+	return d.Types, nil
 }
 
 // copyTableText is COPY of a table as COPY of a query: PostgreSQL copies no partitioned table by its name.

@@ -36,6 +36,8 @@ type portal struct {
 	bind    []byte
 	params  []shardmap.Value
 	formats []int16
+	types   []uint32          // the parameters' types (home's oids), where they are known and their values may hold oids
+	shape   *executor.Shape   // of the rows, where they come in binary format from another backend than home
 	scatter *executor.Scatter // suspended
 	done    bool
 	cursor  *cursor // DECLAREd, over several backends
@@ -390,6 +392,9 @@ func (s *Session) onBind(frame []byte) error {
 			return s.failBind(executor.ClientError(err))
 		}
 		if one, ok := set.single(); ok {
+			if ready, err := s.typesBound(one, p, tail); !ready {
+				return err
+			}
 			return s.bindOn(one, p, tail)
 		}
 	}
@@ -429,9 +434,10 @@ func (s *Session) bindOn(b int, p *portal, tail []byte) error {
 	if owed && !sent {
 		m.Queue.Push(parsed(p.st))
 	}
-	m.Out = wire.Bind(m.Out, p.name, name, tail)
+	m.Out = wire.Bind(m.Out, p.name, name, m.Types.Bind(tail, p.types))
 	m.Extended = true
 	m.Queue.Push(executor.Owed{Msg: 'B', Client: p.st.name, Server: name})
+	s.shapeBound(m, p, name)
 	p.backend = m.Backend
 	p.params = nil // they point into the client's message
 	s.setPortal(p)
@@ -451,6 +457,9 @@ func (s *Session) bindLocal(p *portal, tail []byte, params int) error {
 	p.bind = append([]byte(nil), tail[:params]...)
 	if _, bad := p.decode(p.bind); bad != nil { // again, now pointing into the copy
 		return s.failBatch(bad)
+	}
+	if ready, err := s.typesBound(-1, p, tail); !ready {
+		return err
 	}
 	p.backend = -1
 	s.setPortal(p)

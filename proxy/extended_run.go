@@ -76,7 +76,7 @@ func (s *Session) describeStatement(name string) error {
 	}
 	m.Out = wire.Describe(m.Out, 'S', server)
 	m.Extended = true
-	m.Queue.Push(executor.Owed{Msg: 'D'})
+	m.Queue.Push(executor.Owed{Msg: 'D', Shape: st.shaped()})
 	return nil
 }
 
@@ -291,10 +291,9 @@ func (s *Session) onExecute(frame []byte) error {
 		return err
 	}
 	s.effect(p.st.plan.tmpl, m)
-	s.learnColumns(p, m)
 	m.Out = wire.Execute(m.Out, name, rows)
 	m.Extended = true
-	m.Queue.Push(executor.Owed{Msg: 'E'})
+	m.Queue.Push(executor.Owed{Msg: 'E', Shape: p.shape, Formats: p.formats})
 	s.batch.executed = true
 	if len(m.Out) > pipelineBytes || m.Queue.Len() > pipelineReplies {
 		// A long pipeline: take what the server has answered, so that neither side's buffers fill up.
@@ -330,7 +329,7 @@ func (s *Session) executeLocal(p *portal, rows int64) error {
 	plan := s.replan(p.st)
 	r := request{
 		text: []byte(p.st.text), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds,
-		oids: p.st.oids, bind: p.bind, params: p.params, formats: p.formats, maxRows: rows, portal: p,
+		oids: p.oids(), bind: p.bind, params: p.params, formats: p.formats, maxRows: rows, portal: p,
 	}
 	before := s.batch.failed
 	s.batch.failed = false

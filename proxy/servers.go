@@ -2,9 +2,7 @@ package proxy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -122,72 +120,4 @@ func (db *Database) forget(gid string) {
 	case db.forgets <- gid:
 	default: // recovery finds it
 	}
-}
-
-// oidList is what pleiad.oids() gives of one kind of object.
-type oidList struct {
-	Schema []string `json:"nsp"`
-	Name   []string `json:"name"`
-	OID    []uint32 `json:"oid"`
-	Kind   []int    `json:"kind"` // of types: executor.ValueKind
-}
-
-func (l oidList) byName() map[string]uint32 {
-	out := make(map[string]uint32, len(l.OID))
-	for i, o := range l.OID {
-		out[l.Schema[i]+"\x00"+l.Name[i]] = o
-	}
-	return out
-}
-
-type oidLists struct {
-	Types     oidList `json:"types"`
-	Relations oidList `json:"rels"`
-}
-
-// loadOIDs reads the oids of user types and relations on a backend and on home and pairs them by name.
-func (db *Database) loadOIDs(ctx context.Context, b int) (*executor.OIDs, error) {
-	there, err := db.readOIDs(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	home, err := db.readOIDs(ctx, db.home)
-	if err != nil {
-		return nil, err
-	}
-	o := &executor.OIDs{Types: map[uint32]uint32{}, Relations: map[uint32]uint32{}, Home: map[uint32]uint32{}, Kinds: map[uint32]executor.ValueKind{}}
-	for i, k := range home.Types.Kind {
-		if k != 0 {
-			o.Kinds[home.Types.OID[i]] = executor.ValueKind(k)
-		}
-	}
-	ours := home.Types.byName()
-	for name, oid := range there.Types.byName() {
-		if h, ok := ours[name]; ok {
-			o.Types[oid] = h
-			o.Home[h] = oid
-		}
-	}
-	ours = home.Relations.byName()
-	for name, oid := range there.Relations.byName() {
-		if h, ok := ours[name]; ok {
-			o.Relations[oid] = h
-		}
-	}
-	return o, nil
-}
-
-func (db *Database) readOIDs(ctx context.Context, b int) (oidLists, error) {
-	var text []byte
-	err := db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, "SELECT pleiad.oids()::text").Scan(&text)
-	})
-	if err != nil {
-		return oidLists{}, err
-	}
-	var l oidLists
-	if err := json.Unmarshal(text, &l); err != nil {
-		return oidLists{}, fmt.Errorf("read oids: %w", err)
-	}
-	return l, nil
 }

@@ -28,15 +28,23 @@ type statement struct {
 	epoch uint64
 
 	plan planned
+	// shape is what servers have told of its parameters and columns, valid for shapeScope.
+	shape      *executor.Shape
+	shapeScope uint64
 	// described is the ParameterDescription and RowDescription or NoData of the statement, once asked for,
 	// valid for scope.
 	described      []byte
 	describedScope uint64
 	// combined is how the statement was taken apart over several backends, valid for the template that it has.
 	combined *combined
-	// columns is what servers told of the result's columns, valid for columnsScope.
-	columns      executor.Columns
-	columnsScope uint64
+}
+
+// shaped is what is known of a statement's parameters and columns under its plan.
+func (st *statement) shaped() *executor.Shape {
+	if st.shape == nil || st.shapeScope != st.plan.scope {
+		st.shape, st.shapeScope = new(executor.Shape), st.plan.scope
+	}
+	return st.shape
 }
 
 // planned is a statement's plan and where its literals stand.

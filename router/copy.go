@@ -187,6 +187,9 @@ func (p *planner) copyQuery(s *sqlparse.CopyStmt) {
 		return
 	case KindHome, KindAny:
 		p.t.Kind = in.Kind
+		if copyFormat(s.Options).Binary {
+			p.t.Kind = KindHome // the data holds the server's oids
+		}
 		return
 	case KindShards:
 	default:

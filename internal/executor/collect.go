@@ -74,8 +74,8 @@ func (c *Collect) open(ctx context.Context) error {
 			return err
 		}
 	}
-	tail := appendFormats(clientParams(c.Params), c.Formats)
 	bound, err := c.Gang.bindAll(ctx, c.Members, true, c.parse, func(i int) {
+		tail := appendFormats(c.Members[i].clientParams(c.Params, c.OIDs), c.Formats)
 		c.Members[i].Out = wire.Bind(c.Members[i].Out, "", c.name(c.Members[i]), tail)
 	})
 	if err != nil {
@@ -142,12 +142,12 @@ func appendFormats(tail []byte, formats []int16) []byte {
 
 func (c *Collect) isText(column int) bool { return column < len(c.Formats) && c.Formats[column] == 0 }
 
-// clientParams copies Bind's parameters, none for the simple protocol.
-func clientParams(params []byte) []byte {
+// clientParams copies Bind's parameters, of types oids (home's), none for the simple protocol.
+func (m *Member) clientParams(params []byte, oids []uint32) []byte {
 	if params == nil {
 		return []byte{0, 0, 0, 0}
 	}
-	return append([]byte(nil), params...)
+	return append([]byte(nil), m.Types.Bind(params, oids)...)
 }
 
 func (c *Collect) handle(e event) {

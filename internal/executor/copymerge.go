@@ -14,6 +14,10 @@ import (
 type CopyMerge struct {
 	Header bool // each stream begins with a header line
 	Binary bool // each stream begins with a header and ends with a trailer
+	// Types are the columns' (home's oids), for Binary.
+	Types []uint32
+
+	values *Values // of the member that is read
 }
 
 // binaryHeader is the length of a binary stream's signature, flags and extension length (copyto.c).
@@ -59,6 +63,7 @@ func (c *CopyMerge) giveUp(ctx context.Context, g *Gang, members []*Member) {
 // one reads one member to its end.
 func (c *CopyMerge) one(m *Member, first, last, muted bool, out *wire.Writer) (rows int64, failure []byte, err error) {
 	data := 0
+	c.values = m.Types.ToHome(c.Types, []int16{1})
 	if err := m.settled(1); err != nil { // all but the COPY itself
 		return 0, nil, err
 	}
@@ -120,6 +125,7 @@ func (c *CopyMerge) data(m *Member, frame []byte, n int, first, last bool, out *
 			}
 			header, body = body[:binaryHeader], body[binaryHeader:]
 		}
+		c.values.Tuple(body)
 		if !last && bytes.Equal(body, binaryTrailer) {
 			body = body[:0]
 		}

@@ -16,6 +16,8 @@ import (
 // CopySink is COPY FROM STDIN on one backend, which gets a part of the client's rows.
 type CopySink struct {
 	Member *Member
+	// Values translates rows of binary data, whose oids are home's.
+	Values *Values
 	Opened bool  // the prologue has been sent
 	Line   int64 // lines sent
 
@@ -96,6 +98,7 @@ func (c *CopySink) Row(line int64, write func(dst []byte) ([]byte, error)) error
 	if c.data, err = write(c.data); err != nil {
 		return err
 	}
+	c.Values.Tuple(c.data[from:])
 	if c.lines == nil {
 		c.lines = make([]int64, 0, 1024)
 	}

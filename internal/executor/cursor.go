@@ -82,12 +82,9 @@ type cursorRow struct {
 func (c *Cursor) Open(ctx context.Context, members []*Member, text string, oids []uint32, params []byte, position func(int) int, out *wire.Writer) error {
 	c.run.ctx, c.run.out = ctx, out
 	c.atStart = true
-	if params == nil {
-		params = []byte{0, 0, 0, 0}
-	}
 	for _, m := range members {
 		m.Out = wire.Parse(m.Out, "", text, m.OIDs(oids))
-		m.Out = wire.Bind(m.Out, "", "", append(slices.Clip(params), 0, 0))
+		m.Out = wire.Bind(m.Out, "", "", append(m.clientParams(params, oids), 0, 0))
 		m.Out = wire.Execute(m.Out, "", 0)
 		m.Out = wire.Describe(m.Out, 'P', c.Name)
 		m.synced()
@@ -235,11 +232,16 @@ func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, 
 // read reads what was composed and shows rows and descriptions to see. It returns the count of the last command tag. The
 // first error of see ends the statement.
 func (c *Cursor) read(m *Member, see func(typ byte, frame []byte) error) (count int64, err error) {
+	return c.readRows(m, nil, see)
+}
+
+// readRows is read of rows that values translates.
+func (c *Cursor) readRows(m *Member, values *Values, see func(typ byte, frame []byte) error) (count int64, err error) {
 	if err := Settle(m); err != nil {
 		return 0, err
 	}
 	var bad error
-	errFrame, err := m.drainInto(func(typ byte, frame []byte) {
+	errFrame, err := m.drainRows(values, func(typ byte, frame []byte) {
 		switch typ {
 		case 'D', 'T':
 			if bad != nil {

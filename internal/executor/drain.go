@@ -3,6 +3,7 @@ package executor
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/pleiad/pleiad/internal/wire"
 )
@@ -10,6 +11,11 @@ import (
 // drainInto reads until the connection owes no ReadyForQuery, showing each frame to see. It returns a copy of
 // the first ErrorResponse. Nothing reaches the client.
 func (m *Member) drainInto(see func(typ byte, frame []byte)) (errFrame []byte, err error) {
+	return m.drainRows(nil, see)
+}
+
+// drainRows is drainInto where rows without a RowDescription are translated by values.
+func (m *Member) drainRows(values *Values, see func(typ byte, frame []byte)) (errFrame []byte, err error) {
 	for m.Owed > 0 {
 		typ, frame, err := m.Next()
 		if err != nil {
@@ -28,6 +34,9 @@ func (m *Member) drainInto(see func(typ byte, frame []byte)) (errFrame []byte, e
 			m.NoteParameter(frame)
 		case 'T':
 			m.Types.Rows(frame)
+			values = m.Types.described(frame)
+		case 'D':
+			values.Row(frame)
 		case 't':
 			m.Types.Params(frame)
 		case 'G':
@@ -79,16 +88,16 @@ func (m *Member) AskFormats(sql string, oids []uint32, bind []byte, formats []in
 	if err := Settle(m); err != nil {
 		return nil, nil, err
 	}
-	if bind == nil {
-		bind = []byte{0, 0, 0, 0}
-	}
-	tail := binary.BigEndian.AppendUint16(append([]byte(nil), bind...), uint16(len(formats)))
+	tail := binary.BigEndian.AppendUint16(m.clientParams(bind, oids), uint16(len(formats)))
 	for _, f := range formats {
 		tail = binary.BigEndian.AppendUint16(tail, uint16(f))
 	}
 	m.Out = wire.Parse(m.Out, "", sql, m.OIDs(oids))
 	m.Conn.Unnamed = 0
 	m.Out = wire.Bind(m.Out, "", "", tail)
+	if m.Types != nil && slices.Contains(formats, 1) {
+		m.Out = wire.Describe(m.Out, 'P', "")
+	}
 	m.Out = wire.Execute(m.Out, "", 0)
 	m.Out = wire.Sync(m.Out)
 	m.Owed++

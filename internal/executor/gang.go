@@ -74,8 +74,6 @@ type Member struct {
 	odd bool
 
 	gang *Gang
-	// values are the kinds of the columns of the rows that come, nil when none holds oids.
-	values []ValueKind
 	// opening is true when BEGIN was composed and nothing behind it that makes the server send its answers.
 	opening bool
 }
@@ -293,38 +291,43 @@ func (m *Member) Query(sql []byte) {
 // Bound composes a statement of the extended protocol that runs at once: Parse, Bind, Execute and Sync, of which
 // the client sees the rows and the tag only.
 func (m *Member) Bound(text []byte, oids []uint32, params []byte, formats []int16, rows int64) {
-	m.bindText(text, oids, params, formats)
-	if m.Types != nil && slices.Contains(formats, 1) {
+	shape := m.bindText(text, oids, params, formats)
+	if shape != nil {
 		m.Out = wire.Describe(m.Out, 'P', "")
-		m.Queue.Push(Owed{Msg: 'D', Reply: Quiet, Columns: new(Columns)})
+		m.Queue.Push(Owed{Msg: 'D', Reply: Quiet, Shape: shape})
 	}
-	m.execute(rows)
+	m.execute(shape, formats, rows)
 }
 
 // BoundDescribed is Bound with a RowDescription ahead of the rows.
 func (m *Member) BoundDescribed(text []byte, oids []uint32, params []byte, formats []int16) {
-	m.bindText(text, oids, params, formats)
+	shape := m.bindText(text, oids, params, formats)
 	m.Out = wire.Describe(m.Out, 'P', "")
-	m.Queue.Push(Owed{Msg: 'D', Columns: new(Columns)})
-	m.execute(0)
+	m.Queue.Push(Owed{Msg: 'D', Shape: shape})
+	m.execute(shape, formats, 0)
 }
 
-func (m *Member) bindText(text []byte, oids []uint32, params []byte, formats []int16) {
+// bindText composes Parse and Bind. shape is that of the rows, where these have to be translated.
+func (m *Member) bindText(text []byte, oids []uint32, params []byte, formats []int16) (shape *Shape) {
 	m.Out = wire.Parse(m.Out, "", string(text), m.OIDs(oids))
 	m.Unnamed = 0
 	m.Queue.Push(Owed{Msg: 'P', Reply: Quiet})
-	tail := append([]byte(nil), params...)
+	tail := append([]byte(nil), m.Types.Bind(params, oids)...)
 	tail = binary.BigEndian.AppendUint16(tail, uint16(len(formats)))
 	for _, f := range formats {
 		tail = binary.BigEndian.AppendUint16(tail, uint16(f))
 	}
 	m.Out = wire.Bind(m.Out, "", "", tail)
 	m.Queue.Push(Owed{Msg: 'B', Reply: Quiet})
+	if m.Types == nil || !slices.Contains(formats, 1) {
+		return nil
+	}
+	return new(Shape)
 }
 
-func (m *Member) execute(rows int64) {
+func (m *Member) execute(shape *Shape, formats []int16, rows int64) {
 	m.Out = wire.Execute(m.Out, "", int32(rows))
-	m.Queue.Push(Owed{Msg: 'E'})
+	m.Queue.Push(Owed{Msg: 'E', Shape: shape, Formats: formats})
 	m.SyncNow()
 }
 

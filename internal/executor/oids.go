@@ -12,8 +12,10 @@ type OIDs struct {
 	Types     map[uint32]uint32 // backend's → home's
 	Relations map[uint32]uint32
 	Home      map[uint32]uint32 // types, home's → backend's
-	// Kinds are of the types, by home's oid, whose binary values hold oids themselves.
-	Kinds map[uint32]ValueKind
+	// HomeRelations are home's → backend's.
+	HomeRelations map[uint32]uint32
+	// Parts tells what binary values are made of, by home's oids of types.
+	Parts map[uint32]Parts
 }
 
 // Rows translates a RowDescription frame in place.

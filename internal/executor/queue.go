@@ -31,8 +31,11 @@ type Owed struct {
 	Client, Server string
 	// Unnamed says that a Parse fills the unnamed statement, which holds nothing if it fails.
 	Unnamed bool
-	// Columns, when set, says that a Describe is of the portal that is executed next, and takes what it tells.
-	Columns *Columns
+	// Shape is of the statement that a Describe asks about or whose rows an Execute with result formats Formats gives.
+	Shape   *Shape
+	Formats []int16
+	// values translates the rows that come, once their columns are known.
+	values *Values
 	// Report lets ParameterStatus through although the answer is skipped: COMMIT and ROLLBACK may change
 	// settings that the client follows.
 	Report bool

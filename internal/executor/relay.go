@@ -119,9 +119,9 @@ func relayBuffered(m *Member, left int, out *wire.Writer, obs Observer, o *Outco
 		if size < wire.HeaderLen || size > len(b) {
 			break
 		}
-		if t := b[0]; (t == 'D' || t == 'd') && m.Queue.Head().givesRows() {
-			if m.values != nil && t == 'D' {
-				m.Types.Row(b[:size], m.values)
+		if t, head := b[0], m.Queue.Head(); (t == 'D' || t == 'd') && head.givesRows() {
+			if t == 'D' {
+				head.rows(m.Types).Row(b[:size])
 			}
 			run += size // the common case: rows
 			continue
@@ -219,8 +219,8 @@ func relayPartial(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
 			return err
 		}
 		if m.Queue.Head().givesRows() {
-			if m.values != nil && typ == 'D' {
-				return relayWhole(m, out, size)
+			if typ == 'D' && m.Queue.Head().rows(m.Types) != nil {
+				return relayTranslated(m, size, out)
 			}
 			if err := out.Flush(); err != nil {
 				return err
@@ -255,15 +255,20 @@ func relayPartial(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
 	return nil
 }
 
-// relayWhole passes on a row that is longer than the buffer and holds oids.
-func relayWhole(m *Member, out *wire.Writer, size int) error {
-	row, err := m.R.Need(size)
+// translatedBytes bounds a row that is read as a whole because oids in it are translated.
+const translatedBytes = 256 << 20
+
+// relayTranslated passes on a row that is longer than the buffer and may hold the backend's oids.
+func relayTranslated(m *Member, size int, out *wire.Writer) error {
+	if size > translatedBytes {
+		return m.Lost(fmt.Errorf("row of %d bytes with values of user-defined types in binary format", size))
+	}
+	frame, err := m.R.Need(size)
 	if err != nil {
 		return m.Lost(err)
 	}
-	m.Types.Row(row, m.values)
-	_, err = out.Write(row)
-	m.R.Take(size)
+	m.Queue.Head().rows(m.Types).Row(frame)
+	_, err = out.Write(m.R.Take(size))
 	return err
 }
 
@@ -276,19 +281,6 @@ func lostIfRead(m *Member, out *wire.Writer, err error) error {
 	err = m.Lost(err)
 	out.Break(err)
 	return err
-}
-
-// noteColumns learns from a RowDescription, nil of what gives no rows, in which columns of the rows that follow there may be oids.
-func (m *Member) noteColumns(head *Owed, frame []byte) {
-	switch {
-	case head.Msg == 'Q':
-		m.values, _ = m.Types.nested(frame)
-	case head.Columns != nil && frame != nil:
-		m.values, head.Columns.nested = m.Types.nested(frame)
-		head.Columns.known = true
-	case head.Columns != nil:
-		*head.Columns = Columns{known: true}
-	}
 }
 
 // givesRows tells whether rows may answer the message, and go to the client.
@@ -335,22 +327,21 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 		forward = false
 	case 'T':
 		m.Types.Rows(frame)
-		m.noteColumns(head, frame)
 		if head.Msg == 'D' {
+			head.Shape.columns(frame)
 			m.Queue.Pop()
+		} else {
+			head.values = m.Types.described(frame)
 		}
 	case 't':
 		m.Types.Params(frame)
-	case 'n', '1', '2', '3', 's':
-		switch frame[0] {
-		case 's':
-			m.values = nil
-		case 'n':
-			m.noteColumns(head, nil)
-		}
+		head.Shape.params(frame)
+	case 'n':
+		head.Shape.columns(nil)
+		m.Queue.Pop()
+	case '1', '2', '3', 's':
 		m.Queue.Pop()
 	case 'C', 'I':
-		m.values = nil
 		if !forward {
 			o.noteTag(frame)
 		}
@@ -361,7 +352,6 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 		name, value, changed := m.NoteParameter(frame)
 		forward = (forward && changed || head.Report) && obs.Parameter(name, value)
 	case 'E':
-		m.values = nil
 		if isFatal(frame) {
 			return false, false, m.Lost(fatalError(frame))
 		}

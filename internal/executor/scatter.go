@@ -158,10 +158,10 @@ func (s *Scatter) inClientsTerms(from int, frame []byte) []byte {
 // bind composes Bind: the client's parameters, and the result formats, with binary for the hidden sort columns.
 func (s *Scatter) bind(member int, m *Member) error {
 	if len(s.Arrays) == 0 {
-		m.Out = wire.Bind(m.Out, "", "", append(clientParams(s.Params), s.resultFormats()...))
+		m.Out = wire.Bind(m.Out, "", "", append(m.clientParams(s.Params, s.OIDs), s.resultFormats()...))
 		return nil
 	}
-	return m.bind(clientParams(s.Params), s.Arrays[min(member, len(s.Arrays)-1)], s.resultFormats())
+	return m.bind(m.clientParams(s.Params, s.OIDs), s.Arrays[min(member, len(s.Arrays)-1)], s.resultFormats())
 }
 
 func (s *Scatter) resultFormats() (tail []byte) {

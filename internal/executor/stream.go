@@ -36,7 +36,7 @@ type stream struct {
 	head    []byte      // merge: the row that is next in this stream, in buffer
 	keys    []sortValue // merge: head's sort columns
 	cut     int         // merge: where head's visible columns end
-	values  []ValueKind // the reading goroutine's: of columns that hold oids
+	values  *Values     // the reading goroutine's: translates the rows that come
 	told    bool        // the reading goroutine's: the server has said how the statement ended
 	ended   bool        // its last event has been handled
 	over    bool        // its last event has been received: the goroutine has ended
@@ -125,13 +125,11 @@ func (s *stream) collect(buf []byte) (rows, frame []byte, end bool, err error) {
 		}
 		switch typ {
 		case 'D':
-			if s.values != nil {
-				s.m.Types.Row(f, s.values)
-			}
 			buf = append(buf, f...)
+			s.values.Row(buf[len(buf)-len(f):])
 		case 'T':
 			s.m.Types.Rows(f)
-			s.values, _ = s.m.Types.nested(f)
+			s.values = s.m.Types.described(f)
 			return buf, bytes.Clone(f), false, nil
 		case '1', '2', '3':
 		case 'Z':

@@ -234,29 +234,30 @@ SELECT json_build_object(
   'system', (SELECT j FROM sys), 'groups', (SELECT j FROM grps), 'backends', (SELECT j FROM bcks))
 $$;
 
--- OIDs of user types and relations by qualified name; they differ between backends. A type's kind is 1 if its binary form is
--- an array's, 2 if it is a row's: those hold oids of types themselves.
+-- OIDs of user types and relations by qualified name; they differ between backends. What binary values of a type are made
+-- of: kind 'a' (array), 'c' (composite), 'd' (domain), 'r' (range) or 'm' (multirange), and the types inside.
 CREATE OR REPLACE FUNCTION pleiad.oids() RETURNS json
 LANGUAGE sql STABLE SET search_path = pg_catalog SET jit = off AS $$
-WITH RECURSIVE nsp AS MATERIALIZED (
+WITH nsp AS MATERIALIZED (
   SELECT oid, nspname FROM pg_namespace
   WHERE nspname !~ '^pg_' AND nspname !~ '^pleiad(_[0-9]+)?$' AND nspname <> 'information_schema'
-), typ AS (
-  SELECT t.oid, t.typname, t.typtype, t.typbasetype, n.nspname,
-    CASE WHEN t.typsubscript = 'array_subscript_handler'::regproc THEN 1 WHEN t.typtype = 'c' THEN 2 ELSE 0 END AS kind
+), typ AS MATERIALIZED (
+  SELECT t.oid, n.nspname, t.typname, t.typrelid,
+         CASE WHEN t.typtype = 'b' AND t.typsubscript = 'array_subscript_handler'::regproc THEN 'a'
+              WHEN t.typtype IN ('c', 'd', 'r', 'm') THEN t.typtype::text ELSE '' END AS kind,
+         CASE t.typtype WHEN 'b' THEN t.typelem WHEN 'd' THEN t.typbasetype ELSE r.rngsubtype END AS inside
   FROM pg_type t JOIN nsp n ON n.oid = t.typnamespace
-), based (oid, base) AS (
-  SELECT oid, typbasetype FROM typ WHERE typtype = 'd'
-  UNION ALL
-  SELECT b.oid, t.typbasetype FROM based b JOIN pg_type t ON t.oid = b.base WHERE t.typtype = 'd'
-), domains AS (
-  SELECT b.oid, max(CASE WHEN t.typsubscript = 'array_subscript_handler'::regproc THEN 1 WHEN t.typtype = 'c' THEN 2 ELSE 0 END) AS kind
-  FROM based b JOIN pg_type t ON t.oid = b.base GROUP BY b.oid
+       LEFT JOIN pg_range r ON t.typtype IN ('r', 'm') AND t.oid IN (r.rngtypid, r.rngmultitypid)
+), att AS MATERIALIZED (
+  SELECT attrelid, json_agg(DISTINCT atttypid::int8) AS types FROM pg_attribute
+  WHERE attnum > 0 AND NOT attisdropped AND attrelid IN (SELECT typrelid FROM typ WHERE kind = 'c') GROUP BY attrelid
 )
 SELECT json_build_object(
   'types', (SELECT json_build_object('nsp', array_agg(t.nspname), 'name', array_agg(t.typname), 'oid', array_agg(t.oid::int8),
-                                     'kind', array_agg(greatest(t.kind, d.kind)))
-            FROM typ t LEFT JOIN domains d USING (oid)),
+                                     'kind', array_agg(t.kind),
+                                     'inner', json_agg(CASE t.kind WHEN '' THEN NULL WHEN 'c' THEN a.types
+                                                       ELSE json_build_array(t.inside::int8) END))
+            FROM typ t LEFT JOIN att a ON t.kind = 'c' AND a.attrelid = t.typrelid),
   'rels', (SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(c.relname), 'oid', array_agg(c.oid::int8))
-           FROM pg_class c JOIN nsp n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')))
+           FROM pg_class c JOIN nsp n ON n.oid = c.relnamespace WHERE c.relkind NOT IN ('t', 'c')))
 $$;

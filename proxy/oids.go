@@ -1,0 +1,88 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pleiad/pleiad/internal/executor"
+)
+
+// oidList is what pleiad.oids() gives of one kind of object.
+type oidList struct {
+	Schema []string `json:"nsp"`
+	Name   []string `json:"name"`
+	OID    []uint32 `json:"oid"`
+	// Of types: what kind each is of, and the types inside.
+	Kind  []string   `json:"kind"`
+	Inner [][]uint32 `json:"inner"`
+}
+
+func (l oidList) byName() map[string]uint32 {
+	out := make(map[string]uint32, len(l.OID))
+	for i, o := range l.OID {
+		out[l.Schema[i]+"\x00"+l.Name[i]] = o
+	}
+	return out
+}
+
+// parts tells what values of the types are made of.
+func (l oidList) parts() map[uint32]executor.Parts {
+	out := map[uint32]executor.Parts{}
+	for i, o := range l.OID {
+		if i < len(l.Kind) && i < len(l.Inner) && l.Kind[i] != "" {
+			out[o] = executor.Parts{Kind: l.Kind[i][0], Inner: l.Inner[i]}
+		}
+	}
+	return out
+}
+
+type oidLists struct {
+	Types     oidList `json:"types"`
+	Relations oidList `json:"rels"`
+}
+
+// loadOIDs reads the oids of user types and relations on a backend and on home and pairs them by name.
+func (db *Database) loadOIDs(ctx context.Context, b int) (*executor.OIDs, error) {
+	there, err := db.readOIDs(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	home, err := db.readOIDs(ctx, db.home)
+	if err != nil {
+		return nil, err
+	}
+	o := &executor.OIDs{Parts: home.Types.parts()}
+	o.Types, o.Home = pairOIDs(there.Types, home.Types)
+	o.Relations, o.HomeRelations = pairOIDs(there.Relations, home.Relations)
+	return o, nil
+}
+
+// pairOIDs maps a backend's oids to home's by name, and home's to the backend's.
+func pairOIDs(there, home oidList) (toHome, toBackend map[uint32]uint32) {
+	toHome, toBackend = map[uint32]uint32{}, map[uint32]uint32{}
+	ours := home.byName()
+	for name, oid := range there.byName() {
+		if h, ok := ours[name]; ok {
+			toHome[oid], toBackend[h] = h, oid
+		}
+	}
+	return toHome, toBackend
+}
+
+func (db *Database) readOIDs(ctx context.Context, b int) (oidLists, error) {
+	var text []byte
+	err := db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT pleiad.oids()::text").Scan(&text)
+	})
+	if err != nil {
+		return oidLists{}, err
+	}
+	var l oidLists
+	if err := json.Unmarshal(text, &l); err != nil {
+		return oidLists{}, fmt.Errorf("read oids: %w", err)
+	}
+	return l, nil
+}
