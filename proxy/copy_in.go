@@ -196,20 +196,6 @@ func (c *copying) backends() []int {
 	return set.list()
 }
 
-// translation is what makes m's rows of the client's, nil where these are alike.
-func (c *copying) translation(m *executor.Member) *executor.Values {
-	if !c.c.Format.Binary || m.Types == nil {
-		return nil
-	}
-	var types []uint32
-	for _, list := range [][]int{c.c.Columns, c.c.Missing} {
-		for _, col := range list {
-			types = append(types, c.c.Table.Columns[col].TypeOID)
-		}
-	}
-	return m.Types.FromHome(types, []int16{1})
-}
-
 func (c *copying) columnList() string {
 	var names []string
 	for _, list := range [][]int{c.c.Columns, c.c.Missing} {

@@ -73,3 +73,17 @@ func (s *Session) shapeBound(m *executor.Member, p *portal, name string) {
 	m.Out = wire.Describe(m.Out, 'S', name)
 	m.Queue.Push(executor.Owed{Msg: 'D', Reply: executor.Quiet, Shape: p.shape})
 }
+
+// translation is what makes m's rows of the client's, nil where these are alike.
+func (c *copying) translation(m *executor.Member) *executor.Values {
+	if !c.c.Format.Binary || m.Types == nil {
+		return nil
+	}
+	var types []uint32
+	for _, list := range [][]int{c.c.Columns, c.c.Missing} {
+		for _, col := range list {
+			types = append(types, c.c.Table.Columns[col].TypeOID)
+		}
+	}
+	return m.Types.FromHome(types, []int16{1})
+}
