@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -189,6 +190,14 @@ func TestLinearizable(t *testing.T) {
 	t.Logf("%d operations, %d writes in doubt: %s", len(h.ops), h.doubts, result)
 	if result != porcupine.Ok {
 		t.Errorf("the history is not linearizable: %s", result)
+	}
+	// A proxy beside this one comes to the same primary.
+	other := serveBeside(t, r.served)
+	if now := other.one(t, other.conn(t, "postgres"), "select name from pleiad.backends where backend = '"+backend+"' and role = 'primary'"); now != r.primary(t, backend).Name {
+		t.Errorf("a second proxy has %s for the primary", now)
+	}
+	if err := errors.Join(other.program.stop(), other.program.complaints()); err != nil {
+		t.Error(err)
 	}
 	rejoin, done := context.WithTimeout(context.Background(), time.Minute)
 	defer done()

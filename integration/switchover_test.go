@@ -2,7 +2,9 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -104,6 +106,49 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := other.Rebuild(ctx, next); err != nil { // nobody has told it to follow
+		t.Fatal(err)
+	}
+	r.caughtUp(t)
+}
+
+// TestTwoProxies loses a primary that two proxies are ready to replace. One does, the other follows, and both serve.
+func TestTwoProxies(t *testing.T) {
+	r := serveReplicated(t, failoverSettings)
+	other := serveBeside(t, r.served)
+	t.Cleanup(func() {
+		if err := errors.Join(other.program.stop(), other.program.complaints()); err != nil {
+			t.Error(err)
+		}
+	})
+	r.caughtUp(t)
+	db := r.kv(t, 8)
+	r.caughtUp(t)
+	old := r.primary(t, "b2")
+	if err := old.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i, s := range []*side{r.side, other.side} {
+		c := s.conn(t, db)
+		wg.Go(func() {
+			eventually(t, 20*time.Second, "writes go on", func() bool {
+				_, err := c.Exec(context.Background(), "update kv set v = v + $1", 1+i*100)
+				return err == nil
+			})
+		})
+	}
+	wg.Wait()
+	if a, b := strings.Count(r.program.stderr.String(), "msg=failover"), strings.Count(other.program.stderr.String(), "msg=failover"); a+b != 1 {
+		t.Errorf("%d and %d servers were promoted, want one", a, b)
+	}
+	for _, s := range []*side{r.side, other.side} {
+		if got := s.one(t, s.conn(t, db), "select min(v) || ' ' || max(v) from kv"); got != "102 102" {
+			t.Errorf("%s: %s", s.name, got)
+		}
+	}
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	if err := old.Rejoin(ctx, r.primary(t, "b2")); err != nil {
 		t.Fatal(err)
 	}
 	r.caughtUp(t)

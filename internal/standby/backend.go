@@ -98,6 +98,7 @@ type Backend struct {
 	turned   chan struct{} // closed when the generation changes
 	samples  []Sample      // the primary's, oldest first
 	record   *Record       // to be made durable
+	recordAt time.Time     // of the latest attempt
 	trouble  string        // why there is no fit primary, "" when there is one
 	outdated map[int]time.Time
 }
@@ -248,6 +249,7 @@ func (b *Backend) adopt(server int, timeline uint32, history lsn.History) {
 	}
 	b.primary, b.timeline, b.history, b.since, b.trouble = server, timeline, history, time.Now(), ""
 	delete(b.outdated, server)
+	b.recordAt = time.Time{}
 	b.record = &Record{b.Name, b.Servers[server].Name, timeline}
 }
 

@@ -182,8 +182,11 @@ func (b *Backend) readHistory(ctx context.Context, server int, timeline uint32) 
 func (b *Backend) keepRecord(ctx context.Context) {
 	b.mu.Lock()
 	r := b.record
-	if b.primary < 0 {
+	if b.primary < 0 || time.Since(b.recordAt) < time.Second {
 		r = nil
+	}
+	if r != nil {
+		b.recordAt = time.Now()
 	}
 	b.mu.Unlock()
 	if r == nil {

@@ -31,7 +31,7 @@ func (b *Backend) Switch(ctx context.Context, to string) error {
 		return err
 	}
 	defer t.end()
-	c, err := t.named(ctx, to)
+	c, err := t.named(to)
 	if err != nil {
 		return err
 	}
@@ -58,14 +58,7 @@ func (b *Backend) Switch(ctx context.Context, to string) error {
 }
 
 // named finds the candidate that a switchover is to promote.
-func (t *takeover) named(ctx context.Context, to string) (*candidate, error) {
-	err := t.each(func(c *candidate) (err error) {
-		c.look, err = askAll(ctx, c.conn)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
+func (t *takeover) named(to string) (*candidate, error) {
 	if to == "" {
 		return t.choose()
 	}

@@ -34,30 +34,50 @@ type takeover struct {
 	candidates []*candidate
 }
 
-// begin connects to the standbys and locks them. Fewer than a quorum of them is an error.
+// begin connects to the standbys and locks them, one after the other in the configuration's order: of two proxies the one
+// that comes second waits at the first standby, and holds nothing. Fewer than a quorum of them is an error, and so is
+// one that is a standby no more, for then somebody else was faster.
 func (b *Backend) begin(ctx context.Context, old int) (*takeover, error) {
 	t := &takeover{b: b, old: old}
-	found := make([]*candidate, len(b.Servers))
+	conns := make([]*pgx.Conn, len(b.Servers))
 	errs := make([]error, len(b.Servers))
+	connect, stop := context.WithTimeout(ctx, b.patience())
 	var wg sync.WaitGroup
-	for i := range b.Servers {
+	for i, s := range b.Servers {
 		if i != old {
-			wg.Go(func() { found[i], errs[i] = b.lock(ctx, i) })
+			wg.Go(func() { conns[i], errs[i] = s.dial(connect) })
 		}
 	}
 	wg.Wait()
-	for _, c := range found {
-		if c != nil {
-			t.candidates = append(t.candidates, c)
+	stop()
+	for i, conn := range conns {
+		if conn == nil {
+			continue
+		}
+		if errs[i] = b.lock(ctx, i, conn); errs[i] == nil {
+			t.candidates = append(t.candidates, &candidate{server: i, conn: conn})
+		} else {
+			hangUp(conn)
 		}
 	}
-	if need := Quorum(len(b.Servers)-1, b.settings().Confirm); len(t.candidates) < need {
-		t.end()
-		return nil, errors.Join(fmt.Errorf("%d of %d standbys answer, and %d must before one is promoted",
+	err := t.each(func(c *candidate) (err error) {
+		if c.look, err = askAll(ctx, c.conn); err == nil && !c.look.Recovering {
+			err = errFaster
+		}
+		return err
+	})
+	if need := Quorum(len(b.Servers)-1, b.settings().Confirm); err == nil && len(t.candidates) < need {
+		err = errors.Join(fmt.Errorf("%d of %d standbys answer, and %d must before one is promoted",
 			len(t.candidates), len(b.Servers)-1, need), errors.Join(errs...))
+	}
+	if err != nil {
+		t.end()
+		return nil, err
 	}
 	return t, nil
 }
+
+var errFaster = errors.New("somebody else has promoted it")
 
 func (t *takeover) end() {
 	for _, c := range t.candidates {
@@ -65,39 +85,25 @@ func (t *takeover) end() {
 	}
 }
 
-// lock connects to a standby and takes the lock there. A holder that does not get on is disconnected: what it would
-// still do on that connection fails then.
-func (b *Backend) lock(ctx context.Context, server int) (*candidate, error) {
-	connect, stop := context.WithTimeout(ctx, b.patience())
-	defer stop()
-	conn, err := b.Servers[server].dial(connect)
-	if err != nil {
-		return nil, err
-	}
+// lock takes the lock on a standby. A holder that does not get on is disconnected: what it would still do on that
+// connection fails then.
+func (b *Backend) lock(ctx context.Context, server int, conn *pgx.Conn) error {
 	began := time.Now()
 	for {
 		var locked bool
 		err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_lock("+takeoverLock+")").Scan(&locked)
-		switch {
-		case err != nil:
-			hangUp(conn)
-			return nil, fmt.Errorf("lock server %s: %w", b.Servers[server].Name, err)
-		case locked:
-			return &candidate{server: server, conn: conn}, nil
-		case time.Since(began) < takeoverLimit/2:
-		default:
-			_, err := conn.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_locks
+		if err == nil && !locked && time.Since(began) > takeoverLimit/2 {
+			_, err = conn.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_locks
 				WHERE locktype = 'advisory' AND granted AND (classid, objid) = (`+takeoverLock+`)`)
-			if err != nil {
-				hangUp(conn)
-				return nil, fmt.Errorf("lock server %s: %w", b.Servers[server].Name, err)
-			}
 		}
-		select {
-		case <-ctx.Done():
-			hangUp(conn)
-			return nil, fmt.Errorf("lock server %s: %w", b.Servers[server].Name, ctx.Err())
-		case <-time.After(20 * time.Millisecond):
+		if err == nil && !locked {
+			err = pause(ctx, 20*time.Millisecond)
+		}
+		if err != nil {
+			return fmt.Errorf("lock server %s: %w", b.Servers[server].Name, err)
+		}
+		if locked {
+			return nil
 		}
 	}
 }
@@ -149,15 +155,9 @@ const fenceMark = " host='/pleiad-fenced' hostaddr=''"
 // is confirmed by enough of them, and what they have does not change.
 func (t *takeover) isolate(ctx context.Context) error {
 	return t.each(func(c *candidate) error {
-		look, err := askAll(ctx, c.conn)
-		if err != nil {
-			return err
-		}
-		if !look.Recovering {
-			return fmt.Errorf("server %s was promoted meanwhile", t.b.Servers[c.server].Name)
-		}
-		if !strings.HasSuffix(look.ConnInfo, fenceMark) {
-			if err := alterSystem(ctx, c.conn, "primary_conninfo", look.ConnInfo+fenceMark); err != nil {
+		var err error
+		if !strings.HasSuffix(c.look.ConnInfo, fenceMark) {
+			if err = alterSystem(ctx, c.conn, "primary_conninfo", c.look.ConnInfo+fenceMark); err != nil {
 				return err
 			}
 		}
