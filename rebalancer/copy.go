@@ -183,6 +183,10 @@ func (m *move) index(ctx context.Context) error {
 			return fmt.Errorf("read definition of %s: %w", t.Part.SQL(), err)
 		}
 		err = m.on(ctx, m.target, func(conn *pgx.Conn) error {
+			// Sorting in memory is most of the time that an index takes.
+			if _, err := conn.Exec(ctx, "SELECT set_config('maintenance_work_mem', '256MB', false) WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < 256 * 1024 * 1024"); err != nil {
+				return err
+			}
 			for _, p := range pieces {
 				if err := m.define(ctx, conn, t, p.Phase, p.Name, p.SQL); err != nil {
 					return fmt.Errorf("%s: %w", p.SQL, err)

@@ -283,12 +283,15 @@ type digest struct {
 	hash string
 }
 
-// digest is the number of a partition's rows and the sum of their hashes, made of the text of each column.
+// digest is the number of a partition's rows and the sum of their hashes: of documents and integers by their own hash
+// functions, of everything else by its text.
 func (m *move) digest(ctx context.Context, conn *pgx.Conn, t shardTable) (d digest, err error) {
 	var sql string
-	err = conn.QueryRow(ctx, `SELECT 'SELECT count(*), coalesce(sum(hashtextextended(ROW(' ||
-		string_agg(format('hashtextextended(%I::text COLLATE "C", 0)', attname), ', ' ORDER BY attname COLLATE "C") ||
-		')::text COLLATE "C", 1)::numeric), 0)::text FROM ONLY ' || $1::text
+	err = conn.QueryRow(ctx, `SELECT 'SELECT count(*), coalesce(sum(hash_record_extended(ROW(' || string_agg(format(
+			CASE WHEN atttypid = 'jsonb'::regtype THEN 'jsonb_hash_extended(%1$I, 0)'
+				WHEN atttypid IN (20, 21, 23) THEN 'hashint8extended(%1$I::int8, 0)'
+				ELSE 'hashtextextended(%1$I::text COLLATE "C", 0)' END, attname), ', ' ORDER BY attname COLLATE "C")
+		|| '), 1)::numeric), 0)::text FROM ONLY ' || $1::text
 		FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped`, t.Part.SQL()).Scan(&sql)
 	if err != nil {
 		return d, err
