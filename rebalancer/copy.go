@@ -1,6 +1,7 @@
 package rebalancer
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,12 @@ func (m *move) copyTable(ctx context.Context, t shardTable) error {
 			pipe, feed := io.Pipe()
 			var sending sync.WaitGroup
 			sending.Go(func() {
-				_, err := from.CopyTo(ctx, &metered{ctx: ctx, to: feed, move: m}, "COPY "+list+" TO STDOUT")
+				// A row is a message; they are handed on many at a time.
+				many := bufio.NewWriterSize(&metered{ctx: ctx, to: feed, move: m}, 64<<10)
+				_, err := from.CopyTo(ctx, many, "COPY "+list+" TO STDOUT")
+				if err == nil {
+					err = many.Flush()
+				}
 				_ = feed.CloseWithError(err) // nil is the end of the data
 			})
 			_, err := to.PgConn().CopyFrom(ctx, pipe, "COPY "+list+" FROM STDIN"+with)
