@@ -241,7 +241,7 @@ func (o *oidRun) writes(names, marks string) {
 	}
 	o.same("COPY of one backend", o.copied(), oidKeys)
 	// A parameter that several backends get.
-	r := o.c.ExecParams(o.ctx, "SELECT "+names+" FROM again WHERE rows = $1 AND typ = $2", [][]byte{o.want[4], o.want[8]}, nil, []int16{1}, []int16{1}).Read()
+	r := o.c.ExecParams(o.ctx, "SELECT "+names+" FROM again WHERE rows = $1 AND typ = $2::regtype", [][]byte{o.want[4], o.want[8]}, nil, []int16{1}, []int16{1}).Read()
 	if r.Err != nil {
 		o.t.Fatal(r.Err)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // Reach is what code may use besides its arguments and the statement that calls it. It spreads from callee to caller.
-type Reach uint8
+type Reach uint16
 
 // What is reached. A view counts as what it reads.
 const (
@@ -18,6 +18,8 @@ const (
 	ReachState                       // may leave something in the session: settings, locks, temporary tables, sequences' values
 	ReachClock                       // may read the transaction's or the statement's time
 	ReachUnknown                     // may name a relation that the snapshot does not hold: a temporary one, or none
+	ReachFiredName                   // reads the name of the table that it is a trigger of: a partition's, where rows fire it
+	ReachFiredOID                    // reads that table's oid, which differs between backends
 )
 
 // ReachAnything is of code that cannot be judged.
@@ -42,19 +44,26 @@ func (e *Env) reachFacts(r Reach) fnFacts {
 	if r&ReachClock != 0 {
 		f |= fnClockInside
 	}
+	if r&ReachFiredName != 0 {
+		f |= fnFiredName
+	}
+	if r&ReachFiredOID != 0 {
+		f |= fnFiredOID
+	}
 	return f
 }
 
 // Body is what the source of a function in SQL or PL/pgSQL, of a DO block or of an expression may do, read off its words:
 // whatever could name a thing counts as naming it.
 type Body struct {
-	Dynamic  bool // runs SQL that is not in it, reads what values name, or changes the schema
-	Tables   bool // has a keyword without which no statement reads or writes a table
-	Writes   bool // has a keyword without which no statement writes or locks rows
-	Advances bool // may advance a sequence
-	State    bool // may leave something in the session
-	Clock    bool // may read the transaction's or the statement's time
-	Catches  bool // goes on after an error: that a relation does not exist can be an answer
+	Dynamic  bool  // runs SQL that is not in it, reads what values name, or changes the schema
+	Tables   bool  // has a keyword without which no statement reads or writes a table
+	Writes   bool  // has a keyword without which no statement writes or locks rows
+	Advances bool  // may advance a sequence
+	State    bool  // may leave something in the session
+	Clock    bool  // may read the transaction's or the statement's time
+	Fired    Reach // ReachFiredName, ReachFiredOID
+	Catches  bool  // goes on after an error: that a relation does not exist can be an answer
 	// Names is every identifier, folded as PostgreSQL folds it: possible relations, functions and types.
 	Names []string
 }
@@ -82,6 +91,11 @@ var stateWords = wordSet(`temp temporary listen unlisten discard reset load set_
 
 // sequenceWords are those without which no sequence advances.
 var sequenceWords = wordSet("nextval setval insert merge copy")
+
+// firedWords are the variables that tell a trigger function in PL/pgSQL of its table.
+var firedWords = map[string]Reach{
+	"tg_table_name": ReachFiredName, "tg_table_schema": ReachFiredName, "tg_relname": ReachFiredName, "tg_relid": ReachFiredOID,
+}
 
 // dynamicFunctions run SQL given as text, or read tables or call type functions named by values.
 var dynamicFunctions = wordSet(`query_to_xml query_to_xmlschema query_to_xml_and_xmlschema table_to_xml
@@ -144,6 +158,7 @@ func ReadBody(src string) Body {
 		b.State = b.State || stateWords[w]
 		b.Advances = b.Advances || sequenceWords[w]
 		b.Clock = b.Clock || clockWords[w]
+		b.Fired |= firedWords[w]
 		b.Catches = b.Catches || w == "when" && before == "exception"
 		before = w
 		// What belongs to a schema of shards, or to toast tables, is one server's own.
@@ -179,7 +194,7 @@ func (b Body) Own() Reach {
 	if b.Clock {
 		r |= ReachClock
 	}
-	return r
+	return r | b.Fired
 }
 
 // bodyReach is the reach of source that runs now, or that is kept outside of the snapshot, as the schema is now.

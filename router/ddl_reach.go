@@ -33,6 +33,9 @@ func (d *ddl) evaluates(kind string) *pgerr.Error {
 		if facts&fnSharded != 0 {
 			return refTriggerAny
 		}
+		if t, _ := d.resolve(s.Relation); t != nil && firedElsewhere(t, s.Row, facts) {
+			return refTriggerName
+		}
 	}
 	if kind == "create_policy_stmt" || kind == "alter_policy_stmt" {
 		if e := d.policyReads(); e != nil {

@@ -122,6 +122,8 @@ func fixtureTables(add func(*Table) *Table, col func(string, uint32, ...string) 
 		Triggers: []Trigger{{Name: "stmt", Function: &Function{Name: "noop", Volatility: 'v'}, OnInsert: true, OnUpdate: true, OnDelete: true}}})
 	add(&Table{Name: "touched", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("x", i4)},
 		Triggers: []Trigger{{Name: "touch", Function: &Function{Name: "touch", Volatility: 'v', Reach: ReachClock}, Row: true, OnUpdate: true}}})
+	add(&Table{Name: "tagged", Kind: TableSharded, Relkind: 'p', Key: []int{0}, Columns: []Column{col("room", txt), col("x", i4)},
+		Triggers: []Trigger{{Name: "tag", Function: &Function{Name: "tag", Volatility: 'v', Reach: ReachFiredName}, Row: true, OnInsert: true}}})
 	add(&Table{Name: "guarded", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room IN ( SELECT public.notes.body\n   FROM public.notes))", Columns: []Column{col("room", txt), col("x", i4)}})
 	add(&Table{Name: "listed", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room IN ( SELECT codes.label\n   FROM public.codes))", Columns: []Column{col("room", txt), col("x", i4)}})
 	add(&Table{Name: "tenanted", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room = current_setting('app.room'::text))", Columns: []Column{col("room", txt), col("x", i4)}})

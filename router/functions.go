@@ -35,6 +35,8 @@ const (
 	fnTables                          // code that may read or write local tables
 	fnSharded                         // code that may read or write sharded tables, or write reference tables
 	fnClockInside                     // code that may read the transaction's or the statement's time
+	fnFiredName                       // as a trigger, reads its table's name
+	fnFiredOID                        // as a trigger, reads its table's oid
 )
 
 // fnImpure are the facts that make two calls with equal arguments on two backends differ.

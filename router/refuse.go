@@ -45,6 +45,7 @@ var (
 	refReachLocal   = refusal("a policy, constraint, index, default or type of this table calls code that uses local tables or sequences", "Let it call only functions that use the values given to them, or reference tables.")
 	refTrigger      = refusal("the table has a trigger whose function uses local tables or sequences", "Triggers on sharded and reference tables may use the row itself and read reference tables.")
 	refTriggerAny   = refusal("the table has a trigger whose function uses sharded or reference tables", "Drop the trigger, or run its statements from the client.")
+	refTriggerName  = refusal("the table has a trigger whose function reads TG_TABLE_NAME, TG_TABLE_SCHEMA, TG_RELNAME or TG_RELID", "A partition fires it: give the table's name as an argument of the trigger, and read TG_ARGV[0].")
 	refTriggerMulti = refusal("the table has a statement-level trigger, and the statement writes on several backends", "Restrict the statement to one shard with = on the partition key.")
 	refTriggerRef   = refusal("writes to a reference table with triggers are only supported when the trigger functions are immutable", "Declare the trigger function IMMUTABLE if it gives the same result on every backend, or drop the trigger.")
 	refRules        = refusal("rules on sharded and reference tables are not supported", "Drop the rule and use a trigger.")

@@ -116,6 +116,8 @@ func (a *analysis) reaches(r Reach, alone bool) {
 	switch {
 	case r&ReachSharded != 0:
 		a.refuse(refReach)
+	case alone && r&(ReachFiredName|ReachFiredOID) != 0:
+		a.refuse(refTriggerName)
 	case alone && f&(fnTables|fnNextval) != 0:
 		a.refuse(refReachLocal)
 	}
@@ -150,9 +152,23 @@ func (a *analysis) trigger(t *Table, tr Trigger, distributed bool) {
 		a.refuse(refTriggerAny)
 	case facts&(fnTables|fnNextval) != 0 && distributed:
 		a.refuse(refTrigger)
+	case firedElsewhere(t, tr.Row, facts):
+		a.refuse(refTriggerName)
 	case t.Kind == TableReference && f.Volatility != 'i':
 		a.refuse(refTriggerRef)
 	}
+}
+
+// firedElsewhere tells whether a trigger function with these facts would take a partition's name or one backend's oid for
+// its table's.
+func firedElsewhere(t *Table, row bool, f fnFacts) bool {
+	switch t.Kind {
+	case TableSharded:
+		return row && f&fnFiredName != 0 || f&fnFiredOID != 0
+	case TableReference:
+		return f&fnFiredOID != 0
+	}
+	return false
 }
 
 func (a *analysis) updateLevel(s *sqlparse.UpdateStmt, outer *scope) (*query, *rel) {

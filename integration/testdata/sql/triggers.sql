@@ -140,3 +140,23 @@ create or replace function instead_l() returns trigger language plpgsql as $$ be
 --! refused
 insert into lv2 values (61, 'through');
 select k from s where k > 59;
+-- a row's trigger is fired by a partition, which has another name than its table; an argument tells the table's
+create table audited (k int primary key, v text) partition by hash (k);
+create function names_table() returns trigger language plpgsql as $$ begin new.v := TG_TABLE_SCHEMA || '.' || Tg_Table_Name; return new; end $$;
+create function numbers_table() returns trigger language plpgsql as $$ begin new.v := tg_relid::text; return new; end $$;
+create function argued() returns trigger language plpgsql as $$ begin new.v := tg_argv[0]; return new; end $$;
+--! refused
+create trigger named before insert or update on audited for each row execute function names_table();
+--! refused
+create trigger numbered before insert or update on audited for each row execute function numbers_table();
+create trigger argued before insert or update on audited for each row execute function argued('audited');
+insert into audited values (1, 'a'), (2, 'b') returning *;
+create or replace function argued() returns trigger language plpgsql as $$ begin new.v := tg_relname; return new; end $$;
+--! refused
+insert into audited values (3, 'c');
+--! refused
+update audited set v = 'd' where k = 1;
+select * from audited order by k;
+create table audited_here (k int primary key, v text);
+create trigger named before insert or update on audited_here for each row execute function names_table();
+insert into audited_here values (1, 'a') returning *;
