@@ -28,6 +28,7 @@ type copying struct {
 	// batch holds rows that wait for values from home (Missing).
 	batch  []pendingRow
 	aux    *backend.Conn // computes defaults while home's own connection is in COPY
+	asked  bool          // it has computed some
 	failed *executor.CopyFailure
 	told   bool // failed is the client's CopyFail: an error of the data before it counts more
 	rows   int64
@@ -57,7 +58,13 @@ func (s *Session) runCopyIn(r *request) error {
 	if err := c.stream(); err != nil {
 		return err
 	}
-	return c.finish()
+	if err := c.finish(); err != nil || !c.asked {
+		return err
+	}
+	if err := s.gang.AdvancedElsewhere(); err != nil {
+		return s.lost(err)
+	}
+	return nil
 }
 
 // prepare makes the reader that finds rows and their keys.
@@ -361,6 +368,7 @@ func (c *copying) compute(n int) ([][]copystream.Field, *pgerr.Error) {
 		}
 		list = append(list, sql)
 	}
+	c.asked = true
 	m := &executor.Member{Conn: c.aux}
 	sql := "SELECT " + strings.Join(list, ", ") + " FROM pg_catalog.generate_series(1, " + strconv.Itoa(n) + ")"
 	rows, errFrame, err := m.AskFormat(sql, c.c.Format.Binary)

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -109,7 +110,7 @@ func (w *inserting) ask() (ok bool, err error) {
 	}
 	if w.r.tmpl.Effect != router.EffectNone {
 		// Defaults leave currval and lastval here, also when none of the rows comes here.
-		w.s.mayCallNextval(m)
+		w.s.gang.MayAdvance(m)
 		m.Unclean = true
 	}
 	for from := 0; from < len(w.in.Rows); {
@@ -145,6 +146,10 @@ func (w *inserting) askRows(m *executor.Member, from, to int) (ok bool, err erro
 	}
 	if len(cells) == 0 {
 		return true, nil
+	}
+	if len(w.in.Rows) == 1 {
+		// PostgreSQL evaluates a single row by the table's columns, several as they are written, defaults behind them.
+		slices.SortStableFunc(cells, func(a, b int) int { return w.columnOf(from, a) - w.columnOf(from, b) })
 	}
 	var b strings.Builder
 	b.WriteString("SELECT v.*")

@@ -92,11 +92,7 @@ func (s *Session) runDiscard(r *request) error {
 		s.planner.temp = nil
 		s.planner.stale()
 	case "SEQUENCES":
-		if q := &s.planner.sequences; q.conn == m.Conn && !q.split {
-			*q = sequences{}
-		} else if q.conn != nil {
-			q.split = true
-		}
+		s.gang.DiscardSequences()
 	}
 	return nil
 }
@@ -107,7 +103,8 @@ func (s *Session) discardAll() {
 	s.dropStatements()
 	s.cursors.all = nil
 	s.stopListening()
-	s.planner.temp, s.planner.sequences = nil, sequences{}
+	s.gang.DiscardSequences()
+	s.planner.temp = nil
 	s.settings.current = copyMap(s.settings.startup)
 	s.gang.Settings = s.startup
 	for _, m := range s.gang.Members() {

@@ -33,7 +33,6 @@ type planner struct {
 	tempCode map[string]string
 	// tempStale says that temporary relations may have come or gone.
 	tempStale bool
-	sequences sequences
 	// unknown is why what plans depend on could not be learned: statements are refused with it, since a plan
 	// from an older state could read one server's part of a table and call it the whole.
 	unknown *pgerr.Error
@@ -286,7 +285,6 @@ func (p *planner) endTransaction(s *Session, committed bool) {
 	if p.changed && committed {
 		s.db.refresh(s.ctx)
 	}
-	p.sequences.inBlock = false
 	p.tempStale = p.tempStale || len(p.temp) > 0
 	if p.changed || p.private != nil {
 		p.private, p.changed, p.reload = nil, false, false

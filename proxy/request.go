@@ -55,17 +55,17 @@ func (s *Session) run(r *request) error {
 		}
 		r, t = fixed, fixed.tmpl
 	}
+	if t.NeedsSequenceState {
+		if e := s.gang.ReadsSequences(); e != nil {
+			s.fail(e)
+			return nil
+		}
+	}
 	s.beginSync(t)
 	switch t.Kind {
 	case router.KindHome:
 		if len(t.SetConfig) > 0 {
 			return s.runSetConfig(r)
-		}
-		if t.NeedsSequenceState {
-			if e := s.sequenceState(t); e != nil {
-				s.fail(e)
-				return nil
-			}
 		}
 		return s.forward(r, s.db.home)
 	case router.KindAny:
@@ -205,10 +205,10 @@ func (s *Session) effect(t *router.Template, m *executor.Member) {
 	s.noteUse(m)
 	switch t.Effect {
 	case router.EffectUnclean:
-		s.mayCallNextval(m)
+		s.gang.MayAdvance(m)
 		m.Unclean = true
 	case router.EffectPins:
-		s.mayCallNextval(m)
+		s.gang.MayAdvance(m)
 		m.Unclean = true
 		m.Pinned = true
 		s.planner.tempStale = true

@@ -33,8 +33,10 @@ func (s *Session) values(r *request) *router.Values {
 
 // route finds the backends a statement runs on.
 func (s *Session) route(r *request) (backends, error) {
-	if e := s.sequenceState(r.tmpl); e != nil {
-		return backends{}, e
+	if r.tmpl.NeedsSequenceState {
+		if e := s.gang.ReadsSequences(); e != nil {
+			return backends{}, e
+		}
 	}
 	if r.tmpl.CurrentOf != "" {
 		return s.routeCurrentOf(r.tmpl.CurrentOf)

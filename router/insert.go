@@ -41,12 +41,11 @@ func (a *analysis) onConflict(q *query, r *rel, oc *sqlparse.OnConflict, sc *sco
 	ns.add(sc.ns)
 	ns.add(expose(ex, nil, "excluded", ""))
 	inner := &scope{ns: ns, parent: sc.parent, ctes: sc.ctes, level: q}
-	var f fnFacts
 	if oc.WhereClause != nil {
-		a.expr(q, oc.WhereClause, inner, &f)
+		a.expr(q, oc.WhereClause, inner, &q.targetFacts)
 	}
 	for _, n := range oc.Infer.GetIndexElems() {
-		a.expr(q, n, inner, &f)
+		a.expr(q, n, inner, &q.targetFacts)
 	}
 	var list []sqlparse.Node
 	for _, n := range oc.TargetList {
@@ -60,6 +59,26 @@ func (a *analysis) onConflict(q *query, r *rel, oc *sqlparse.OnConflict, sc *sco
 	if len(a.keyTo) > 0 || a.keyMoves {
 		a.refuse(refKeyUpdate)
 	}
+}
+
+// insertRows are the rows of VALUES.
+func insertRows(s *sqlparse.InsertStmt) (rows [][]sqlparse.Node) {
+	for _, l := range s.SelectStmt.GetSelectStmt().GetValuesLists() {
+		rows = append(rows, l.GetList().GetItems())
+	}
+	return rows
+}
+
+// insertWidth is how many columns an INSERT without a column list gives values for; as few as it might be where that
+// is not known.
+func insertWidth(s *sqlparse.InsertStmt, q *query) int {
+	if rows := insertRows(s); len(rows) > 0 {
+		return len(rows[0])
+	}
+	if q.source == nil || q.source.open {
+		return 0
+	}
+	return len(q.source.out)
 }
 
 // insert plans INSERT.
@@ -191,11 +210,14 @@ func (p *planner) insertSharded(a *analysis, q *query, r *rel, in *Insert, s *sq
 	}
 }
 
+// homeOnly are the facts of what home alone can evaluate.
+const homeOnly = fnNextval | fnCurrval | fnHome | fnPins | fnTables
+
 // evaluable reports whether the rows can be split and their cells evaluated apart: no relation but the target.
 func (p *planner) evaluable(a *analysis, q *query, in *Insert) bool {
 	others := 0
 	q.walk(func(l *query) { others += len(l.rels) + len(l.subs) })
-	return others == 1 && !a.local && !a.system && !a.sequence && !a.writes && a.noScatter == nil && a.fn&fnCurrval == 0
+	return others == 1 && !a.local && !a.system && !a.sequence && !a.writes && a.noScatter == nil && q.targetFacts&homeOnly == 0
 }
 
 // evaluates reports whether something must be evaluated on home before the rows can be placed.

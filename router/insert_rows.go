@@ -53,8 +53,28 @@ func (p *planner) rows(a *analysis, s *sqlparse.InsertStmt, t *Table) (*Insert, 
 		}
 		in.Rows = append(in.Rows, row)
 	}
+	if s.Override == sqlparse.OverrideNone && in.mixesIdentity() {
+		return nil, nil
+	}
 	in.overriding(s)
 	return in, nil
+}
+
+// mixesIdentity reports whether a GENERATED ALWAYS column is DEFAULT in some rows and given a value in others, which is an
+// error.
+func (in *Insert) mixesIdentity() bool {
+	for j, c := range in.Columns {
+		given := 0
+		for _, r := range in.Rows {
+			if !r.Cells[j].Default {
+				given++
+			}
+		}
+		if in.Table.Columns[c].Identity == 'a' && given > 0 && given < len(in.Rows) {
+			return true
+		}
+	}
+	return false
 }
 
 // overriding asks for OVERRIDING SYSTEM VALUE when a value made on home is given to a GENERATED ALWAYS column.
@@ -92,7 +112,7 @@ func (a *analysis) cell(n sqlparse.Node, t *Table, column, rows int) Cell {
 		return c
 	}
 	facts := a.exprFacts(n)
-	atHome := fnNextval | fnHome | fnTables
+	atHome := fnNextval | fnCurrval | fnHome | fnTables
 	switch {
 	case c.Key >= 0:
 		c.Eval = true

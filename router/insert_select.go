@@ -33,6 +33,9 @@ func (p *planner) insertSelect(a *analysis, q *query, r *rel, s *sqlparse.Insert
 
 // readFirst plans an INSERT by reading its rows first; always is true where even one backend cannot run it as it stands.
 func (p *planner) readFirst(a *analysis, q *query, r *rel, s *sqlparse.InsertStmt, always bool) {
+	if p.t.NeedsHome && q.targetFacts&homeOnly != 0 {
+		return // ON CONFLICT or RETURNING run where the rows are
+	}
 	in, err := p.insertQuery(a, q, r, s)
 	switch {
 	case err == nil && always:

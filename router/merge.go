@@ -49,7 +49,7 @@ func (a *analysis) mergeInsert(q *query, r *rel, cols, vals []sqlparse.Node, sc 
 		a.expr(q, v, sc, &q.targetFacts)
 	}
 	t := r.table
-	a.hiddenClock = a.hiddenClock || a.defaultClock(t)
+	a.usesDefaults(q, t, cols, len(vals), vals)
 	if t == nil || t.Kind != TableSharded {
 		return
 	}

@@ -487,8 +487,8 @@ type Template struct {
 	// NeedsHome is true for a statement over sharded tables that also needs what only home has (local tables,
 	// sequences): it runs if its shards are all on home, else NoScatter is the answer. Backends sees to it.
 	NeedsHome bool
-	// NeedsSequenceState is true when currval or lastval is called: the answer is right only on the home
-	// connection where this session called nextval.
+	// NeedsSequenceState is true when currval or lastval is called: their values are those of the home connection where
+	// this session called nextval.
 	NeedsSequenceState bool
 	// Unknown is true when a relation of the statement is not in the snapshot: a session should read the catalog
 	// anew and plan again, once, before it believes the plan.

@@ -341,7 +341,7 @@ func (a *analysis) effect() Effect {
 	switch {
 	case a.fn&fnPins != 0:
 		return EffectPins
-	case a.fn&(fnUnknown|fnVolatile|fnNextval|fnCurrval|fnDynamic) != 0:
+	case a.fn&(fnUnknown|fnVolatile|fnNextval|fnDynamic) != 0:
 		return EffectUnclean
 	}
 	return EffectNone

@@ -211,8 +211,8 @@ func (a *analysis) assignments(q *query, r *rel, list []sqlparse.Node, sc *scope
 		if i < 0 {
 			continue
 		}
-		if rt.Val.GetSetToDefault() != nil {
-			a.hiddenClock = a.hiddenClock || a.defaultFacts(t.Columns[i])&(fnClock|fnClockInside) != 0
+		if setsDefault(rt.Val) {
+			a.usesDefault(q, t.Columns[i])
 		}
 		if rt.Val.GetSetToDefault() != nil && t.Kind == TableReference && !sameDefault(t.Columns[i]) {
 			a.refuse(refRefWrite)
@@ -236,6 +236,43 @@ func (a *analysis) assignments(q *query, r *rel, list []sqlparse.Node, sc *scope
 			a.keyTo = map[colID]KeyValue{}
 		}
 		a.keyTo[colID{r, i}] = v
+	}
+}
+
+// setsDefault recognises SET column = DEFAULT, and SET (…, column) = (…, DEFAULT).
+func setsDefault(val sqlparse.Node) bool {
+	if m := val.GetMultiAssignRef(); m != nil {
+		args := m.Source.GetRowExpr().GetArgs()
+		return int(m.Colno) <= len(args) && args[m.Colno-1].GetSetToDefault() != nil
+	}
+	return val.GetSetToDefault() != nil
+}
+
+// usesDefault notes that a column's default is evaluated where the row is, and so what home alone can evaluate.
+func (a *analysis) usesDefault(q *query, c Column) {
+	f := a.defaultFacts(c)
+	a.hiddenClock = a.hiddenClock || f&(fnClock|fnClockInside) != 0
+	f &^= fnClock | fnClockInside
+	a.fn |= f
+	q.targetFacts |= f
+}
+
+// usesDefaults is usesDefault for an INSERT that runs as it stands, with these columns and, of VALUES, these rows.
+func (a *analysis) usesDefaults(q *query, t *Table, cols []sqlparse.Node, width int, rows ...[]sqlparse.Node) {
+	if t == nil {
+		return
+	}
+	positions := columnPositions(t, cols)
+	if len(cols) == 0 && width < len(positions) {
+		positions = positions[:max(width, 0)]
+	}
+	for i, c := range t.Columns {
+		at := slices.Index(positions, i)
+		if at < 0 && !c.Generated || slices.ContainsFunc(rows, func(row []sqlparse.Node) bool {
+			return at >= 0 && at < len(row) && row[at].GetSetToDefault() != nil
+		}) {
+			a.usesDefault(q, c)
+		}
 	}
 }
 
@@ -273,7 +310,7 @@ func (a *analysis) modifying(l *cteList) *query {
 	switch {
 	case n.GetInsertStmt() != nil:
 		q, r = a.insertLevel(n.GetInsertStmt(), sc)
-		a.hiddenClock = a.hiddenClock || a.defaultClock(r.table)
+		a.usesDefaults(q, r.table, n.GetInsertStmt().Cols, insertWidth(n.GetInsertStmt(), q), insertRows(n.GetInsertStmt())...)
 	case n.GetUpdateStmt() != nil:
 		q, r = a.updateLevel(n.GetUpdateStmt(), sc)
 	case n.GetDeleteStmt() != nil:

@@ -64,6 +64,7 @@ type Conn struct {
 	pool    *Pool
 	created time.Time
 	used    time.Time
+	keeper  uint64 // who may want it back (Keep); the pool's lock guards it
 
 	generation uint64
 	load       *atomic.Int64 // of the server; may be nil

@@ -81,10 +81,7 @@ func (p *Pool) next(ctx context.Context) (*Conn, error) {
 func (p *Pool) take() (*Conn, *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := len(p.free); n > 0 {
-		c := p.free[n-1]
-		p.free[n-1] = nil
-		p.free = p.free[:n-1]
+	if c := p.pick(); c != nil {
 		return c, nil
 	}
 	if p.open < p.limits().Size && len(p.waiting) == 0 {
@@ -242,6 +239,7 @@ func (p *Pool) Put(c *Conn) {
 	if len(p.waiting) > 0 {
 		w := p.waiting[0]
 		p.waiting = p.waiting[1:]
+		c.keeper = 0
 		p.mu.Unlock()
 		w.ready <- c
 		return

@@ -96,10 +96,14 @@ func (g *Gang) Judged(e *pgerr.Error) *pgerr.Error {
 // JudgedFrame is Judged for a server's ErrorResponse.
 func (g *Gang) JudgedFrame(frame []byte) []byte { return g.judged(frame) }
 
-// judged replaces the error of a statement that was cancelled for a reason by that reason.
+// judged replaces the error of a statement that was cancelled for a reason by that reason, and that of currval by the loss
+// of its value.
 func (g *Gang) judged(frame []byte) []byte {
-	if g == nil || wire.ErrorField(frame, 'C') != pgerr.QueryCanceled {
+	switch {
+	case g == nil:
 		return frame
+	case wire.ErrorField(frame, 'C') != pgerr.QueryCanceled:
+		return g.undefined(frame)
 	}
 	if v := g.Verdict.Load(); v != nil {
 		return wire.Error(nil, v)

@@ -102,6 +102,8 @@ type Gang struct {
 	spans   bool
 	spare   *Member // a Member to use again
 
+	sequences sequences
+
 	streaming []*Scatter // suspended ones that read on connections of members
 }
 
@@ -163,6 +165,9 @@ func (g *Gang) join(ctx context.Context, m *Member, b int) (*Member, error) {
 
 // lend gets a connection. While a session that holds others waits for one, it may be a part of a deadlock.
 func (g *Gang) lend(ctx context.Context, b int) (*backend.Conn, error) {
+	if c := g.regain(b); c != nil {
+		return c, nil
+	}
 	if len(g.members) == 0 {
 		return g.Servers.Get(ctx, b)
 	}
@@ -209,7 +214,7 @@ func (g *Gang) add(c *backend.Conn) *Member {
 	}
 	m.Conn = c
 	m.Types = g.Servers.OIDs(c.Backend)
-	m.Pinned = g.PinAll
+	m.Pinned = g.PinAll || g.sequences.asked && g.sequences.conn == c
 	m.gang = g
 	g.mu.Lock()
 	g.members = append(g.members, m)
@@ -232,6 +237,9 @@ func (g *Gang) prepareState(m *Member) error {
 		m.Statements.Clear()
 		m.Unclean = false
 		m.Settings = 0
+		if m.Conn == g.sequences.conn {
+			g.loseSequences()
+		}
 	}
 	m.Owner = g.ID
 	if m.Conn.Settings == want.ID && !discard {
@@ -402,6 +410,9 @@ func (g *Gang) giveBack() {
 
 func (g *Gang) put(m *Member) {
 	c := m.Conn
+	if c == g.sequences.conn {
+		c.Keep(g.ID)
+	}
 	m.Queue.Reset()
 	*m = Member{Queue: m.Queue}
 	g.spare = m
@@ -429,6 +440,7 @@ func (g *Gang) Drop(m *Member) {
 // came for the connection.
 func (g *Gang) Close() {
 	g.killStreams()
+	g.DiscardSequences()
 	g.mu.Lock()
 	all := g.members
 	g.members = nil
