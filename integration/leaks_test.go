@@ -314,4 +314,39 @@ func TestCurrval(t *testing.T) {
 	s.exec(t, c, "commit")
 	s.exec(t, c, "discard all")
 	l.expect(t, s.side, c, answers{{"select lastval()", "!55000"}})
+	s.exec(t, other, "discard all")
+	testCurrvalKept(t, s, db)
+}
+
+// testCurrvalKept has clients share two connections, one of which holds what another client's sequences are at.
+func testCurrvalKept(t *testing.T, s *served, db string) {
+	l := leak{}
+	first, second, third := s.conn(t, db), s.conn(t, db), s.conn(t, db)
+	// No connection but the one that is in use is lent to others.
+	s.exec(t, first, "insert into ct (v) values ('first')")
+	s.exec(t, third, "begin")
+	l.expect(t, s.side, third, answers{{"select 1", "1"}})
+	s.exec(t, third, "rollback")
+	l.expect(t, s.side, second, answers{{"select count(*) > 0 from ct", "t"}})
+	mine := answers{{"select currval('ct_k_seq') = k, lastval() = k from ct where v = 'first'", "t|t"}}
+	l.expect(t, s.side, first, mine)
+	// Once it has asked, its connection is its own, whatever the others need.
+	s.exec(t, second, "begin")
+	l.expect(t, s.side, second, answers{{"insert into ct (v) values ('second') returning k > 0", "t"}})
+	l.expect(t, s.side, first, mine)
+	s.exec(t, second, "commit")
+	l.expect(t, s.side, first, mine)
+	// Who has not asked yet loses its values to those who need the connection, and is told so.
+	l.expect(t, s.side, third, answers{
+		{"select nextval('cs') > 0", "t"}, {"select currval('ct_k_seq')", "!55000"},
+	})
+	s.exec(t, third, "discard all")
+	l.expect(t, s.side, third, answers{{"select nextval('cs') > 0", "t"}})
+	l.expect(t, s.side, second, answers{{"select count(*) > 0 from ct", "t"}})
+	l.expect(t, s.side, third, answers{
+		{"select currval('cs')", "!0A000"}, {"select lastval()", "!0A000"}, {"select currval('nosuch')", "!42P01"},
+		{"select nextval('cs') = currval('cs')", "t"}, {"select currval('cs') = lastval()", "t"}, {"select currval('ct_k_seq')", "!0A000"},
+	})
+	s.exec(t, third, "discard sequences")
+	l.expect(t, s.side, third, answers{{"select currval('ct_k_seq')", "!55000"}})
 }

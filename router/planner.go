@@ -194,7 +194,7 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 	case sc.Combine != nil && sc.Combine.Same == nil:
 		p.t.Gather, _ = p.gather(a) // for types whose values do not travel
 	}
-	p.t.ReadOnly = a.readsOnly() && !p.t.Writes && p.t.Effect == EffectNone && len(p.t.SetConfig) == 0
+	p.t.ReadOnly = a.readsOnly() && !p.t.Writes && p.t.Effect == EffectNone && !p.t.NeedsSequenceState && len(p.t.SetConfig) == 0
 }
 
 // fnPrimary are the facts of functions that are called on a primary alone: they write, may write, or tell of the server.

@@ -39,10 +39,13 @@ func (c *Conn) Regain(owner uint64) bool {
 	if at < 0 {
 		return false
 	}
-	if time.Since(c.used) > checkAfter && c.hungUp() {
+	if c.generation != p.generation() || p.doubtful(c, time.Now()) && c.hungUp() {
 		c.Close()
-		p.gone()
+		p.gone(c)
 		return false
+	}
+	if c.load != nil {
+		c.load.Add(1)
 	}
 	return true
 }

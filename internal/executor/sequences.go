@@ -81,7 +81,7 @@ func (g *Gang) DiscardSequences() {
 	if q.conn != nil {
 		q.conn.Unkeep(g.ID)
 	}
-	*q = sequences{asked: q.asked}
+	*q = sequences{}
 }
 
 // loseSequences notes that the connection with the session's values is not its own any more.
