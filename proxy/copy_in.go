@@ -61,10 +61,7 @@ func (s *Session) runCopyIn(r *request) error {
 	if err := c.finish(); err != nil || !c.asked {
 		return err
 	}
-	if err := s.gang.AdvancedElsewhere(); err != nil {
-		return s.lost(err)
-	}
-	return nil
+	return s.lost(s.gang.AdvancedElsewhere())
 }
 
 // prepare makes the reader that finds rows and their keys.
