@@ -17,7 +17,8 @@ import (
 // put into positions of the log only when a read has to know: that the primary was used until some moment is enough to
 // ask for the end of its log at that moment or later.
 type reads struct {
-	fresh        bool // the settings below are those in force
+	fresh        bool           // the settings below are those in force
+	from         *config.Config // where defaults came from
 	level        config.Consistency
 	maxStaleness time.Duration
 	sync         bool

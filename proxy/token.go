@@ -43,8 +43,8 @@ func checkStaleness(v string) (string, *pgerr.Error) {
 
 // readSettings are the settings that decide where reads go.
 func (s *Session) readSettings() *reads {
-	r := &s.reads
-	if r.fresh {
+	r, cfg := &s.reads, s.srv.config()
+	if r.fresh && r.from == cfg {
 		return r
 	}
 	r.level = config.Consistency(s.own("pleiad.consistency"))
@@ -54,7 +54,7 @@ func (s *Session) readSettings() *reads {
 	}
 	r.maxStaleness = time.Duration(ms) * time.Millisecond
 	r.sync = s.own("pleiad.replication") == string(config.ReplicationSync)
-	r.fresh = true
+	r.fresh, r.from = true, cfg
 	return r
 }
 
