@@ -2,16 +2,19 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pleiad/pleiad/internal/auth"
 	"github.com/pleiad/pleiad/internal/config"
+	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/standby"
 )
 
@@ -147,21 +150,52 @@ func durable(ctx context.Context, conn *pgx.Conn) error {
 
 // with runs f on a service connection to a database of a backend's primary, which it waits for.
 func (c *control) with(ctx context.Context, name, database string, f func(*pgx.Conn) error) error {
-	if n := c.node(name); n != nil {
-		if err := n.Open(ctx); err != nil {
-			return err
-		}
-	}
-	p, err := c.pool(context.WithoutCancel(ctx), name, database)
-	if err != nil {
-		return err
-	}
-	conn, err := p.Acquire(ctx)
+	conn, err := c.acquire(ctx, name, database)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
 	return f(conn.Conn())
+}
+
+// acquire lends a connection. Where another server can become the primary, one that cannot be reached is waited for as a
+// client's statement waits for it.
+func (c *control) acquire(ctx context.Context, name, database string) (*pgxpool.Conn, error) {
+	n := c.node(name)
+	deadline := time.Now().Add(c.config().Failover.Wait.D())
+	for {
+		var generation uint64
+		if n != nil {
+			if err := n.Open(ctx); err != nil {
+				return nil, err
+			}
+			generation = n.Generation()
+		}
+		p, err := c.pool(context.WithoutCancel(ctx), name, database)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := p.Acquire(ctx)
+		if err == nil || n == nil || n.Alone() || !unreachedService(err) || time.Now().After(deadline) {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-n.Turned(generation):
+		case <-time.After(primaryRetry):
+		}
+	}
+}
+
+// unreachedService is unreached for a service connection.
+func unreachedService(err error) bool {
+	var connect *pgconn.ConnectError
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == pgerr.CannotConnectNow || pg.Code == pgerr.AdminShutdown
+	}
+	return errors.As(err, &connect)
 }
 
 // forget closes the connections to a database, which is about to be dropped.
