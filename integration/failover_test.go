@@ -300,6 +300,17 @@ func serveFailover(t *testing.T, settings string) (*replicated, map[string]*link
 		raw = strings.Replace(raw, fmt.Sprintf("host: %s, port: %d}", s.SocketDir, s.Port), fmt.Sprintf("host: %s, port: %d}", links[s.Name].dir, s.Port), 1)
 	}
 	r.restart(t, raw)
+	t.Cleanup(func() { // standbys were led over links, which end now
+		for _, backend := range []string{"b1", "b2"} {
+			p := r.primary(t, backend)
+			for _, s := range r.cluster.Replicas(backend) {
+				r.on(t, s, fmt.Sprintf("alter system set primary_conninfo = 'host=%s port=%d user=%s application_name=%s'",
+					p.SocketDir, p.Port, r.user, s.Name))
+				r.on(t, s, "select pg_reload_conf()")
+			}
+		}
+		r.caughtUp(t)
+	})
 	return r, links
 }
 
