@@ -17,6 +17,10 @@ func (s *Session) runCopyRows(r *request) error {
 	s.openImplicit()
 	r.kinds = append(literals(nil), r.kinds...)
 	c := r.tmpl.CopyRows
+	if err := s.enterEverything(); err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
 	home, err := s.gang.Join(s.ctx, s.db.home)
 	if err != nil {
 		s.fail(executor.ClientError(err))

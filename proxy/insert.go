@@ -473,14 +473,14 @@ func (s *Session) runEverywhere(r *request) error {
 }
 
 func (s *Session) everywhere(r *request, text string) error {
-	if r.describe && r.bind != nil {
-		next := *r
-		next.text = []byte(text)
-		return s.forwardBound(&next, s.homeFirst())
-	}
 	if err := s.enterEverything(); err != nil {
 		s.fail(executor.ClientError(err))
 		return nil
+	}
+	if r.describe && r.bind != nil {
+		next := *r
+		next.text = []byte(text)
+		return s.forwardBound(&next, s.allBackends())
 	}
 	next := *r
 	next.text = []byte(text)
@@ -504,14 +504,6 @@ func (s *Session) everywhere(r *request, text string) error {
 		members = append(members, m)
 	}
 	return s.relayAll(members)
-}
-
-// homeFirst lists all backends.
-func (s *Session) homeFirst() (list []int) {
-	for i := range s.db.targets {
-		list = append(list, (s.db.home+i)%len(s.db.targets))
-	}
-	return list
 }
 
 // learnTypes fills in the parameter types that the client left open: split statements do not use every parameter, and

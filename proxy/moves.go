@@ -165,6 +165,7 @@ func (srv *Server) Switched(ctx context.Context, database string, group, shard, 
 	if err != nil {
 		return err
 	}
+	db.raiseFloors() // standbys that have not seen the shard come or go must not be read
 	db.schema.Store(&next)
 	return nil
 }

@@ -17,14 +17,14 @@ import (
 var errCircle = errors.New("foreign keys of the group's tables form a circle")
 
 // detachOrder reads the group's foreign keys: tables that refer to others come first, for a partition that others refer to
-// can be neither detached nor left behind. selves refer to themselves; linked says that there is any foreign key.
-func (m *move) detachOrder(ctx context.Context, home *pgx.Conn) (order []shardTable, selves map[replication.Table]bool, linked bool, err error) {
+// can be neither detached nor left behind. selves refer to themselves.
+func (m *move) detachOrder(ctx context.Context, home *pgx.Conn) (order []shardTable, selves map[replication.Table]bool, err error) {
 	rows, err := home.Query(ctx, `SELECT n.nspname::text, c.relname::text, fn.nspname::text, fc.relname::text
 		FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_class fc ON fc.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace
 		JOIN pleiad.sharded s ON s.relid = k.conrelid WHERE k.contype = 'f' AND k.conparentid = 0 AND s.group_id = $1`, m.group)
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("read foreign keys: %w", err)
+		return nil, nil, fmt.Errorf("read foreign keys: %w", err)
 	}
 	refers := map[replication.Table][]replication.Table{}
 	var from, to replication.Table
@@ -33,10 +33,9 @@ func (m *move) detachOrder(ctx context.Context, home *pgx.Conn) (order []shardTa
 		return nil
 	})
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("read foreign keys: %w", err)
+		return nil, nil, fmt.Errorf("read foreign keys: %w", err)
 	}
-	order, selves, err = detachOrder(m.tables, refers)
-	return order, selves, len(refers) > 0, err
+	return detachOrder(m.tables, refers)
 }
 
 func detachOrder(tables []shardTable, refers map[replication.Table][]replication.Table) (order []shardTable, selves map[replication.Table]bool, err error) {

@@ -24,7 +24,7 @@ func (m *move) prepare(ctx context.Context) error {
 		return err
 	}
 	err := m.onHome(ctx, func(home *pgx.Conn) error {
-		_, _, _, err := m.detachOrder(ctx, home) // what cannot be switched is not begun
+		_, _, err := m.detachOrder(ctx, home) // what cannot be switched is not begun
 		return err
 	})
 	if err != nil {

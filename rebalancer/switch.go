@@ -26,7 +26,6 @@ type switching struct {
 	links                map[replication.Table][]string // partition on the source → its foreign keys within the group
 	order                []shardTable                   // referencing tables first
 	selves               map[replication.Table]bool     // refer to themselves
-	linked               bool                           // foreign keys tie tables to others
 }
 
 // ddlPatience is how long a switch waits for a schema change that is under way. Nobody waits for the switch yet.
@@ -61,10 +60,9 @@ func (f *following) switchOver(ctx context.Context) (err error) {
 		done()
 		return err
 	}
-	backends := []int{f.sourceID}
-	if s.linked {
-		backends = append(backends, f.targetID) // attaching a foreign key locks what it refers to
-	}
+	// The target's too: attaching a foreign key locks what it refers to, and a transaction that reads on one of its standbys
+	// would look for the shard there before that has it.
+	backends := []int{f.sourceID, f.targetID}
 	f.clearVacuum(ctx, s.source)
 	f.clearVacuum(ctx, s.target)
 	drain, open, err := f.cluster.Hold(f.database, f.group, backends)
@@ -216,7 +214,7 @@ func alone(ctx context.Context, home *pgx.Conn) error {
 
 // sort finds the order in which partitions can be detached.
 func (s *switching) sort(ctx context.Context) (err error) {
-	s.order, s.selves, s.linked, err = s.detachOrder(ctx, s.home)
+	s.order, s.selves, err = s.detachOrder(ctx, s.home)
 	return err
 }
 
