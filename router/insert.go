@@ -192,6 +192,7 @@ func (p *planner) insertSharded(a *analysis, q *query, r *rel, in *Insert, s *sq
 	if p.t.Insert = in; !in.evaluates() && len(in.Rows) == 1 {
 		p.t.NoScatter = refNoKey
 		if q.source != nil && q.source.hasSharded() {
+			p.t.Insert = nil // wherever its own row goes, the query reads other backends'
 			p.readFirst(a, q, r, s, false)
 		}
 		return

@@ -273,7 +273,7 @@ func (b *preludeBuilder) item(n sqlparse.Node) sqlparse.Node {
 // apart reports whether a subquery does not depend on the levels around it, and has to be read first.
 func (b *preludeBuilder) apart(s *sqlparse.SelectStmt) bool {
 	q := b.levels[s]
-	return q != nil && !q.escapes && b.reads(sqlparse.SelectNode(s))
+	return q != nil && !q.escapes && (q.open || len(q.out) > 0) && b.reads(sqlparse.SelectNode(s))
 }
 
 // sublinks takes out the subqueries in expressions; of an INSERT only those behind its source, which is read first anyway.

@@ -3,7 +3,6 @@ package sqlparse
 import (
 	"errors"
 	"strings"
-	"sync"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"github.com/pganalyze/pg_query_go/v6/parser"
@@ -79,25 +78,4 @@ func ParseExpr(expr string) (Node, error) {
 		}
 	}
 	return nil, &SyntaxError{Message: "not an expression"}
-}
-
-// Deparse writes a statement's tree as SQL.
-func Deparse(stmt Node) (string, error) {
-	return pg_query.Deparse(&pg_query.ParseResult{Version: treeVersion(), Stmts: []*pg_query.RawStmt{{Stmt: stmt}}})
-}
-
-// treeVersion is the PostgreSQL version of the parse trees, which the deparser asks for.
-var treeVersion = sync.OnceValue(func() int32 {
-	tree, err := pg_query.Parse("")
-	if err != nil {
-		return 0 // the deparser says that it is the wrong one
-	}
-	return tree.Version
-})
-
-// DeparseExpr writes an expression's tree as SQL.
-func DeparseExpr(expr Node) (string, error) {
-	target := &pg_query.Node{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Val: expr}}}
-	sql, err := Deparse(SelectNode(&SelectStmt{TargetList: []Node{target}}))
-	return strings.TrimPrefix(sql, "SELECT "), err
 }
