@@ -201,12 +201,15 @@ func (db *Database) load(ctx context.Context) error {
 		db.oids[i].Store(nil)
 		db.derived[i].Store(nil)
 	}
+	before := db.schema.Load()
 	db.schema.Store(schema)
 	db.stale.Store(false)
 	db.mu.Lock()
 	clear(db.defaults)
 	db.mu.Unlock()
-	db.raiseFloors()
+	if before == nil || before.Epoch != schema.Epoch {
+		db.raiseFloors()
+	}
 	return nil
 }
 
