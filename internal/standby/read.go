@@ -50,14 +50,28 @@ func (b *Backend) Pick() int {
 	for k := range b.Servers {
 		i := (first + k) % len(b.Servers)
 		s := b.Servers[i]
-		if s.Weight <= 0 || i != primary && !b.Usable(i) {
+		weight := b.weight(i, primary)
+		if weight <= 0 || i != primary && !b.Usable(i) {
 			continue
 		}
-		if load := float64(s.Load.Load()+1) / float64(s.Weight); at < 0 || load < at {
+		if load := float64(s.Load.Load()+1) / float64(weight); at < 0 || load < at {
 			best, at = i, load
 		}
 	}
 	return best
+}
+
+// weight is a server's share of the reads. That of the configured primary is the primary's, whichever server that is; the
+// one that took over has left its own to it.
+func (b *Backend) weight(i, primary int) int {
+	switch {
+	case primary < 0:
+	case i == primary:
+		i = 0
+	case i == 0:
+		i = primary
+	}
+	return b.Servers[i].Weight
 }
 
 // Has tells whether standby i is known to have replayed up to l.
