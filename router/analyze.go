@@ -55,6 +55,7 @@ type analysis struct {
 	// keyMoves is true if UPDATE gives a key column a value that depends on the row.
 	keyMoves         bool
 	statementTrigger bool // the target has one that fires
+	byName           bool // something is looked up by its name: home alone has all that there is
 	triggerPins      bool // a trigger changes the session's state
 	sublinks         map[*sqlparse.SubLink]*sublink
 	err              *pgerr.Error // the first refusal that holds whatever the shards

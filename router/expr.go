@@ -29,6 +29,7 @@ func (a *analysis) expr(q *query, n sqlparse.Node, sc *scope, facts *fnFacts) {
 		case n.GetTypeCast() != nil:
 			a.placeCast(n)
 			a.placeTimeCast(n.GetTypeCast())
+			*facts |= a.nameCast(n.GetTypeCast())
 		case n.GetAExpr() != nil:
 			a.placeComparison(n.GetAExpr(), sc)
 			a.placeTimeOperator(n.GetAExpr(), sc)

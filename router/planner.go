@@ -314,7 +314,7 @@ func (a *analysis) anySync() bool {
 
 // unshardedKind tells whether every backend gives the same answer, or only home the right one.
 func (a *analysis) unshardedKind() Kind {
-	if a.local || a.system || a.sequence || a.locking || a.writes || len(a.unknown) > 0 || a.fn&fnImpure&^fnClock != 0 {
+	if a.local || a.system || a.sequence || a.byName || a.locking || a.writes || len(a.unknown) > 0 || a.fn&fnImpure&^fnClock != 0 {
 		return KindHome
 	}
 	return KindAny
