@@ -11,6 +11,7 @@ func (a *analysis) nameCast(tc *sqlparse.TypeCast) fnFacts {
 	case isRegType(tc.TypeName):
 		a.byName = true
 	case lastName(tc.TypeName) == "oid" && isRegType(tc.Arg.GetTypeCast().GetTypeName()):
+		a.fn |= fnHome
 		return fnHome
 	}
 	return 0
