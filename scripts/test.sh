@@ -35,7 +35,7 @@ units() {
 integration() {
     if [ -d integration ] && [ -n "$(go list ./integration/... 2>/dev/null)" ]; then
         # shellcheck disable=SC2086 # several flags
-        go_test -race -count=1 -timeout 15m ${INTEGRATION_FLAGS:-} ./integration/...
+        go_test -race -count=1 -timeout 60m ${INTEGRATION_FLAGS:-} ./integration/...
     fi
 }
 

@@ -49,7 +49,6 @@ update t set v = 'no';
 rollback;
 begin;
 select * from t where k = 1 for update;
---! refused
 select k from t order by k for update;
 select k from t where k in (1, 3) order by k for no key update nowait;
 commit;

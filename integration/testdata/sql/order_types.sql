@@ -95,7 +95,6 @@ select ia from t order by ia fetch first $1 rows with ties;
 --! params null
 select k from t order by k fetch first $1 rows with ties;
 begin;
---! refused
 declare c cursor for select x from t order by x fetch first 3 rows with ties;
 fetch 2 from c;
 fetch 2 from c;
