@@ -29,9 +29,7 @@ type batch struct {
 type portal struct {
 	name    string
 	st      *statement
-	backend int // where it is bound, -1 when pleiad runs it by itself
-	// remote is its name on that backend, if it is not the client's.
-	remote  string
+	backend int    // where it is bound, -1 when pleiad runs it by itself
 	born    uint64 // as cursor.born
 	bind    []byte
 	params  []shardmap.Value

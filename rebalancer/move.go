@@ -140,8 +140,8 @@ func (m *move) run(ctx context.Context) error {
 		case <-time.After(min(time.Duration(m.attempts+1)*200*time.Millisecond, 3*time.Second)):
 		}
 		if m.step != Switched {
-			if changed, err := m.reread(ctx); err == nil && changed {
-				continue
+			if _, err := m.reread(ctx); err != nil {
+				m.say(ctx, err)
 			}
 		}
 	}
@@ -162,7 +162,7 @@ func (m *move) reshaped(ctx context.Context) bool {
 			return err
 		})
 	}
-	return changed
+	return err == nil && changed
 }
 
 // next does the work of one step.

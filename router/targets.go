@@ -1,12 +1,8 @@
 package router
 
 import (
-	"strings"
-
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
-
-func splitLines(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") }
 
 // targets reads a target list: q's output columns.
 func (a *analysis) targets(q *query, list []sqlparse.Node, sc *scope) {
