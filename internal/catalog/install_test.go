@@ -42,7 +42,7 @@ func TestInstallReplacesTheTransactionsView(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := text(t, db.conns[0], "SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'pleiad.transactions'::regclass")
-	if want := "gid state owner database since"; got != want {
+	if want := "gid state owner database since age backends reason"; got != want {
 		t.Errorf("columns %s, want %s", got, want)
 	}
 }
