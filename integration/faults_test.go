@@ -339,13 +339,17 @@ func TestFaultPoolExhausted(t *testing.T) {
 	if got := s.one(t, c, fmt.Sprintf("select k from f where k = %d", keyOn["b2"])); got != fmt.Sprint(keyOn["b2"]) {
 		t.Errorf("another server's pool: %q", got)
 	}
-	go func() {
+	var freed sync.WaitGroup
+	freed.Go(func() {
 		<-time.After(100 * time.Millisecond)
-		holders[0].Exec(context.Background(), "commit") // checked by the wait below
-	}()
+		if _, err := holders[0].Exec(context.Background(), "commit"); err != nil {
+			t.Errorf("commit: %v", err)
+		}
+	})
 	if got := s.one(t, c, fmt.Sprintf("select k from f where k = %d", keyOn["b1"])); got == "" {
 		t.Error("no row although a connection came free")
 	}
+	freed.Wait()
 	// Many wait in turn, and all are served.
 	s.exec(t, holders[1], "rollback")
 	var wg sync.WaitGroup

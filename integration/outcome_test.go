@@ -152,7 +152,7 @@ func toBinary(oid uint32, value string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read parameter %q as %s: %w", value, typeName(oid), err)
 	}
-	b, err := typeNames.Encode(oid, 1, v, nil)
+	b, err := pgtype.NewMap().Encode(oid, 1, v, nil) // a Map remembers plans, without a lock
 	if err != nil {
 		return nil, fmt.Errorf("write parameter %q as binary %s: %w", value, typeName(oid), err)
 	}
@@ -160,7 +160,7 @@ func toBinary(oid uint32, value string) ([]byte, error) {
 }
 
 func scanned[T any](oid uint32, value string) (v T, err error) {
-	err = typeNames.Scan(oid, pgtype.TextFormatCode, []byte(value), &v)
+	err = pgtype.NewMap().Scan(oid, pgtype.TextFormatCode, []byte(value), &v)
 	return v, err
 }
 

@@ -133,7 +133,9 @@ func (g *Gate) Hold(ctx context.Context, over []int, limit time.Duration) (*Hold
 	for {
 		select {
 		case <-t.ready:
+			g.mu.Lock() // the timer may run out at once
 			h.timer = time.AfterFunc(limit, func() { h.Release() })
+			g.mu.Unlock()
 			return h, nil
 		case <-look.C:
 			g.mu.Lock()

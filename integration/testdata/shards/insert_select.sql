@@ -63,6 +63,7 @@ select count(*) from made3;
 create temp table scratch as select id, title from meeting where id < 8;
 select * from scratch order by id;
 insert into scratch select id, name from person where id < 4 returning *;
+--! code
 insert into by_id select id + 8000, title from scratch where id < 3 returning *;
 select s.id, m.minutes from scratch s join meeting m on m.id = s.id order by 1, 2;
 begin;
