@@ -1,13 +1,11 @@
 package proxy
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
-	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
 )
@@ -56,16 +54,8 @@ func (s *Session) runCopyRows(r *request) error {
 		}
 		return nil
 	})
-	var own *pgerr.Error
-	switch {
-	case errors.As(err, &own):
-		s.fail(own)
-		return nil
-	case err != nil:
-		return err
-	case failure != nil:
-		s.failFrame(executor.WithoutPosition(failure))
-		return nil
+	if err != nil || failure != nil {
+		return s.collectFailed(failure, err)
 	}
 	run := &executor.Scatter{
 		Gang: &s.gang, OIDs: append(oids, via.oids...), Params: r.bind, Limit: -1, Command: r.tmpl.Command, Collations: s.db.collations(),

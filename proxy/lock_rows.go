@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"encoding/binary"
-	"errors"
 	"strconv"
 	"unicode/utf8"
 
@@ -58,16 +57,8 @@ func (s *Session) runLockRows(r *request) error {
 		tried: map[string]bool{}, locks: lock, skip: skip,
 	}
 	failure, err = l.run()
-	var own *pgerr.Error
-	switch {
-	case errors.As(err, &own):
-		s.fail(own)
-		return nil
-	case err != nil:
-		return s.lost(err)
-	case failure != nil:
-		s.failFrame(executor.WithoutPosition(failure))
-		return nil
+	if err != nil || failure != nil {
+		return s.collectFailed(failure, err)
 	}
 	s.out.Out = wire.CommandComplete(s.out.Out, "SELECT "+strconv.FormatInt(l.given, 10))
 	return nil

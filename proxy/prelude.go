@@ -1,12 +1,10 @@
 package proxy
 
 import (
-	"errors"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
-	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router"
 	"github.com/pleiad/pleiad/router/shardmap"
 )
@@ -39,16 +37,8 @@ func (s *Session) runPrelude(r *request) error {
 	p := &prelude{s: s, r: r, oids: declared(r, told.Params), fields: told.Fields}
 	for _, text := range r.tmpl.Prelude.Steps {
 		failure, err := p.step(p.filled(text))
-		var own *pgerr.Error
-		switch {
-		case errors.As(err, &own):
-			s.fail(own)
-			return nil
-		case err != nil:
-			return s.lost(err)
-		case failure != nil:
-			s.failFrame(executor.WithoutPosition(failure))
-			return nil
+		if err != nil || failure != nil {
+			return s.collectFailed(failure, err)
 		}
 	}
 	return p.finish()
