@@ -112,8 +112,8 @@ type preludeBuilder struct {
 }
 
 type writtenTable struct {
-	table *Table
-	step  int
+	tables []*Table // the target, and what foreign keys lead to from it
+	step   int
 }
 
 // with goes through the WITH queries in order.
@@ -158,9 +158,25 @@ func (b *preludeBuilder) with(w *sqlparse.WithClause) bool {
 func (b *preludeBuilder) noteTarget(n sqlparse.Node) {
 	if rv := sqlparse.TargetOf(n); rv != nil {
 		t, _ := b.env.resolve(rv)
-		b.written = append(b.written, writtenTable{t, len(b.out.Steps)})
-		b.bad = b.bad || t == nil
+		b.written = append(b.written, writtenTable{b.reached(t), len(b.out.Steps)})
+		b.bad = b.bad || t == nil || len(t.Triggers) > 0
 	}
+}
+
+// reached lists a table and those whose rows a write of it may change through foreign keys' actions.
+func (b *preludeBuilder) reached(t *Table) []*Table {
+	if t == nil {
+		return nil
+	}
+	out := []*Table{t}
+	for i := 0; i < len(out); i++ {
+		for _, oid := range out[i].ReferencedBy {
+			if r := b.env.Schema.ByOID[oid]; r != nil && !slices.Contains(out, r) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
 }
 
 // take makes a query a step and returns what reads its rows; nil where its WITH queries cannot go with it.
@@ -305,11 +321,11 @@ func (b *preludeBuilder) sublinks(n sqlparse.Node) {
 // each other's writes, later steps would.
 func (b *preludeBuilder) conflicts(n sqlparse.Node) bool {
 	for _, w := range b.written {
-		if b.uses(n, w.table) {
+		if b.uses(n, w.tables) {
 			return true
 		}
 		for k, s := range b.steps {
-			if k != w.step && b.uses(s, w.table) {
+			if k != w.step && b.uses(s, w.tables) {
 				return true
 			}
 		}
@@ -317,12 +333,12 @@ func (b *preludeBuilder) conflicts(n sqlparse.Node) bool {
 	return false
 }
 
-func (b *preludeBuilder) uses(n sqlparse.Node, table *Table) bool {
+func (b *preludeBuilder) uses(n sqlparse.Node, tables []*Table) bool {
 	found := false
 	sqlparse.Walk(n, func(n sqlparse.Node) bool {
 		if rv := n.GetRangeVar(); rv != nil && !(rv.Schemaname == "" && b.names[rv.Relname]) {
 			t, _ := b.env.resolve(rv)
-			found = found || t == table || t != nil && t.Kind == TableView
+			found = found || t != nil && (slices.Contains(tables, t) || t.Kind == TableView)
 		}
 		return !found
 	})

@@ -30,3 +30,11 @@ select * from (with x as (delete from counter returning *) select * from x) s;
 select count(*), sum(id) from meeting;
 select * from journal order by what, n;
 select * from counter order by name;
+-- what a foreign key does to another table is not seen by the rest of the statement either
+create table house (id int primary key) partition by hash (id);
+create table flat (house int references house on delete cascade, n int, primary key (house, n)) partition by hash (house);
+insert into house select generate_series(1, 6);
+insert into flat select h, n from generate_series(1, 6) h, generate_series(1, 3) n;
+with gone as (delete from house where id < 3 returning id) select gone.id, count(flat.n) from gone left join flat on flat.house = gone.id group by gone.id order by 1;
+with gone as (delete from house where id = 4 returning id) select id from gone;
+select house, count(*) from flat group by house order by house;
