@@ -3,7 +3,6 @@ package proxy
 import (
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/wire"
@@ -19,15 +18,9 @@ func (s *Session) runCopyRows(r *request) error {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
-	home, err := s.gang.Join(s.ctx, s.db.home)
-	if err != nil {
-		s.fail(executor.ClientError(err))
-		return nil
-	}
-	told, failure, err := home.DescribeText(string(r.text), r.oids)
-	if err != nil || failure != nil {
-		before := utf8.RuneCount(r.before)
-		return s.combineFailed(failure, err, func(p int) int { return before + p })
+	home, told, ok, err := s.describeOwn(r)
+	if !ok {
+		return err
 	}
 	oids := declared(r, told.Params)
 	d, failure, err := home.DescribeText(c.Source, oids)

@@ -80,6 +80,22 @@ func (s *Session) runGather(r *request, set backends) error {
 	return s.finishScatter(r, run)
 }
 
+// describeOwn lets home look at the client's own text: what is wrong with it is said in the client's terms, and its parameters
+// and columns are known. ok is false when the client has been told.
+func (s *Session) describeOwn(r *request) (home *executor.Member, d executor.Description, ok bool, err error) {
+	home, err = s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil, d, false, nil
+	}
+	d, failure, err := home.DescribeText(string(r.text), r.oids)
+	if err != nil || failure != nil {
+		before := utf8.RuneCount(r.before)
+		return nil, d, false, s.combineFailed(failure, err, func(p int) int { return before + p })
+	}
+	return home, d, true, nil
+}
+
 // joinGather makes the backends part of the statement: those that have rows, and the one that finishes.
 func (s *Session) joinGather(r *request, set backends) (worker *executor.Member, sources []*executor.Member, err error) {
 	list := set.list()

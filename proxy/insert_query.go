@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -41,17 +40,10 @@ func (s *Session) runInsertQuery(r *request) error {
 	}
 	source := rows.request(r, types)
 	failure, err := s.capture(source, rows.take)
-	var own *pgerr.Error
-	switch {
-	case errors.As(err, &own):
-		s.fail(own)
-		return nil
-	case err != nil:
-		return err
-	case failure != nil:
-		s.failFrame(executor.WithoutPosition(failure))
-		return nil
-	case rows.passesKey():
+	if err != nil || failure != nil {
+		return s.collectFailed(failure, err)
+	}
+	if rows.passesKey() {
 		s.fail(refuseKeyPassed)
 		return nil
 	}
@@ -62,16 +54,11 @@ func (s *Session) runInsertQuery(r *request) error {
 // query, to know how its columns travel.
 func (w *readRows) describe(r *request) (types []uint32, ok bool, err error) {
 	s := w.s
-	m, err := s.gang.Join(s.ctx, s.db.home)
-	if err != nil {
-		s.fail(executor.ClientError(err))
-		return nil, false, nil
+	m, told, ok, err := s.describeOwn(r)
+	if !ok {
+		return nil, false, err
 	}
-	types, failure, err := m.ParameterTypes(string(r.text), r.oids)
-	if err != nil || failure != nil {
-		before := utf8.RuneCount(r.before)
-		return nil, false, s.combineFailed(failure, err, func(p int) int { return before + p })
-	}
+	types = told.Params
 	d, failure, err := m.DescribeText(w.q.Source, types)
 	if err != nil || failure != nil {
 		return nil, false, s.collectFailed(failure, err)

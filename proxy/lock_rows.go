@@ -3,7 +3,6 @@ package proxy
 import (
 	"encoding/binary"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -39,15 +38,9 @@ func (s *Session) runLockRows(r *request) error {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
-	home, err := s.gang.Join(s.ctx, s.db.home)
-	if err != nil {
-		s.fail(executor.ClientError(err))
-		return nil
-	}
-	d, failure, err := home.DescribeText(string(r.text), r.oids)
-	if err != nil || failure != nil {
-		before := utf8.RuneCount(r.before)
-		return s.combineFailed(failure, err, func(p int) int { return before + p })
+	_, d, ok, err := s.describeOwn(r)
+	if !ok {
+		return err
 	}
 	if r.describe {
 		s.out.Out = append(s.out.Out, d.Fields...)
@@ -56,7 +49,7 @@ func (s *Session) runLockRows(r *request) error {
 		s: s, r: r, q: r.tmpl.LockRows, oids: append(declared(r, d.Params), r.tmpl.LockRows.Types...),
 		tried: map[string]bool{}, locks: lock, skip: skip,
 	}
-	failure, err = l.run()
+	failure, err := l.run()
 	if err != nil || failure != nil {
 		return s.collectFailed(failure, err)
 	}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/router"
@@ -24,15 +23,9 @@ type prelude struct {
 func (s *Session) runPrelude(r *request) error {
 	s.openImplicit()
 	r.kinds = append(literals(nil), r.kinds...) // planning the parts reuses them
-	home, err := s.gang.Join(s.ctx, s.db.home)
-	if err != nil {
-		s.fail(executor.ClientError(err))
-		return nil
-	}
-	told, failure, err := home.DescribeText(string(r.text), r.oids)
-	if err != nil || failure != nil {
-		before := utf8.RuneCount(r.before)
-		return s.combineFailed(failure, err, func(p int) int { return before + p })
+	_, told, ok, err := s.describeOwn(r)
+	if !ok {
+		return err
 	}
 	p := &prelude{s: s, r: r, oids: declared(r, told.Params), fields: told.Fields}
 	for _, text := range r.tmpl.Prelude.Steps {

@@ -31,6 +31,7 @@ func (p *planner) lockRows(a *analysis, q *query) *LockRows {
 	case rv == nil || !r.sharded() || len(r.table.PrimKey) == 0 || r.table.HasRules || len(s.LockingClause) == 0,
 		q.grouped || q.aggregates || len(q.windows) > 0 || len(q.arms) > 0 || len(s.DistinctClause) > 0 || q.targetFacts&fnSRF != 0,
 		s.LimitOption == sqlparse.LimitWithTies || s.LimitCount == nil || q.open || len(q.subs) > 0 || a.tableOID,
+		q.whereFacts&fnOnce != 0, // a condition is tested with the keys and with the row
 		a.several(q) != nil:
 		return nil
 	}

@@ -23,7 +23,7 @@ type Sample struct {
 	LSN        lsn.LSN // a primary's: end of the last record; a standby's: replayed so far
 }
 
-// Look is what a server says of itself, asked for now and then.
+// Look is what a server says of itself when it is asked.
 type Look struct {
 	Sample
 	Timeline  uint32
