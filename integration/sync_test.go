@@ -109,3 +109,51 @@ func TestSyncDegrade(t *testing.T) {
 		t.Errorf("with the standbys back: %v, warnings %q", err, warned)
 	}
 }
+
+// TestAsyncOverSeveral stops every standby under an asynchronous transaction over several backends: its parts wait for
+// standbys' disks, so that none is lost alone, but only while there are any. Nobody is warned, and nothing fails.
+func TestAsyncOverSeveral(t *testing.T) {
+	r := serveReplicated(t, "replication:\n  sync_timeout: 30s\nfailover:\n  detect: 1s\n")
+	db := r.kv(t, 8)
+	var warned []string
+	c := r.low(t, db, func(n *pgconn.Notice) { warned = append(warned, n.Message) })
+	update := func() time.Duration {
+		t.Helper()
+		began := time.Now()
+		if err := c.Exec(t.Context(), "update kv set v = v + 1").Close(); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(began)
+	}
+	update()                            // the servers are told who confirms
+	time.Sleep(3100 * time.Millisecond) // from here on PostgreSQL alone waits
+	for _, s := range r.standbys() {
+		if err := s.Pause(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Resume() })
+	}
+	var waited []int64
+	for range 3 {
+		took := update()
+		waited = append(waited, took.Milliseconds())
+		if took > patience(15*time.Second) {
+			t.Errorf("it took %s", took)
+		}
+	}
+	for _, s := range r.standbys() {
+		if err := s.Resume(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.caughtUp(t)
+	update()
+	if len(warned) > 0 {
+		t.Errorf("warnings: %q", warned)
+	}
+	if got := r.one(t, r.conn(t, db), "select string_agg(distinct v::text, ' ') from kv"); got != "5" {
+		t.Errorf("the rows are %s", got)
+	}
+	noPrepared(t, r.served, db)
+	t.Logf("updates with the standbys stopped: %v ms", waited)
+}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -235,12 +236,51 @@ func (db *Database) sweepRecords(ctx context.Context, pending map[string]bool) {
 		return true
 	})
 	err := db.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, `DELETE FROM pleiad.commit_record
+		var over []string
+		rows, err := conn.Query(ctx, `SELECT gid FROM pleiad.commit_record
 			WHERE decided < now() - CASE WHEN owner = '' THEN interval '30 days' ELSE interval '1 minute' END AND gid <> ALL ($1::text[])
 			AND pg_catalog.starts_with(gid, $2)`, append([]string{""}, keep...), db.srv.clusterPrefix)
+		if err == nil {
+			over, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		if err != nil || len(over) == 0 {
+			return err
+		}
+		if kept, err := db.keepWhatIsCommitted(ctx); err != nil || !kept {
+			return err
+		}
+		_, err = conn.Exec(ctx, "DELETE FROM pleiad.commit_record WHERE gid = ANY ($1)", over)
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
 		db.srv.log.Warn("commit_records_kept", "database", db.name, "error", err)
 	}
+}
+
+// keepWhatIsCommitted waits until standbys have on disk what every primary has committed so far; false while standbys are
+// missing. A record must outlive the COMMIT PREPARED of each part: where one is lost with its primary, the standby that
+// takes over has the part still prepared, and asks for the decision.
+func (db *Database) keepWhatIsCommitted(ctx context.Context) (kept bool, err error) {
+	for b := range db.targets {
+		n := db.node(b)
+		if n == nil || n.Alone() || db.absent(b) || n.Degraded() {
+			continue
+		}
+		if !n.Staffed() {
+			return false, nil
+		}
+		if err := n.Confirm(ctx); err != nil {
+			return false, err
+		}
+		err := db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
+			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+				_, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'pleiad', '')")
+				return err
+			})
+		})
+		if err != nil {
+			return false, fmt.Errorf("backend %q: %w", db.targets[b].Name, err)
+		}
+	}
+	return true, nil
 }

@@ -55,6 +55,12 @@ func (d durability) Replicated(b int) bool {
 	return n != nil && !n.Alone()
 }
 
+// Staffed implements executor.Durability.
+func (d durability) Staffed(b int) bool {
+	n := d.db.node(b)
+	return n != nil && n.Staffed()
+}
+
 // Ready implements executor.Durability.
 func (d durability) Ready(ctx context.Context, b int) error {
 	n := d.db.node(b)
@@ -69,11 +75,19 @@ func (d durability) degrades() bool {
 	return d.db.srv.config().Replication.WhenMissing == config.MissingDegrade
 }
 
+// staffedPoll is between two looks at the standbys of a commit that did not ask for them.
+const staffedPoll = 250 * time.Millisecond
+
 // Watch implements executor.Durability.
-func (d durability) Watch(commits []*executor.Member) (stop func()) {
+func (d durability) Watch(commits []*executor.Member, asked bool) (stop func()) {
 	var mu sync.Mutex
 	stopped := false
 	limit := d.db.srv.config().Replication.SyncTimeout.D()
+	look, again := limit, limit/4
+	if !asked {
+		look, again = min(limit, staffedPoll), min(limit, staffedPoll)
+	}
+	began := time.Now()
 	var timer *time.Timer
 	late := func() {
 		mu.Lock()
@@ -81,19 +95,53 @@ func (d durability) Watch(commits []*executor.Member) (stop func()) {
 		if stopped {
 			return
 		}
-		if !d.overdue(commits) {
-			timer.Reset(limit / 4) // something else takes long: a deferred constraint, a disk
+		done := false
+		switch {
+		case asked:
+			done = d.overdue(commits)
+		case time.Since(began) < limit:
+			done = d.release(d.deserted(commits))
+		default:
+			done = d.release(commits)
+		}
+		if !done {
+			timer.Reset(again) // something else takes long: a deferred constraint, a disk
 		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	timer = time.AfterFunc(limit, late)
+	timer = time.AfterFunc(look, late)
 	return func() {
 		timer.Stop()
 		mu.Lock()
 		defer mu.Unlock()
 		stopped = true
 	}
+}
+
+// deserted are the commits whose standbys are gone.
+func (d durability) deserted(commits []*executor.Member) (out []*executor.Member) {
+	for _, m := range commits {
+		if !d.Staffed(m.Backend) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// release lets commits go on without standbys whose clients have not asked for them; false while none waits.
+func (d durability) release(commits []*executor.Member) (done bool) {
+	ctx, stop := d.db.srv.controlContext()
+	defer stop()
+	for _, m := range commits {
+		n := d.db.node(m.Backend)
+		released, err := n.Release(ctx, m.PID())
+		if err != nil {
+			d.db.srv.log.Warn("commit_not_released", "backend", n.Name, "error", err)
+		}
+		done = done || released
+	}
+	return done
 }
 
 // overdue deals with commits that wait for standbys longer than replication.sync_timeout; false while none does.

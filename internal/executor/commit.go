@@ -149,7 +149,7 @@ func (g *Gang) endAll(all []*Member, sql string, out *wire.Writer, obs Observer)
 func (g *Gang) send(all []*Member, sql, between string) [][]byte {
 	errs := make([][]byte, len(all))
 	for i, m := range all {
-		m.Finishing(g.syncing(m, sql))
+		m.Finishing(m.syncing(sql))
 		if err := m.Send(); err != nil {
 			errs[i] = wire.Error(nil, ClientError(err))
 		}
@@ -162,8 +162,8 @@ func (g *Gang) send(all []*Member, sql, between string) [][]byte {
 
 // answers reads the members' answers to it, of those that it could be sent to.
 func (g *Gang) answers(all []*Member, errs [][]byte, sql string, out *wire.Writer, obs Observer) [][]byte {
-	if g.Txn.Sync && sql != "ROLLBACK" {
-		defer g.Sync.Watch(all)()
+	if commits, asked := watched(all, sql); len(commits) > 0 {
+		defer g.Sync.Watch(commits, asked)()
 	}
 	for i, m := range all {
 		if errs[i] != nil {
@@ -178,8 +178,12 @@ func (g *Gang) answers(all []*Member, errs [][]byte, sql string, out *wire.Write
 			continue
 		}
 		errs[i] = o.Skipped
-		if errs[i] == nil && o.Unsynced && g.Txn.Sync {
-			errs[i] = unsynced(m, sql)
+		if errs[i] == nil && o.Unsynced {
+			if m.waits == waitKept {
+				m.Unclean, m.Owner = true, 0 // the cancel that let it go on may come late
+			} else if g.Txn.Sync {
+				errs[i] = unsynced(m, sql)
+			}
 		}
 		if errs[i] == nil && o.Undone && sql != "ROLLBACK" {
 			errs[i] = wire.Error(nil, pgerr.New(pgerr.TransactionRollback, "backend %q rolled the transaction back", m.Name).
@@ -226,6 +230,7 @@ func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.
 		g.undoPrepared(others, errs, quoted, out, obs)
 		return failure
 	}
+	g.checkKept(ctx, others...)
 	// From here to the last COMMIT PREPARED no snapshot is taken over two of these backends.
 	passage := g.Servers.PassGate(gid, backendsOf(writers))
 	if failure = g.decide(ctx, gid, home, out, obs); failure != nil {
@@ -239,6 +244,7 @@ func (g *Gang) commitTwoPhase(ctx context.Context, writers []*Member, out *wire.
 	}
 	failpoint.Hit("after-decision")
 	if home != nil {
+		g.checkKept(ctx, home)
 		passage.Done(home.Backend)
 	}
 	complete := true

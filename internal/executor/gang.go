@@ -70,6 +70,8 @@ type Member struct {
 	// abandoned is not 0 once a commit is not waited for any longer, though the server goes on waiting. Any goroutine
 	// may set it until Durability's watch has stopped.
 	abandoned uint32
+	// waits is how far the end of its part waits for standbys.
+	waits waiting
 	// odd says that the connection has a setting that its Settings do not tell of.
 	odd bool
 

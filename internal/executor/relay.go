@@ -321,8 +321,9 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 	forward = head.Reply == Forward
 	switch frame[0] {
 	case 'N':
-		forward = forward || head.Report
-		o.Unsynced = o.Unsynced || wire.ErrorField(frame, 'R') == "SyncRepWaitForLSN"
+		unsynced := wire.ErrorField(frame, 'R') == "SyncRepWaitForLSN"
+		o.Unsynced = o.Unsynced || unsynced
+		forward = (forward || head.Report) && !(unsynced && m.waits == waitKept) // its client did not ask to wait
 	case 'A':
 		forward = false
 	case 'T':

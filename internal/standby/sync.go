@@ -253,6 +253,9 @@ func (b *Backend) keepSync(ctx context.Context) {
 	}
 }
 
+// Staffed tells whether as many standbys as must confirm receive from the primary, and are waited for.
+func (b *Backend) Staffed() bool { return !b.Degraded() && b.streaming() >= b.settings().Confirm }
+
 // streaming counts the standbys that receive from the primary.
 func (b *Backend) streaming() (n int) {
 	for i, s := range b.Servers {
@@ -265,6 +268,16 @@ func (b *Backend) streaming() (n int) {
 
 // Waits tells whether a server process of the primary waits for standbys.
 func (b *Backend) Waits(ctx context.Context, pid uint32) (waits bool, err error) {
+	return b.ofWaiting(ctx, pid, "true")
+}
+
+// Release ends the wait of a server process of the primary for standbys; false where it does not wait. The server takes
+// the commit as done, with a warning.
+func (b *Backend) Release(ctx context.Context, pid uint32) (released bool, err error) {
+	return b.ofWaiting(ctx, pid, "pg_catalog.pg_cancel_backend(pid)")
+}
+
+func (b *Backend) ofWaiting(ctx context.Context, pid uint32, what string) (is bool, err error) {
 	primary, _ := b.Primary()
 	if primary < 0 {
 		return false, ErrNoPrimary
@@ -276,7 +289,7 @@ func (b *Backend) Waits(ctx context.Context, pid uint32) (waits bool, err error)
 		return false, err
 	}
 	defer hangUp(conn)
-	err = conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity
-		WHERE pid = $1 AND wait_event_type = 'IPC' AND wait_event = 'SyncRep')`, int32(pid)).Scan(&waits)
-	return waits, err
+	err = conn.QueryRow(ctx, "SELECT coalesce((SELECT "+what+` FROM pg_catalog.pg_stat_activity
+		WHERE pid = $1 AND wait_event_type = 'IPC' AND wait_event = 'SyncRep'), false)`, int32(pid)).Scan(&is)
+	return is, err
 }
