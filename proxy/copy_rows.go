@@ -27,11 +27,24 @@ func (s *Session) runCopyRows(r *request) error {
 	if err != nil || failure != nil {
 		return s.collectFailed(failure, err)
 	}
-	via, failure, err := s.transportOf(home, d, c.Columns)
+	columns := c.Columns
+	if c.Answered {
+		columns = len(d.Types)
+	}
+	via, failure, err := s.transportOf(home, d, columns)
 	if err != nil || failure != nil {
 		return s.collectFailed(failure, err)
 	}
-	arrays := make([]*executor.Array, c.Columns)
+	for i := c.Columns; i < columns; i++ {
+		via.names[i] = "pleiad answer " + strconv.Itoa(i) // several may have one name, or a column's
+	}
+	if c.Answer != "" {
+		failure, err = via.learnCollations(home, c.Shape, nil, nil)
+		if err != nil || failure != nil {
+			return s.collectFailed(failure, err)
+		}
+	}
+	arrays := make([]*executor.Array, columns)
 	for i := range arrays {
 		arrays[i] = via.array(i)
 	}
@@ -57,7 +70,7 @@ func (s *Session) runCopyRows(r *request) error {
 	if ok, err := s.applyCopies(r, run); !ok || err != nil {
 		return err
 	}
-	if c.Answer == "" {
+	if c.Answer == "" && !c.Answered {
 		s.tag(r.tmpl.Command + " " + strconv.FormatInt(changed, 10))
 		return nil
 	}
@@ -67,6 +80,9 @@ func (s *Session) runCopyRows(r *request) error {
 	answer := *run
 	answer.Members, answer.Formats = []*executor.Member{home}, r.formats
 	answer.Texts = []string{strings.Replace(c.Answer, router.SourceRows, via.rows(r.tmpl.NParams), 1)}
+	if c.Answered {
+		answer.Texts[0] = via.last(r.tmpl.NParams, columns-c.Columns)
+	}
 	answer.Position = s.positions(r, &answer)
 	return s.finishScatter(r, &answer)
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
 	"github.com/pleiad/pleiad/router/shardmap"
 )
@@ -28,8 +29,12 @@ func (s *Session) runPrelude(r *request) error {
 		return err
 	}
 	p := &prelude{s: s, r: r, oids: declared(r, told.Params), fields: told.Fields}
-	for _, text := range r.tmpl.Prelude.Steps {
-		failure, err := p.step(p.filled(text))
+	for k, text := range r.tmpl.Prelude.Steps {
+		shape := r.tmpl.Prelude.Shapes[k]
+		if shape == "" {
+			shape = text
+		}
+		failure, err := p.step(p.filled(text), p.filled(shape))
 		if err != nil || failure != nil {
 			return s.collectFailed(failure, err)
 		}
@@ -45,8 +50,8 @@ func (p *prelude) filled(text string) string {
 	return text
 }
 
-// step runs one part and keeps its rows.
-func (p *prelude) step(text string) (failure []byte, err error) {
+// step runs one part and keeps its rows. shape is a query with the same columns.
+func (p *prelude) step(text, shape string) (failure []byte, err error) {
 	s := p.s
 	m, err := s.gang.Join(s.ctx, s.db.home)
 	if err != nil {
@@ -54,15 +59,15 @@ func (p *prelude) step(text string) (failure []byte, err error) {
 	}
 	d, failure, err := m.DescribeText(text, p.oids)
 	if err != nil || failure != nil {
-		return failure, err
+		return p.unlike(failure), err
 	}
 	via, failure, err := s.transportOf(m, d, len(d.Types))
 	if err != nil || failure != nil {
 		return failure, err
 	}
 	step := p.request(text)
-	if step.tmpl.Command == "SELECT" {
-		if failure, err := via.learnCollations(m, text, p.oids, step.bind); err != nil || failure != nil {
+	if len(d.Types) > 0 {
+		if failure, err := via.learnCollations(m, shape, p.oids, step.bind); err != nil || failure != nil {
 			return failure, err
 		}
 	}
@@ -104,6 +109,25 @@ func (p *prelude) request(text string) *request {
 	}
 }
 
+// unlike is the answer to an error that PostgreSQL finds in a text that the client did not write: it took the client's own
+// without one, so rows do not do for what stood in their place.
+func (p *prelude) unlike(failure []byte) []byte {
+	if failure != nil && strings.HasPrefix(wire.ErrorField(failure, 'C'), "42") {
+		return wire.Error(nil, refusal(p.r.tmpl))
+	}
+	return failure
+}
+
+// check lets home look at what is left of the statement.
+func (p *prelude) check(text []byte) (failure []byte, err error) {
+	m, err := p.s.gang.Join(p.s.ctx, p.s.db.home)
+	if err != nil {
+		return nil, err
+	}
+	_, failure, err = m.DescribeText(string(text), p.oids)
+	return p.unlike(failure), err
+}
+
 // finish runs the statement itself.
 func (p *prelude) finish() error {
 	next := p.request(p.filled(p.r.tmpl.Prelude.Text))
@@ -112,6 +136,9 @@ func (p *prelude) finish() error {
 	if next.tmpl.Prelude != nil {
 		p.s.fail(refusal(next.tmpl)) // it was taken apart already
 		return nil
+	}
+	if failure, err := p.check(next.text); err != nil || failure != nil {
+		return p.s.collectFailed(failure, err)
 	}
 	if p.r.describe && p.fields != nil {
 		p.s.out.Out = append(p.s.out.Out, p.fields...) // the columns of what is left are not the tables'

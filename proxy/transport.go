@@ -101,3 +101,12 @@ func (t *transport) rows(before int) string {
 	}
 	return "(SELECT " + strings.Join(outs, ", ") + " FROM ROWS FROM (" + strings.Join(params, ", ") + ") AS u (" + strings.Join(names, ", ") + "))"
 }
+
+// last is the query that gives the last n columns of the rows.
+func (t *transport) last(before, n int) string {
+	names := make([]string, len(t.oids))
+	for i := range names {
+		names[i] = "c" + strconv.Itoa(i)
+	}
+	return "SELECT " + strings.Join(names[len(names)-n:], ", ") + " FROM " + t.rows(before) + " AS pleiad_rows (" + strings.Join(names, ", ") + ")"
+}

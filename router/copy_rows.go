@@ -17,6 +17,10 @@ type CopyRows struct {
 	Apply string
 	// Answer, if not "", gives the client's RETURNING, computed from the rows.
 	Answer string
+	// Answered is true where the client's RETURNING stands behind the rows in Source: it names other tables.
+	Answered bool
+	// Shape is a query with the rows' columns, which tells their collations.
+	Shape string
 }
 
 // copyRows plans a write of a reference table by its effects on home's copy; why is the reason against running it
@@ -48,15 +52,12 @@ func (p *planner) changedRows(q *query, r *rel) (*CopyRows, *pgerr.Error) {
 		return nil, refRefWrite
 	}
 	returning := sqlparse.ReturningOf(p.node)
-	if len(returning) > 0 && (len(q.rels) != 1 || hasSubquery(returning)) {
-		return nil, refRefWrite // RETURNING may name other tables
-	}
 	rv := sqlparse.TargetOf(p.node)
 	name := rv.Relname
 	if rv.Alias != nil {
 		name = rv.Alias.Aliasname
 	}
-	out := &CopyRows{Columns: len(t.Columns)}
+	out := &CopyRows{Columns: len(t.Columns), Answered: len(returning) > 0 && (len(q.rels) != 1 || hasSubquery(returning))}
 	var all, set []sqlparse.Node
 	var names []string
 	for i := range t.Columns {
@@ -69,6 +70,9 @@ func (p *planner) changedRows(q *query, r *rel) (*CopyRows, *pgerr.Error) {
 		if !slices.Contains(t.PrimKey, i) && !c.Generated && c.Identity != 'a' {
 			set = append(set, sqlparse.Assign(c.Name, sqlparse.Column("pleiad_rows", c.Name)))
 		}
+	}
+	if out.Answered {
+		all = append(all, returning...)
 	}
 	rows := sqlparse.Range(sourceRows, "pleiad_rows", names)
 	var match sqlparse.Node
@@ -91,7 +95,8 @@ func (p *planner) changedRows(q *query, r *rel) (*CopyRows, *pgerr.Error) {
 		out.Source, err2 = sqlparse.Deparse(p.node)
 		del.ReturningList = returning
 	}
-	if len(returning) > 0 {
+	if len(returning) > 0 && !out.Answered {
+		out.Shape = "SELECT " + quoteIdents(names) + " FROM " + quoteName(t.Schema, t.Name)
 		out.Answer, err3 = sqlparse.Deparse(sqlparse.SelectNode(&sqlparse.SelectStmt{
 			TargetList: returning, FromClause: []sqlparse.Node{sqlparse.Range(sourceRows, name, names)},
 		}))

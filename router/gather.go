@@ -362,8 +362,15 @@ func (b *gatherBuilder) use(u *unit) *columnUse {
 	if c := b.columns[u]; c != nil {
 		return c
 	}
+	c := meantColumns(u.tree)
+	b.columns[u] = c
+	return c
+}
+
+// meantColumns is which columns a statement may mean.
+func meantColumns(tree sqlparse.Node) *columnUse {
 	c := &columnUse{names: map[string]bool{}, stars: map[string]bool{}}
-	sqlparse.Walk(u.tree, func(n sqlparse.Node) bool {
+	sqlparse.Walk(tree, func(n sqlparse.Node) bool {
 		switch {
 		case n.GetColumnRef() != nil:
 			names := sqlparse.Strings(n.GetColumnRef().Fields)
@@ -385,7 +392,6 @@ func (b *gatherBuilder) use(u *unit) *columnUse {
 		}
 		return true
 	})
-	b.columns[u] = c
 	return c
 }
 

@@ -12,6 +12,8 @@ import (
 type Prelude struct {
 	// Steps run one after the other. PreludeRows(k) in a later step, or in Text, stands for step k's rows.
 	Steps []string
+	// Shapes are queries with the columns of those steps that write, which tell their collations; "" for the others.
+	Shapes []string
 	// Text is the statement, to be planned once the rows are there.
 	Text string
 }
@@ -66,6 +68,10 @@ func (p *planner) prelude() (*Prelude, *pgerr.Error) {
 		}
 	})
 	b.writes = n.GetSelectStmt() == nil
+	if b.readsBefore(n); b.main != nil {
+		n = b.main
+	}
+	b.ahead = len(b.steps)
 	if !b.with(sqlparse.WithOf(n)) {
 		return nil, refDMLCTE
 	}
@@ -76,6 +82,10 @@ func (p *planner) prelude() (*Prelude, *pgerr.Error) {
 	if len(b.out.Steps) == 0 || b.bad || b.conflicts(n) {
 		return nil, refDMLCTE
 	}
+	if len(sqlparse.WithOf(n).GetCtes()) == 0 {
+		sqlparse.DropWith(n)
+	}
+	oneSource(n)
 	if b.out.Text, err = sqlparse.Deparse(n); err != nil {
 		return nil, refStatement
 	}
@@ -109,6 +119,10 @@ type preludeBuilder struct {
 	written []writtenTable
 	steps   []sqlparse.Node
 	bad     bool
+	// outer are the names of the statement's WITH queries, inner those of queries inside of it.
+	outer, inner map[string]bool
+	ahead        int           // how many steps read before any part writes
+	main         sqlparse.Node // the statement where all of it was made a step; nil otherwise
 }
 
 type writtenTable struct {
@@ -190,17 +204,47 @@ func (b *preludeBuilder) take(n sqlparse.Node) sqlparse.Node {
 	if len(with) > 0 && !sqlparse.AddWith(n, with) {
 		return nil
 	}
+	oneSource(n)
 	text, err := sqlparse.Deparse(n)
 	if err != nil {
 		return nil
 	}
+	shape := ""
+	if n.GetSelectStmt() == nil {
+		if shape, err = sqlparse.Deparse(returningShape(n)); err != nil {
+			return nil
+		}
+	}
 	k := len(b.out.Steps)
-	b.out.Steps = append(b.out.Steps, text)
+	b.out.Steps, b.out.Shapes = append(b.out.Steps, text), append(b.out.Shapes, shape)
 	b.steps = append(b.steps, n)
 	return sqlparse.SelectNode(&sqlparse.SelectStmt{
 		TargetList: []sqlparse.Node{sqlparse.Output(sqlparse.Column(""))},
 		FromClause: []sqlparse.Node{sqlparse.Range(preludeRows(k), "pleiad_rows", nil)},
 	})
+}
+
+// returningShape is a query whose outputs are what a write returns.
+func returningShape(n sqlparse.Node) sqlparse.Node {
+	from := []sqlparse.Node{sqlparse.RangeVarNode(sqlparse.TargetOf(n))}
+	from = append(from, n.GetUpdateStmt().GetFromClause()...)
+	from = append(from, n.GetDeleteStmt().GetUsingClause()...)
+	return sqlparse.SelectNode(&sqlparse.SelectStmt{
+		TargetList: sqlparse.ReturningOf(n), FromClause: from, WithClause: sqlparse.WithOf(n),
+	})
+}
+
+// oneSource gives all columns of SET (a, b) = (…) the source of the first, which the parser has copied.
+func oneSource(n sqlparse.Node) {
+	var source sqlparse.Node
+	for _, n := range slices.Concat(n.GetUpdateStmt().GetTargetList(), n.GetInsertStmt().GetOnConflictClause().GetTargetList()) {
+		switch m := n.GetResTarget().GetVal().GetMultiAssignRef(); {
+		case m.GetColno() == 1:
+			source = m.Source
+		case m != nil:
+			m.Source = source
+		}
+	}
 }
 
 func (b *preludeBuilder) mentions(n sqlparse.Node, name string) bool {
@@ -297,7 +341,7 @@ func (b *preludeBuilder) sublinks(n sqlparse.Node) {
 	visit := func(n sqlparse.Node) bool {
 		sl := n.GetSubLink()
 		switch {
-		case n.GetCommonTableExpr() != nil:
+		case n.GetCommonTableExpr() != nil, n.GetMultiAssignRef().GetColno() > 1:
 			return false
 		case sl == nil || !b.apart(sl.Subselect.GetSelectStmt()):
 			return true
@@ -312,9 +356,34 @@ func (b *preludeBuilder) sublinks(n sqlparse.Node) {
 		sqlparse.Walk(n, visit)
 		return
 	}
-	sqlparse.WalkList(ins.ReturningList, visit)
-	sqlparse.WalkList(ins.OnConflictClause.GetTargetList(), visit)
-	sqlparse.Walk(ins.OnConflictClause.GetWhereClause(), visit)
+	use := meantColumns(n)
+	for _, list := range [][]sqlparse.Node{ins.ReturningList, ins.OnConflictClause.GetTargetList(), {ins.OnConflictClause.GetWhereClause()}} {
+		sqlparse.WalkList(list, visit)
+		for _, part := range list {
+			b.relations(n, part, use)
+		}
+	}
+}
+
+// relations makes the rows of relations in subqueries steps: those that some backend lacks.
+func (b *preludeBuilder) relations(whole, part sqlparse.Node, use *columnUse) {
+	if part == nil {
+		return
+	}
+	sqlparse.RewriteChildren(part, func(n sqlparse.Node) (sqlparse.Node, bool) {
+		rv := n.GetRangeVar()
+		switch {
+		case n.GetMultiAssignRef().GetColno() > 1, n.GetRangeTableSample() != nil, len(n.GetSelectStmt().GetLockingClause()) > 0:
+			return n, false
+		case rv != nil && !(rv.Schemaname == "" && (b.outer[rv.Relname] || b.inner[rv.Relname])):
+			if t, _ := b.env.resolve(rv); t != nil && b.elsewhere(rv) {
+				if with := b.relationBefore(whole, rv, use); with != nil {
+					return with, false
+				}
+			}
+		}
+		return n, true
+	})
 }
 
 // conflicts reports whether a table that a step writes is used elsewhere in the statement: PostgreSQL's parts do not see
@@ -325,7 +394,7 @@ func (b *preludeBuilder) conflicts(n sqlparse.Node) bool {
 			return true
 		}
 		for k, s := range b.steps {
-			if k != w.step && b.uses(s, w.tables) {
+			if k != w.step && k >= b.ahead && b.uses(s, w.tables) {
 				return true
 			}
 		}

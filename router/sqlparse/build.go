@@ -119,6 +119,20 @@ func AddWith(n Node, ctes []Node) bool {
 	return true
 }
 
+// DropWith takes a statement's WITH clause away.
+func DropWith(n Node) {
+	switch {
+	case n.GetSelectStmt() != nil:
+		n.GetSelectStmt().WithClause = nil
+	case n.GetInsertStmt() != nil:
+		n.GetInsertStmt().WithClause = nil
+	case n.GetUpdateStmt() != nil:
+		n.GetUpdateStmt().WithClause = nil
+	case n.GetDeleteStmt() != nil:
+		n.GetDeleteStmt().WithClause = nil
+	}
+}
+
 // ReturningOf is the RETURNING list of a write.
 func ReturningOf(n Node) []Node {
 	switch {

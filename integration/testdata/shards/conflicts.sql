@@ -31,5 +31,19 @@ insert into stock values ($1, $2) on conflict (sku) do update set qty = $2 + 1 r
 insert into dept values (1, 'Sales+', 1), (5, 'New', 5) on conflict (id) do update set name = excluded.name, budget = dept.budget + (select count(*) from meeting) returning *;
 insert into dept select id + 20, name, 0 from room_load r join room on room.id = r.room join lateral (select 3 as id) x on true where r.room = 'r1' on conflict do nothing returning *;
 insert into setting values ('limit', 6) on conflict (key) do update set value = (select count(*) from meeting) returning *;
+-- subqueries that depend on the row, over other shards
+insert into stock values ('b', 1) on conflict (sku) do update set qty = 30 where exists (select from meeting where minutes = stock.qty) returning *;
+insert into stock values ('b', 1), ('d', 2), ('a', 3) on conflict (sku) do update set qty = 45 where exists (select from meeting where minutes = stock.qty) returning *;
+insert into stock values ('b', 1), ('d', 2), ('a', 3) on conflict (sku) do update set (qty, note) = (select count(*), max(title) from meeting where id < stock.qty + excluded.qty) returning sku, qty, note, (select count(*) from stock s where s.qty < stock.qty);
+insert into stock values ('b', 1), ('d', 2), ('z', 3) on conflict (sku) do update set qty = (select max(p.id) from person p, note n where n.person = p.id and p.id < excluded.qty * 10) returning sku, (select count(*) from stock s where s.sku < stock.sku), (select name from dept where id = 1);
+insert into stock values ('b', 1), ('d', 2), ('y', 3) on conflict (sku) do update set (note, qty) = (excluded.note, excluded.qty + (select count(*) from long_meeting l where l.id < excluded.qty)) returning *;
+insert into stock select 'q' || id, id from dept returning sku, (select max(title) from meeting where id = stock.qty);
+insert into stock values ('b', 1), ('c', 3) on conflict (sku) do update set note = (select max(m::text) from meeting m where m.id = excluded.qty) returning *;
+insert into dept values (1, 'S', 1), (60, 'N', 5) on conflict (id) do update set name = (select max(title) from meeting where id = dept.id) returning *;
+insert into dept values (1, 'S', 1), (60, 'N', 5) on conflict (id) do update set (name, budget) = (select max(title), 7 from meeting) returning *;
+update stock set (qty, note) = (select count(*), max(kind) from event) where sku in ('a', 'b', 'c') returning *;
+update stock set (qty, note) = (select count(*), max(title) from meeting where id = stock.qty) returning *;
+update stock set (note, qty) = (select max(title), count(*) from meeting m where m.room = 'r' || stock.qty) where sku > 'b' returning sku, qty;
+with x as (select 'a' as sku, 5 as n) insert into stock select * from x on conflict (sku) do update set (qty, note) = (select count(*), max(kind) from event where amount > stock.qty) returning *;
 select * from stock order by sku;
 select * from dept order by id;

@@ -37,3 +37,14 @@ select code, n from tariff order by code;
 truncate token;
 select count(*) from token;
 select count(*) from meeting, token;
+create table worded (k int primary key, a text collate "C", b text collate "en-x-icu") with (pleiad.reference);
+insert into worded values (1, 'a', 'a'), (2, 'B', 'B'), (3, '_', '_');
+update worded set a = a || (random() * 0)::text returning k, a < 'b', b < 'B', a < '_x', least(a, 'b');
+-- RETURNING that names what the table is joined with
+update tariff t set price = s.p from (select kind, max(amount) as p from event group by kind) s where s.kind = t.code returning s.kind, t, price + 1 as x, price + 1 as x;
+update tariff t set price = s.p from (select kind, max(amount) as p from event group by kind) s where s.kind = t.code returning *;
+delete from tariff t using event e where e.kind = t.code and t.code = 'open' and e.amount > 8 returning t.code, (select count(*) from meeting);
+delete from tariff t using event e where e.kind = t.code and e.amount > 800 returning *;
+update tariff t set n = (select count(*) from meeting where minutes = 30) returning code, n, (select max(id) from meeting);
+update tariff t set n = m.id from meeting m where m.id = 5 and m.room = 'r6' and random() < 2 returning t.code, m.title, m.starts;
+update tariff t set n = 1 / 0 from meeting m where m.id = 5 returning m.id;

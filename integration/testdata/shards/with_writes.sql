@@ -38,3 +38,35 @@ insert into flat select h, n from generate_series(1, 6) h, generate_series(1, 3)
 with gone as (delete from house where id < 3 returning id) select gone.id, count(flat.n) from gone left join flat on flat.house = gone.id group by gone.id order by 1;
 with gone as (delete from house where id = 4 returning id) select id from gone;
 select house, count(*) from flat group by house order by house;
+-- every part sees the tables as they were before all of them
+with gone as (delete from house where id = 5 returning id) select id, (select count(*) from flat), (select count(*) from house h where h.id >= gone.id) from gone;
+with a as (update counter set n = n + 1 returning name, n) select a.name, a.n, c.n, c.* from a join counter c using (name) order by a.name;
+with a as (update counter set n = n + 1), b as (select sum(n) as s from counter) select * from b;
+with a as (update counter set n = n + 1 returning n), b as (select sum(n) as s from counter) select b.s, sum(a.n) from a, b group by 1;
+with a as (update counter set n = n + 1), b as (insert into flat select 6, n from counter where n > 12 returning *) select * from b order by n;
+with a as (delete from counter where n > 15 returning name), b as (update house set id = id where id in (select n from counter) returning id) select count(*) from a, b;
+with a as (delete from flat where n = 1 returning house) update house set id = id where (select count(*) from flat f where f.house = house.id) = 3 returning id;
+with a as (delete from flat where n = 2 returning house) select house, exists (select from flat f where f.house = a.house and n = 2) from a order by 1;
+with a as (insert into flat values (3, 9), (6, 9) returning *) select f.house, f.n from flat f union all select house, n from a order by 1, 2;
+with a as (insert into flat values (3, 12) returning *) table flat order by 1, 2;
+with a as (insert into flat values (3, 13) returning *) select row_to_json(f) from flat f where n > 9 order by n;
+with a as (insert into flat values (3, 14) returning *), v as (select n from flat where house = 3) select * from v order by 1;
+with a as (insert into flat values (3, 15) returning *) select flat from flat order by 1;
+with a as (update meeting set minutes = 60 where minutes = 45 returning id) select count(*), sum(minutes) from long_meeting;
+with a as (update meeting set minutes = 30 where minutes = 60 and id > 40 returning id) select m.room, m.id, m.title from meeting m where m.minutes = 60 and exists (select from a where a.id = m.id) order by 2 limit 3;
+with a as (update person set salary = salary + 1 returning id) select p.name from person p where p.id < 12 order by name;
+with a as (update person set salary = salary + 1 returning id) select p.id, p.name from person p group by p.id order by p.id limit 3;
+with a as (delete from profile where person < 5 returning *) select count(*), (select array_agg(mood order by person) from profile where person < 8), (select max(home) from profile) from a;
+with a as (delete from profile where person < 7 returning *) select p.person, p.mood, p.home, p.moods, p.nick, p.share from profile p join a using (person) order by person;
+with a as (update counter set n = 1 / (n - n)) select count(*) from counter;
+with a as (delete from counter where name = 'q' returning *) select x.n from counter x where x.nosuch = 1;
+with a as (delete from counter returning *) insert into counter select name || 'x', n from a returning *;
+--! params a | 2
+with a as (update counter set n = n * $2 where name >= $1 returning name) select c.name, c.n, $2 from counter c left join a using (name) order by 1;
+-- what a write gives keeps its collation
+insert into counter values ('aa', 1), ('Bb', 2), ('cC', 3), ('_z', 9), ('ä', 3);
+with up as (update counter set n = n + 10 returning name, n) select * from up order by name;
+with up as (update counter set n = n + 10 returning name as x, n), z as (select * from counter) select * from up, z where x = name order by name, x;
+with up as (update counter set n = n + 10 returning name as x, n) select min(x), max(x), (select max(name) from counter) from up;
+with d as (delete from person where id < 14 returning name), c as (delete from counter) select name from d order by name;
+with d as (delete from person p using attendance a where a.person = p.id and p.id > 30 returning upper(p.name) as n, a.room), c as (delete from house returning 1) select n, room, count(*) from d group by n, room order by n, room;
