@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
@@ -18,6 +19,7 @@ type prelude struct {
 	rows   []string // by step: the subquery that gives its rows
 	held   int64
 	fields []byte // the RowDescription of the client's own text; nil without rows
+	types  []uint32
 }
 
 // runPrelude runs what a statement needs to have run ahead of it, and then the statement, all in one transaction.
@@ -28,7 +30,7 @@ func (s *Session) runPrelude(r *request) error {
 	if !ok {
 		return err
 	}
-	p := &prelude{s: s, r: r, oids: declared(r, told.Params), fields: told.Fields}
+	p := &prelude{s: s, r: r, oids: declared(r, told.Params), fields: told.Fields, types: told.Types}
 	for k, text := range r.tmpl.Prelude.Steps {
 		shape := r.tmpl.Prelude.Shapes[k]
 		if shape == "" {
@@ -124,7 +126,10 @@ func (p *prelude) check(text []byte) (failure []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	_, failure, err = m.DescribeText(string(text), p.oids)
+	d, failure, err := m.DescribeText(string(text), p.oids)
+	if err == nil && failure == nil && !slices.Equal(d.Types, p.types) {
+		return wire.Error(nil, refusal(p.r.tmpl)), nil
+	}
 	return p.unlike(failure), err
 }
 

@@ -177,10 +177,14 @@ func (b *preludeBuilder) relationBefore(whole sqlparse.Node, rv *sqlparse.RangeV
 	return sqlparse.Range(preludeRows(k), alias, columns)
 }
 
-// wholeRows reports whether a text may mean a relation's row as one value, whose type rows in its place do not have.
+// wholeRows reports whether a text may mean a relation's row as one value, and may show its type, which rows in its place do not
+// have. (The types of the statement's outputs are compared by whoever runs it.)
 func wholeRows(n sqlparse.Node, schema, alias string) bool {
-	rows := false
+	rows, typed := false, false
 	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		if names := sqlparse.Strings(n.GetFuncCall().GetFuncname()); len(names) > 0 {
+			typed = typed || names[len(names)-1] == "pg_typeof"
+		}
 		if rt := n.GetResTarget(); rt != nil {
 			ref := rt.Val.GetColumnRef()
 			if len(ref.GetFields()) == 2 && hasStar(ref.Fields) {
@@ -196,7 +200,7 @@ func wholeRows(n sqlparse.Node, schema, alias string) bool {
 				rows = rows || names[0] == schema && names[1] == alias
 			}
 		}
-		return !rows
+		return true
 	})
-	return rows
+	return rows && typed
 }

@@ -60,7 +60,6 @@ with a as (delete from profile where person < 5 returning *) select count(*), (s
 with a as (delete from profile where person < 7 returning *) select p.person, p.mood, p.home, p.moods, p.nick, p.share from profile p join a using (person) order by person;
 with a as (update counter set n = 1 / (n - n)) select count(*) from counter;
 with a as (delete from counter where name = 'q' returning *) select x.n from counter x where x.nosuch = 1;
-with a as (delete from counter returning *) insert into counter select name || 'x', n from a returning *;
 --! params a | 2
 with a as (update counter set n = n * $2 where name >= $1 returning name) select c.name, c.n, $2 from counter c left join a using (name) order by 1;
 -- what a write gives keeps its collation
