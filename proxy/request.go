@@ -78,6 +78,8 @@ func (s *Session) run(r *request) error {
 		return s.runInsertQuery(r)
 	case router.KindPrelude:
 		return s.runPrelude(r)
+	case router.KindInlined:
+		return s.runInlined(r)
 	case router.KindCopyRows:
 		return s.runCopyRows(r)
 	case router.KindEverywhere:

@@ -19,7 +19,8 @@ type analysis struct {
 	// foreign counts the views being read: constants in them do not stand in the statement's text.
 	foreign int
 	levels  int
-	unit    *unit // the text being read; nil where nobody asks
+	seen    func(ref *sqlparse.ColumnRef, sc *scope) // if not nil, is shown every column reference
+	unit    *unit                                    // the text being read; nil where nobody asks
 	filters []filter
 	all     []*rel     // every relation with a place, in the order of analysis
 	withs   []*cteList // every WITH query

@@ -189,6 +189,9 @@ func (a *analysis) valueFunction(n sqlparse.Node) fnFacts {
 
 // systemColumn notes tableoid, and whether the level is correlated: every column reference comes by here.
 func (a *analysis) systemColumn(q *query, ref *sqlparse.ColumnRef, sc *scope) {
+	if a.seen != nil {
+		a.seen(ref, sc)
+	}
 	_, at := sc.lookup(ref)
 	for s := sc; s != nil && (at == nil || s.level != at.level); s = s.parent {
 		if s.level != nil {

@@ -20,6 +20,7 @@ const (
 	KindShards           // reads or writes sharded tables: prune, then one backend or Scatter
 	KindInsertQuery      // INSERT of a query's rows: InsertQuery
 	KindPrelude          // parts of it run first: Prelude
+	KindInlined          // as Inlined, which has the bodies of functions in the places of their calls
 	KindCopyRows         // a write of a reference table by its effects on one copy: CopyRows
 	KindInsert           // INSERT … VALUES that may need splitting or evaluating first: Insert
 	KindEverywhere       // the same text on every backend, atomically; the answer is home's (reference-table writes)
@@ -469,6 +470,7 @@ type Template struct {
 	// Prelude is what has to run first, unless the statement may run on one backend (KindShards) or always (KindPrelude).
 	Prelude  *Prelude
 	CopyRows *CopyRows
+	Inlined  string // KindInlined
 	// LockRows is how a locking query with LIMIT runs over several backends.
 	LockRows *LockRows
 	Copy     *Copy

@@ -23,6 +23,7 @@ type planner struct {
 	gatherOnly bool
 	// homeCopy treats the reference table that is written as a local one.
 	homeCopy bool
+	inlined  int // how often the text was rewritten by tryInline
 	t        *Template
 	a        *analysis // of the statement, once there is one
 }
@@ -82,6 +83,7 @@ func plan(text string, env Env, how planner) (t *Template) {
 	}
 	p.statement(stmts[0].Node)
 	p.tryPrelude()
+	p.tryInline()
 	if e := p.t.Refusal; p.t.Kind == KindRefuse && (e == refViewWrite || e.Code == pgerr.UndefinedTable) {
 		p.t.Kind = KindSyntax // PostgreSQL may have an error of its own
 	}

@@ -128,9 +128,33 @@ type Function struct {
 	Aggregate  bool
 	RetSet     bool
 	NArgs      int
+	// Body and Sig are known of functions and procedures in SQL and PL/pgSQL; Sig is nil for all others.
+	Body string
+	Sig  *Signature
 	// Reach is what calling it may use, decided conservatively when the snapshot is built: what cannot be judged
 	// (an unknown language, dynamic SQL) counts as anything, and a word that may be a table's name as that table.
 	Reach Reach
+}
+
+// Signature is how a function is called and what it gives. Types are format_type's spellings, qualified.
+type Signature struct {
+	Args        []Argument
+	Returns     string // of each row where it returns a set
+	ReturnsKind byte   // pg_type.typtype of it
+	ReturnsRow  uint32 // home's pg_class oid of the table or composite type that it is; 0 for others
+	Strict      bool
+	Definer     bool // SECURITY DEFINER
+	Config      bool // has SET clauses
+	SQLBody     bool // BEGIN ATOMIC or RETURN: Body is pg_get_function_sqlbody's text
+	Owner       string
+	Public      bool // everybody may call it
+}
+
+// Argument is one argument of a function.
+type Argument struct {
+	Name, Type string
+	Mode       byte   // pg_proc.proargmodes: 'i', 'o', 'b', 'v', 't'
+	Default    string // pg_get_function_arg_default; "" for none
 }
 
 // Resolve finds an unqualified or qualified relation the way PostgreSQL does: schema when given, else the

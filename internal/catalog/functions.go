@@ -29,6 +29,9 @@ func (d *decoder) functions() error {
 			Schema: f.Nsp[i], Name: f.Name[i], Kind: first(f.Kind[i]), Volatility: first(f.Vol[i]), Language: f.Lang[i],
 			Aggregate: f.Kind[i] == "a", RetSet: f.Set[i], NArgs: f.NArgs[i],
 		}
+		if g := f.Sig[i]; g != nil {
+			fn.Body, fn.Sig = f.Body[i], g.signature()
+		}
 		d.functionsByOID[oid] = fn
 		d.out.Functions[fn.Name] = append(d.out.Functions[fn.Name], fn)
 	}
@@ -59,4 +62,42 @@ func (d *decoder) views() error {
 		}
 	}
 	return nil
+}
+
+// signature is how a function is called and what it gives, as snapshot.sql tells it.
+type signature struct {
+	Names    []string `json:"names"`
+	Modes    []string `json:"modes"`    // nil: all of them IN
+	Types    []string `json:"types"`    // of all arguments, OUT ones among them
+	Defaults []string `json:"defaults"` // of all arguments; nil where none has one
+	Ret      string   `json:"ret"`
+	RetType  string   `json:"rettype"` // pg_type.typtype
+	RetRel   uint32   `json:"retrel"`
+	Strict   bool     `json:"strict"`
+	Definer  bool     `json:"definer"`
+	Config   bool     `json:"config"`
+	SQLBody  bool     `json:"sqlbody"`
+	Owner    string   `json:"owner"`
+	Public   bool     `json:"public"`
+}
+
+func (g *signature) signature() *router.Signature {
+	out := &router.Signature{
+		Returns: g.Ret, ReturnsKind: first(g.RetType), ReturnsRow: g.RetRel, Strict: g.Strict, Definer: g.Definer,
+		Config: g.Config, SQLBody: g.SQLBody, Owner: g.Owner, Public: g.Public,
+	}
+	for i, t := range g.Types {
+		a := router.Argument{Type: t, Mode: 'i'}
+		if i < len(g.Names) {
+			a.Name = g.Names[i]
+		}
+		if i < len(g.Modes) {
+			a.Mode = first(g.Modes[i])
+		}
+		if i < len(g.Defaults) {
+			a.Default = g.Defaults[i]
+		}
+		out.Args = append(out.Args, a)
+	}
+	return out
 }

@@ -101,6 +101,7 @@ type snapshot struct {
 		NArgs []int    `json:"nargs"`
 		Body  []string `json:"body"`
 		Ext   []string `json:"ext"`
+		Sig   []*signature `json:"sig"` // nil but for functions and procedures in SQL and PL/pgSQL
 		Trans []string `json:"trans"` // aggregates: oids of their support functions
 	} `json:"functions"`
 	Types struct {

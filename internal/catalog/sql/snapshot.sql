@@ -100,14 +100,27 @@ WITH nsp AS MATERIALIZED (
   SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.proretset, p.pronargs,
          CASE WHEN l.lanname IN ('c', 'internal') THEN p.prosrc
               WHEN p.prosqlbody IS NOT NULL THEN pg_get_function_sqlbody(p.oid) ELSE p.prosrc END AS body,
-         p.proargdefaults IS NOT NULL AS defaults, p.proconfig
+         p.proargdefaults IS NOT NULL AS defaults, p.proconfig,
+         CASE WHEN l.lanname IN ('sql', 'plpgsql') AND p.prokind IN ('f', 'p') THEN json_build_object(
+           'names', p.proargnames, 'modes', p.proargmodes::text[],
+           'types', (SELECT array_agg(format_type(a.t, NULL) ORDER BY a.i)
+                     FROM unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])) WITH ORDINALITY a(t, i)),
+           'defaults', CASE WHEN p.pronargdefaults > 0 THEN (
+             SELECT array_agg(coalesce(pg_get_function_arg_default(p.oid, i), '') ORDER BY i)
+             FROM generate_series(1, cardinality(coalesce(p.proallargtypes, p.proargtypes::oid[]))) i) END,
+           'ret', format_type(p.prorettype, NULL), 'rettype', t.typtype, 'retrel', t.typrelid::int8, 'strict', p.proisstrict,
+           'definer', p.prosecdef, 'config', p.proconfig IS NOT NULL, 'sqlbody', p.prosqlbody IS NOT NULL,
+           'owner', pg_get_userbyid(p.proowner),
+           'public', p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) x WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE'))
+         END AS sig
   FROM pg_proc p JOIN nsp n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+  JOIN pg_type t ON t.oid = p.prorettype
 ), funs AS (
   SELECT json_build_object(
     'oid', array_agg(f.oid::int8), 'nsp', array_agg(f.nspname), 'name', array_agg(f.proname), 'kind', array_agg(f.prokind),
     'vol', array_agg(f.provolatile), 'lang', array_agg(f.lanname), 'set', array_agg(f.proretset),
     'nargs', array_agg(f.pronargs), 'body', array_agg(f.body), 'ext', array_agg(coalesce(x.extname, '')),
-    'trans', array_agg(coalesce(g.fns, ''))) AS j
+    'sig', array_agg(f.sig), 'trans', array_agg(coalesce(g.fns, ''))) AS j
   FROM fun f
   LEFT JOIN pg_depend d ON d.classid = 1255 AND d.objid = f.oid AND d.deptype = 'e' AND d.refclassid = 3079
   LEFT JOIN pg_extension x ON x.oid = d.refobjid

@@ -1,0 +1,58 @@
+package proxy
+
+import (
+	"slices"
+	"unicode/utf8"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/shardmap"
+)
+
+// runInlined runs a statement with the bodies of the functions that it calls in their places. PostgreSQL judges the client's
+// own text first, and whether the other has the same columns and parameters.
+func (s *Session) runInlined(r *request) error {
+	home, err := s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	told, failure, err := home.DescribeTexts(r.oids, string(r.text), r.tmpl.Inlined)
+	switch {
+	case err != nil:
+		return s.lost(err)
+	case len(told) == 0 && failure != nil:
+		before := utf8.RuneCount(r.before)
+		return s.combineFailed(failure, nil, func(p int) int { return before + p })
+	case len(told) != 2 || !sameShape(told[0], told[1]):
+		s.fail(router.RefuseFunction())
+		return nil
+	}
+	next := *r
+	next.own, next.text = r.client(), []byte(r.tmpl.Inlined)
+	plan := s.planOwned(next.text)
+	next.tmpl, next.kinds, next.lits = plan.tmpl, plan.kinds, plan.lits
+	next.oids = declared(r, told[0].Params)
+	next.params = append([]shardmap.Value(nil), r.params...)
+	for i := range next.params {
+		next.params[i].TypeOID = next.oids[i]
+	}
+	if next.bind == nil {
+		next.bind = []byte{0, 0, 0, 0}
+	}
+	if next.tmpl.Kind == router.KindInlined || next.tmpl.Kind == router.KindRefuse {
+		s.fail(router.RefuseFunction()) // the schema has changed since
+		return nil
+	}
+	if r.describe && told[0].Fields != nil {
+		s.out.Out = append(s.out.Out, told[0].Fields...) // a function's columns are of no table
+		next.describe = false
+	}
+	return s.run(&next)
+}
+
+// sameShape tells whether two texts take the same parameters and give columns of the same names and types.
+func sameShape(a, b executor.Description) bool {
+	return slices.Equal(a.Params, b.Params) && slices.Equal(a.Types, b.Types) && slices.Equal(a.Typmods, b.Typmods) &&
+		slices.Equal(a.Names, b.Names)
+}
