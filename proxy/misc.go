@@ -188,6 +188,12 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 	}
 	switch t.Kind {
 	case router.KindHome, router.KindAny, router.KindShards:
+	case router.KindInlined:
+		if st.typeCount() == 0 { // types of its own would have to be told to the rewritten text
+			return s.executeScattered(r, &request{text: []byte(st.text), tmpl: t, kinds: plan.kinds, params: argumentValues(p)}, p)
+		}
+		s.fail(router.RefuseFunction())
+		return nil
 	case router.KindRefuse:
 		s.fail(t.Refusal)
 		return nil

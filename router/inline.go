@@ -18,7 +18,8 @@ type inliner struct {
 	env *Env
 	// columns are the column references of the statement that are columns of tables.
 	columns map[*sqlparse.ColumnRef]callersColumn
-	writes  bool // the statement changes rows: a volatile function would see them change
+	withs   map[string]bool // names of WITH queries
+	writes  bool            // the statement changes rows: a volatile function would see them change
 	calls   int
 	err     *pgerr.Error
 }
@@ -32,7 +33,7 @@ type callersColumn struct {
 // tryInline plans a statement anew that is refused for a function it calls.
 func (p *planner) tryInline() {
 	t := p.t
-	if t.Kind != KindRefuse || t.Refusal != refFuncSharded || p.from > 0 || p.gatherOnly || p.homeCopy || p.inlined >= maxInlined {
+	if t.Kind != KindRefuse || t.Refusal != refFuncSharded && t.Refusal != refReach || p.from > 0 || p.gatherOnly || p.homeCopy || p.inlined >= maxInlined {
 		return
 	}
 	text, ok := p.inline()
@@ -68,7 +69,8 @@ func (p *planner) inline() (text string, ok bool) {
 	}
 	a := &analysis{env: p.env, text: p.text, lits: p.lits}
 	a.seen = in.see
-	if a.statement(n) == nil || a.err != nil || a.writes && !in.writes {
+	in.noteWiths(n)
+	if a.statement(n) == nil || a.err != nil && a.err != refReach || a.writes && !in.writes {
 		return "", false
 	}
 	in.rewrite(n)
@@ -106,6 +108,8 @@ func (in *inliner) refuse() {
 func (in *inliner) rewrite(n sqlparse.Node) sqlparse.Node {
 	return sqlparse.Rewrite(n, func(n sqlparse.Node) (sqlparse.Node, bool) {
 		switch {
+		case n.GetRangeVar() != nil:
+			return in.view(n), false
 		case n.GetRangeFunction() != nil:
 			rf := n.GetRangeFunction()
 			call := tableCall(rf)
@@ -164,7 +168,7 @@ func (in *inliner) callee(call *sqlparse.FuncCall) *Function {
 
 // mayCall reports whether calling the function does nothing but what its body does in the caller's hands.
 func (e *Env) mayCall(fn *Function) bool {
-	return !fn.Sig.Definer && !fn.Sig.Config && (fn.Sig.Public || fn.Sig.Owner == e.User)
+	return !fn.Sig.Config && (fn.Sig.Owner == e.User || fn.Sig.Public && !fn.Sig.Definer)
 }
 
 // theFunction is the only function that a call by this name with so many arguments may mean, nil where there are none or
@@ -309,119 +313,48 @@ func wrapped(s *sqlparse.SelectStmt, names []string) (*sqlparse.SelectStmt, bool
 	return out, true
 }
 
-// fromCall is what takes the place of a call in FROM.
-func (in *inliner) fromCall(n sqlparse.Node, rf *sqlparse.RangeFunction, call *sqlparse.FuncCall) sqlparse.Node {
-	fn := in.callee(call)
-	if fn == nil || rf.Ordinality || rf.IsRowsfrom || len(rf.Coldeflist) > 0 ||
-		len(rf.Functions[0].GetList().GetItems()) > 1 && rf.Functions[0].GetList().GetItems()[1].GetList() != nil {
-		in.refuse()
-		return n
-	}
-	alias := fn.Name
-	if rf.Alias != nil {
-		alias = rf.Alias.Aliasname
-	}
-	cols, ok := in.env.resultColumns(fn, alias)
-	if !ok {
-		in.refuse()
-		return n
-	}
-	var sel *sqlparse.SelectStmt
-	if fn.RetSet {
-		sel, ok = in.rows(fn, call, cols)
-	} else {
-		var value sqlparse.Node
-		if value, ok = in.scalar(fn, call); ok && len(cols) == 1 && scalarKind(fn.Sig) {
-			sel = &sqlparse.SelectStmt{TargetList: []sqlparse.Node{sqlparse.TargetNode(fn.Name, value)}, LimitOption: sqlparse.LimitDefault, Op: sqlparse.SetNone}
+// noteWiths notes the names of WITH queries, which hide views.
+func (in *inliner) noteWiths(n sqlparse.Node) {
+	in.withs = map[string]bool{}
+	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		if cte := n.GetCommonTableExpr(); cte != nil {
+			in.withs[cte.Ctename] = true
 		}
+		return true
+	})
+}
+
+// view is what takes the place of a view that calls functions over sharded or reference tables: its query, where the view's
+// rights are the session's own.
+func (in *inliner) view(n sqlparse.Node) sqlparse.Node {
+	rv := n.GetRangeVar()
+	if rv.Schemaname == "" && in.withs[rv.Relname] {
+		return n
 	}
-	if !ok || sel == nil {
+	t, _ := in.env.resolve(rv)
+	if t == nil || t.Kind != TableView || in.env.reachFacts(t.ReadReach)&(fnSharded|fnDynamic) == 0 {
+		return n
+	}
+	stmts, err := sqlparse.Parse(t.Definition)
+	if err != nil || len(stmts) != 1 || stmts[0].Node.GetSelectStmt() == nil || t.Owner != in.env.User {
 		in.refuse()
 		return n
 	}
-	in.calls++
-	names := make([]string, len(cols))
-	for i, c := range cols {
-		names[i] = c.Name
+	alias, names := t.Name, make([]string, len(t.Columns))
+	for i := range t.Columns {
+		names[i] = t.Columns[i].Name
 	}
-	if rf.Alias != nil {
-		given := sqlparse.Strings(rf.Alias.Colnames)
+	if rv.Alias != nil {
+		alias = rv.Alias.Aliasname
+		given := sqlparse.Strings(rv.Alias.Colnames)
 		if len(given) > len(names) {
 			in.refuse()
 			return n
 		}
 		copy(names, given)
 	}
-	return sqlparse.SubqueryNode(sel, alias, names, true)
-}
-
-// resultColumns are what a function in FROM has as columns: names and types.
-func (e *Env) resultColumns(fn *Function, alias string) ([]Argument, bool) {
-	g := fn.Sig
-	var out []Argument
-	for _, a := range g.Args {
-		if a.Mode == 't' || a.Mode == 'o' || a.Mode == 'b' {
-			out = append(out, a)
-		}
-	}
-	switch {
-	case len(out) > 0:
-		for _, a := range out {
-			if a.Name == "" {
-				return nil, false
-			}
-		}
-	case g.ReturnsRow != 0:
-		t := e.Schema.ByOID[g.ReturnsRow]
-		if t == nil {
-			return nil, false
-		}
-		for _, c := range t.Columns {
-			out = append(out, Argument{Name: c.Name, Type: c.TypeName})
-		}
-	case scalarKind(g):
-		out = []Argument{{Name: alias, Type: g.Returns}}
-	}
-	return out, len(out) > 0
-}
-
-// rows is the query of a set-returning function's rows.
-func (in *inliner) rows(fn *Function, call *sqlparse.FuncCall, cols []Argument) (*sqlparse.SelectStmt, bool) {
-	b := in.body(fn, call)
-	if b == nil || b.q.open || len(b.q.out) != len(cols) || len(cols) == 1 && fn.Sig.ReturnsRow != 0 {
-		return nil, false
-	}
-	s := b.sel
-	names := make([]string, len(cols))
-	for i := range cols {
-		names[i] = "c" + itoa(i+1)
-	}
-	if !b.typed(cols) {
-		var ok bool
-		if s, ok = wrapped(s, names); !ok {
-			return nil, false
-		}
-		for i, n := range s.TargetList {
-			val, err := sqlparse.Cast(n.GetResTarget().Val, cols[i].Type)
-			if err != nil {
-				return nil, false
-			}
-			n.GetResTarget().Val, n.GetResTarget().Name = val, names[i]
-		}
-	}
-	if b.args == nil && !(fn.Sig.Strict && len(b.simple) > 0) {
-		return s, true
-	}
-	out := &sqlparse.SelectStmt{LimitOption: sqlparse.LimitDefault, Op: sqlparse.SetNone}
-	if b.args != nil {
-		out.FromClause = append(out.FromClause, b.args)
-	}
-	out.FromClause = append(out.FromClause, sqlparse.SubqueryNode(s, rowsAlias, names, true))
-	for _, n := range names {
-		out.TargetList = append(out.TargetList, sqlparse.TargetNode(n, sqlparse.ColumnNode(rowsAlias, n)))
-	}
-	out.WhereClause = b.notNulls(fn.Sig.Strict)
-	return out, true
+	in.calls++
+	return sqlparse.SubqueryNode(stmts[0].Node.GetSelectStmt(), alias, names, false)
 }
 
 // RefuseFunction is why a call of a function over sharded or reference tables does not run.

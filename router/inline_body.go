@@ -12,6 +12,7 @@ const (
 	bodyAlias = "pleiad body"
 	rowsAlias = "pleiad rows"
 	argsAlias = "pleiad arguments"
+	rowAlias  = "pleiad row"
 )
 
 // inlinedBody is a function's body with a call's arguments in it.

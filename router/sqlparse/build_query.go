@@ -47,3 +47,9 @@ func Integer(n int64) Node { return pg_query.MakeAConstIntNode(n, -1) }
 func Operation(op string, l, r Node) Node {
 	return pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_OP, []*pg_query.Node{pg_query.MakeStrNode(op)}, l, r, -1)
 }
+
+// LeftJoinNode is l LEFT JOIN r ON true.
+func LeftJoinNode(l, r Node) Node {
+	yes := &pg_query.Node{Node: &pg_query.Node_AConst{AConst: &AConst{Val: &pg_query.A_Const_Boolval{Boolval: &pg_query.Boolean{Boolval: true}}}}}
+	return pg_query.MakeJoinExprNode(JoinLeft, l, r, yes)
+}
