@@ -189,7 +189,7 @@ func (ps *parameters) index(name string) int {
 	found := -1
 	for i, a := range ps.fn.Sig.ins() {
 		if a.Name == name && name != "" {
-			if found >= 0 || systemColumns[name] {
+			if found >= 0 || hiddenColumns[name] {
 				ps.bad = true
 			}
 			found = i
@@ -198,7 +198,7 @@ func (ps *parameters) index(name string) int {
 	return found
 }
 
-var systemColumns = wordSet("tableoid ctid xmin xmax cmin cmax oid")
+var hiddenColumns = wordSet("tableoid ctid xmin xmax cmin cmax oid")
 
 // has reports whether a name alone is a column or a whole row somewhere in sight, and whether it may be one that is not known.
 func (sc *scope) has(name string) (column, open bool) {
