@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
 	"github.com/pleiad/pleiad/router/shardmap"
@@ -37,6 +38,10 @@ func (s *Session) runPrelude(r *request) error {
 			shape = text
 		}
 		failure, err := p.step(p.filled(text), p.filled(shape))
+		if e := r.tmpl.Prelude.Denied; e != nil && failure != nil && wire.ErrorField(failure, 'C') == pgerr.InsufficientPrivilege {
+			s.fail(e)
+			return nil
+		}
 		if err != nil || failure != nil {
 			return s.collectFailed(failure, err)
 		}
@@ -149,5 +154,34 @@ func (p *prelude) finish() error {
 		p.s.out.Out = append(p.s.out.Out, p.fields...) // the columns of what is left are not the tables'
 		next.describe = false
 	}
+	if p.r.tmpl.Prelude.Answer {
+		return p.answer(next)
+	}
 	return p.s.run(next)
+}
+
+// answer lets home make the RETURNING of rows that a step has written.
+func (p *prelude) answer(final *request) error {
+	s, t := p.s, final.tmpl
+	if t.Kind != router.KindHome && t.Kind != router.KindAny {
+		return s.refuse(p.r, refusal(t))
+	}
+	if t.NeedsSequenceState {
+		if e := s.gang.ReadsSequences(); e != nil {
+			s.fail(e)
+			return nil
+		}
+	}
+	home, err := s.gang.Join(s.ctx, s.db.home)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	s.effect(t, home)
+	run := &executor.Scatter{
+		Gang: &s.gang, Members: []*executor.Member{home}, Texts: []string{string(final.text)}, OIDs: final.oids, Params: final.bind,
+		Formats: p.r.formats, Limit: -1, Command: p.r.tmpl.Prelude.Command, Collations: s.db.collations(),
+	}
+	run.Position = s.positions(p.r, run)
+	return s.finishScatter(p.r, run)
 }

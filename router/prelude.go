@@ -16,6 +16,12 @@ type Prelude struct {
 	Shapes []string
 	// Text is the statement, to be planned once the rows are there.
 	Text string
+	// Answer is true where a step has written already: Text is a query, at home, that gives the client's RETURNING. Its tag is
+	// Command's.
+	Answer  bool
+	Command string
+	// Denied, if set, is said where a step is denied a right that the statement itself might not need.
+	Denied *pgerr.Error
 }
 
 // PreludeRows is the relation that stands for the rows of step k, counted from 0, as the deparser writes it.
@@ -35,9 +41,12 @@ func (p *planner) tryPrelude() {
 	default:
 		return
 	}
-	pre, err := p.prelude()
-	if err != nil || pre == nil {
-		return
+	pre := p.drawn()
+	if pre == nil {
+		var err *pgerr.Error
+		if pre, err = p.prelude(); err != nil || pre == nil {
+			return
+		}
 	}
 	t.Cacheable = false
 	t.Prelude, t.NoScatter = pre, nil
