@@ -33,7 +33,11 @@ func (s *Session) runDDL(r *request) error {
 	if alone {
 		s.beginImplicit()
 	}
-	if err := s.runSteps(r, d.Steps); err != nil {
+	steps := s.runSteps
+	if len(d.Numbers) > 0 {
+		steps = s.runNumbered
+	}
+	if err := steps(r, d.Steps); err != nil {
 		return err
 	}
 	if s.batch.failed {

@@ -15,6 +15,8 @@ type ddl struct {
 	stmt sqlparse.Node
 	tag  string
 	only []Splice // ONLY before the names of sharded tables, to be taken out
+	// numbers are for columns that are added with a sequence's values.
+	numbers []Numbering
 }
 
 // planDDL plans stmt if it is a statement about schema, roles, databases or the upkeep of tables; nil if it is any
@@ -168,7 +170,7 @@ func (d *ddl) template(p *DDL) *Template {
 // change is a schema change: the DDL lock, then the steps, in one distributed transaction.
 func (d *ddl) change(steps ...Step) *Template {
 	lock := Step{Where: WhereHome, SQL: "SELECT pleiad.begin_ddl(" + quoteLiteral(d.tag) + ")", Lock: true}
-	return d.template(&DDL{Steps: append([]Step{lock}, steps...), InTxn: true, ChangesSchema: true})
+	return d.template(&DDL{Steps: append([]Step{lock}, steps...), InTxn: true, ChangesSchema: true, Numbers: d.numbers})
 }
 
 // answer is the step that the client sees: the statement itself.

@@ -298,6 +298,8 @@ type DDL struct {
 	InTxn bool
 	// Fill, when not nil, follows the steps and gives the answer.
 	Fill *Fill
+	// Numbers follow the steps, before the answer is the client's.
+	Numbers []Numbering
 	// ChangesSchema is true if the snapshot must be read anew afterwards (false for VACUUM, ANALYZE …).
 	ChangesSchema bool
 	// NeedsBlock is true for LOCK TABLE: outside a transaction block PostgreSQL's own error (25P01) is due.

@@ -82,6 +82,7 @@ const (
 	ConstraintForeign   = pg_query.ConstrType_CONSTR_FOREIGN
 	ConstraintDefault   = pg_query.ConstrType_CONSTR_DEFAULT
 	ConstraintIdentity  = pg_query.ConstrType_CONSTR_IDENTITY
+	ConstraintNotNull   = pg_query.ConstrType_CONSTR_NOTNULL
 	ConstraintGenerated = pg_query.ConstrType_CONSTR_GENERATED
 	ConstraintCheck     = pg_query.ConstrType_CONSTR_CHECK
 )
