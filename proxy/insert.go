@@ -40,6 +40,11 @@ func (s *Session) runInsert(r *request) error {
 			return err
 		}
 	}
+	if w.in.Unread {
+		if _, _, ok, err := s.describeOwn(r); !ok {
+			return err
+		}
+	}
 	if ok, err := w.compute(nil, nil); !ok || err != nil {
 		return err
 	}
@@ -219,8 +224,11 @@ func (w *inserting) expression(i, j int) string {
 		return "(" + c.Default + ")::" + c.BaseType()
 	}
 	c := &w.in.Table.Columns[w.in.Columns[j]]
-	if row.Cells[j].Default {
-		return "(" + c.Default + ")::" + c.BaseType()
+	switch def := "(" + c.Default + ")::" + c.BaseType(); {
+	case row.Cells[j].Beside:
+		return "CASE WHEN (" + w.cellText(row.Cells[j]) + "\n)::" + c.BaseType() + " IS NULL THEN " + def + " ELSE " + def + " END"
+	case row.Cells[j].Default:
+		return def
 	}
 	return "(" + w.cellText(row.Cells[j]) + "\n)::" + c.BaseType()
 }
@@ -378,7 +386,7 @@ func (w *inserting) head(b *strings.Builder, at *int) {
 	if in.OverridingSystem {
 		b.Write(w.r.text[*at:w.at(in.OverridingAt)])
 		b.WriteString(" OVERRIDING SYSTEM VALUE ")
-		*at = w.at(in.OverridingAt)
+		*at = w.at(in.OverridingEnd)
 	}
 }
 

@@ -254,8 +254,7 @@ func (s *Session) runSharded(r *request) error {
 		return s.runInsert(r)
 	}
 	if err != nil {
-		s.fail(executor.ClientError(err))
-		return nil
+		return s.refuse(r, executor.ClientError(err))
 	}
 	if c := r.tmpl.Clock; r.instant != nil && c != nil && c.Defaults && r.tmpl.InsertQuery != nil {
 		return s.runInsertQuery(r) // its query evaluates the defaults

@@ -37,11 +37,6 @@ func (d *ddl) alterTable() *Template {
 	if t := d.alterReplication(s, p); t != nil {
 		return t
 	}
-	if p.where == onAll {
-		if t := d.addIdentity(s, p.table); t != nil {
-			return t
-		}
-	}
 	after, err := d.alterCommands(s, p)
 	if err != nil {
 		return d.refuse(err)
@@ -120,7 +115,7 @@ func (d *ddl) alterCommands(s *sqlparse.AlterTableStmt, p presence) (after []Ste
 	for _, n := range s.Cmds {
 		cmd := n.GetAlterTableCmd()
 		err := d.alterForeignKey(shape, cmd)
-		if err == nil && p.where == onAll && !d.addSerial(p.table, cmd) {
+		if err == nil && p.where == onAll && !d.addNumbered(p.table, cmd) {
 			err = d.alterSpread(shape, cmd)
 		}
 		if err == nil && p.where != onAll {

@@ -212,6 +212,13 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 			t.Errorf("%s: step %s does not parse: %v", sql, s.SQL, err)
 		}
 	}
+	for _, n := range p.DDL.Numbers {
+		fmt.Fprintf(b, "    then: %s, %d and each %d up to %d, after %s\n", n.Sequence, n.Start, n.Increment, n.Max, n.Count)
+		fmt.Fprintf(b, "    others: %s\n", n.Shift)
+		if _, err := sqlparse.Parse(n.Shift); err != nil {
+			t.Errorf("%s: step %s does not parse: %v", sql, n.Shift, err)
+		}
+	}
 	if f := p.DDL.Fill; f != nil {
 		answers++
 		fmt.Fprintf(b, "    then *: %s\n", strings.ReplaceAll(f.SQL, "\n", " "))

@@ -40,7 +40,7 @@ func (p *planner) insertQuery(a *analysis, q *query, r *rel, s *sqlparse.InsertS
 	src := s.SelectStmt.GetSelectStmt()
 	positions := columnPositions(t, s.Cols)
 	switch {
-	case src == nil || s.Override == sqlparse.OverrideUser, src.WithClause != nil && s.WithClause != nil:
+	case src == nil, src.WithClause != nil && s.WithClause != nil:
 		return nil, refInsertSelect
 	case q.source.open || len(q.source.out) == 0 || len(q.source.out) > len(positions) || slices.Contains(positions, -1):
 		return nil, refInsertSelect
@@ -50,7 +50,8 @@ func (p *planner) insertQuery(a *analysis, q *query, r *rel, s *sqlparse.InsertS
 		return nil, refSubquery // in ON CONFLICT or RETURNING
 	}
 	positions = positions[:len(q.source.out)]
-	b := &insertQueryBuilder{a: a, t: t, src: src, positions: positions, missing: a.missing(t, positions, 2)}
+	b := &insertQueryBuilder{a: a, t: t, src: src, positions: positions, user: s.Override == sqlparse.OverrideUser && hasIdentity(t)}
+	b.missing = a.missing(t, b.kept(), 2)
 	if s.WithClause != nil {
 		src.WithClause, s.WithClause = s.WithClause, nil
 	}
@@ -59,7 +60,7 @@ func (p *planner) insertQuery(a *analysis, q *query, r *rel, s *sqlparse.InsertS
 		return nil, refInsertSelect
 	}
 	out := &InsertQuery{
-		Table: t, Source: source, Columns: len(positions) + len(b.missing), Keys: b.keys,
+		Table: t, Source: source, Columns: len(b.positions) + len(b.missing), Keys: b.keys,
 		Everywhere: t.Kind == TableReference, Returning: len(s.ReturningList) > 0,
 	}
 	if out.Text, err = b.insert(s); err != nil {
@@ -104,6 +105,12 @@ type insertQueryBuilder struct {
 	positions []int // of the query's columns in the table
 	missing   []int // columns whose defaults home evaluates
 	keys      []int
+	user      bool // OVERRIDING USER VALUE: what the query gives for identity columns is left out
+}
+
+// kept are the positions of the query's columns that are written.
+func (b *insertQueryBuilder) kept() []int {
+	return slices.DeleteFunc(slices.Clone(b.positions), func(i int) bool { return b.user && b.t.Columns[i].Identity != 0 })
 }
 
 // source writes the query that gives the rows.
@@ -120,6 +127,19 @@ func (b *insertQueryBuilder) source() (string, error) {
 		names = append(names, "c"+itoa(i))
 	}
 	from := "(" + text + ") AS pleiad_source (" + strings.Join(names, ", ") + ")"
+	if b.user {
+		var kept []string
+		for i, p := range b.positions {
+			if b.t.Columns[p].Identity == 0 {
+				kept = append(kept, names[i])
+			}
+		}
+		if len(kept) == 0 {
+			return "", refInsertSelect
+		}
+		b.positions, names = b.kept(), names[:len(kept)]
+		from = "(SELECT " + strings.Join(kept, ", ") + " FROM " + from + ") AS pleiad_source (" + strings.Join(names, ", ") + ")"
+	}
 	for i, m := range b.missing {
 		c := &b.t.Columns[m]
 		names = append(names, "c"+itoa(len(b.positions)+i))
@@ -196,6 +216,9 @@ func (b *insertQueryBuilder) cell(items []sqlparse.Node, i int) error {
 
 // insert writes the INSERT of the rows.
 func (b *insertQueryBuilder) insert(s *sqlparse.InsertStmt) (string, error) {
+	if b.user {
+		s.Override = sqlparse.OverrideSystem
+	}
 	s.Cols = nil
 	for _, i := range append(slices.Clone(b.positions), b.missing...) {
 		s.Cols = append(s.Cols, sqlparse.Target(b.t.Columns[i].Name))

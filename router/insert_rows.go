@@ -13,15 +13,15 @@ func (p *planner) rows(a *analysis, s *sqlparse.InsertStmt, t *Table) (*Insert, 
 	if s.SelectStmt != nil && !plainValues(s) {
 		return nil, nil
 	}
-	if s.Override == sqlparse.OverrideUser && slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Identity != 0 }) {
-		return nil, refOverriding // each backend would take the value of a sequence of its own
-	}
 	in := &Insert{Table: t, Everywhere: t.Kind == TableReference, Returning: len(s.ReturningList) > 0}
 	c := insertClauses{}
 	if !c.read(p.text, p.from) {
 		return nil, refKeyDefault
 	}
-	in.ColumnsStart, in.ColumnsEnd, in.OverridingAt = c.columns.Start, c.columns.End, c.at
+	in.ColumnsStart, in.ColumnsEnd, in.OverridingAt, in.OverridingEnd = c.columns.Start, c.columns.End, c.at, c.at
+	if s.Override == sqlparse.OverrideUser && hasIdentity(t) {
+		in.OverridingSystem, in.OverridingEnd = true, c.overridingEnd // the values are home's
+	}
 	if s.SelectStmt == nil {
 		in.DefaultValues = true
 		in.Rows = []Row{{Start: c.at, End: c.valuesEnd}}
@@ -48,6 +48,10 @@ func (p *planner) rows(a *analysis, s *sqlparse.InsertStmt, t *Table) (*Insert, 
 		row := Row{Start: c.rows[i].Start, End: c.rows[i].End}
 		for j, n := range items {
 			cell := a.cell(n, t, in.Columns[j], len(lists))
+			if s.Override == sqlparse.OverrideUser && t.Columns[in.Columns[j]].Identity != 0 {
+				in.Unread = in.Unread || !cell.Default
+				cell = Cell{Key: cell.Key, Default: true, Eval: true, Beside: !cell.Default && len(lists) > 1}
+			}
 			cell.Start, cell.End = c.cells[i][j].Start, c.cells[i][j].End
 			row.Cells = append(row.Cells, cell)
 		}
@@ -58,6 +62,10 @@ func (p *planner) rows(a *analysis, s *sqlparse.InsertStmt, t *Table) (*Insert, 
 	}
 	in.overriding(s)
 	return in, nil
+}
+
+func hasIdentity(t *Table) bool {
+	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Identity != 0 })
 }
 
 // mixesIdentity reports whether a GENERATED ALWAYS column is DEFAULT in some rows and given a value in others, which is an
@@ -169,11 +177,13 @@ func (a *analysis) missing(t *Table, given []int, rows int) []int {
 
 // insertClauses are the byte ranges of an INSERT's parts.
 type insertClauses struct {
-	columns   Span // "(a, b)", or an empty range where it could stand
-	at        int  // of OVERRIDING, VALUES or DEFAULT VALUES
-	valuesEnd int  // behind DEFAULT VALUES
-	rows      []Span
-	cells     [][]Span
+	columns Span // "(a, b)", or an empty range where it could stand
+	at      int  // of OVERRIDING, VALUES or DEFAULT VALUES
+	// overridingEnd is behind OVERRIDING … VALUE, 0 where there is none.
+	overridingEnd int
+	valuesEnd     int // behind DEFAULT VALUES
+	rows          []Span
+	cells         [][]Span
 }
 
 // read finds the parts of the INSERT behind byte from.
@@ -217,6 +227,7 @@ func (c *insertClauses) read(text string, from int) bool {
 		return true
 	}
 	if toks[i].Word == "overriding" {
+		c.overridingEnd = toks[min(i+2, len(toks)-1)].End
 		i += 3
 		if i < len(toks) && toks[i].Word == "default" {
 			c.valuesEnd = toks[min(i+1, len(toks)-1)].End

@@ -14,6 +14,12 @@ func (p *planner) insertSelect(a *analysis, q *query, r *rel, s *sqlparse.Insert
 	if n := len(q.source.out); !q.source.open && n < len(positions) && len(s.Cols) == 0 {
 		positions = positions[:n]
 	}
+	if s.Override == sqlparse.OverrideUser && hasIdentity(r.table) {
+		if p.decide(a, r.table); p.t.Kind == KindShards {
+			p.readFirst(a, q, r, s, true) // what is given for identity columns is not what they get
+		}
+		return
+	}
 	evaluates := len(a.missing(r.table, positions, 1)) > 0
 	if slices.Contains(positions, -1) {
 		p.t.Kind, p.t.Unknown = KindHome, true // PostgreSQL says which column there is not

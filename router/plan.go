@@ -183,7 +183,8 @@ type Cell struct {
 	Key        int       // position in Insert.Table.Key, or -1
 	Value      *KeyValue // set when the proxy itself can read it (literal or parameter), for key cells
 	Eval       bool      // must be evaluated on home first, as SELECT (expr)::type
-	Default    bool      // the keyword DEFAULT
+	Default    bool      // the keyword DEFAULT, or what stands for it
+	Beside     bool      // what is written instead of DEFAULT is evaluated too
 }
 
 // Insert is INSERT … VALUES into a sharded or reference table.
@@ -203,9 +204,12 @@ type Insert struct {
 	Everywhere bool
 	Returning  bool
 	// OverridingSystem is true if OVERRIDING SYSTEM VALUE must be added because an evaluated identity
-	// column is GENERATED ALWAYS; at OverridingAt.
+	// column is GENERATED ALWAYS; at OverridingAt, in the place of what stands there up to OverridingEnd.
 	OverridingSystem bool
 	OverridingAt     int
+	OverridingEnd    int
+	// Unread is true where OVERRIDING USER VALUE leaves out cells: what is wrong with them the client's text alone tells.
+	Unread bool
 }
 
 // Copy is COPY FROM/TO of a sharded or reference table.

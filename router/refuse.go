@@ -79,6 +79,5 @@ var (
 	refStatement    = refusal("this statement is not supported", "Connect to the server itself.")
 	refManyRefs     = refusal("the statement is too complex to route", "Use fewer subqueries, views and WITH queries.")
 	refTablesample  = refusal("TABLESAMPLE … REPEATABLE over several shards is not supported", "Restrict the query to one shard with = on the partition key.")
-	refOverriding   = refusal("OVERRIDING USER VALUE is not supported for a sharded or reference table", "Leave the identity column out of the column list.")
 	refKeyDefault   = refusal("this INSERT must have its rows evaluated first, which is only done for plain VALUES", "Give the partition key's values as constants or parameters.")
 )

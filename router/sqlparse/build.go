@@ -1,6 +1,8 @@
 package sqlparse
 
 import (
+	"slices"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -75,6 +77,10 @@ func And(l, r Node) Node {
 		return r
 	case r == nil:
 		return l
+	case l.GetBoolExpr().GetBoolop() == pg_query.BoolExprType_AND_EXPR:
+		// As the grammar has it (makeAndExpr in gram.y).
+		args := append(slices.Clone(l.GetBoolExpr().Args), r)
+		return pg_query.MakeBoolExprNode(pg_query.BoolExprType_AND_EXPR, args, -1)
 	}
 	return pg_query.MakeBoolExprNode(pg_query.BoolExprType_AND_EXPR, []*pg_query.Node{l, r}, -1)
 }
