@@ -102,10 +102,7 @@ func TestWalk(t *testing.T) {
 	l.check(t)
 	s.noLeftovers(t, db)
 	noPrepared(t, s, db)
-	verify := s.job(t, c, time.Minute, "verify()")
-	for _, f := range s.text(t, c, "select object, backend, problem from pleiad.findings where job = "+verify) {
-		t.Error(f)
-	}
+	s.verified(t, db)
 	t.Logf("%s moves, %s bytes; the worst hold %s ms", s.one(t, c, "select count(*) from pleiad.moves where step = 'done'"),
 		s.one(t, c, "select sum(bytes_copied) from pleiad.moves"), s.one(t, c, "select round(max(worst_hold_ms)::numeric, 1) from pleiad.jobs"))
 }

@@ -143,6 +143,11 @@ func (r *replicated) caughtUp(t *testing.T) {
 		}
 	}
 	c := r.conn(t, "postgres")
+	defer func() {
+		if t.Failed() {
+			t.Log(strings.Join(r.text(t, c, "select * from pleiad.backends"), "\n"))
+		}
+	}()
 	eventually(t, 30*time.Second, "pleiad sees every server up", func() bool {
 		return r.one(t, c, "select count(*) from pleiad.backends where state = 'up'") == "6"
 	})

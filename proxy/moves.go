@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pleiad/pleiad/internal/catalog"
+	"github.com/pleiad/pleiad/internal/config"
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/shardmap"
@@ -101,6 +102,24 @@ func (srv *Server) ConnString(backend, database string) (string, error) {
 		backend = srv.config().Home
 	}
 	return srv.control.connString(backend, database)
+}
+
+// Generation counts the changes of a backend's primary.
+func (srv *Server) Generation(backend string) uint64 {
+	if n := srv.nodes[backend]; n != nil {
+		return n.Generation()
+	}
+	return 0
+}
+
+// Standbys is how many standbys a backend has by the configuration; none are counted on where commits do without those that
+// are missing.
+func (srv *Server) Standbys(backend string) int {
+	n := srv.nodes[backend]
+	if n == nil || srv.config().Replication.WhenMissing == config.MissingDegrade {
+		return 0
+	}
+	return len(n.Servers) - 1
 }
 
 // NewTransaction names a distributed transaction that recovery leaves alone until ended is called.

@@ -27,6 +27,10 @@ type Directory interface {
 	ConnString(backend, database string) (string, error)
 	// NewTransaction names a distributed transaction that recovery leaves alone until ended is called.
 	NewTransaction() (gid string, ended func())
+	// Generation changes with a backend's primary, and before the old one loses its standbys. Standbys is how many are to be
+	// counted on, streaming or not.
+	Generation(backend string) uint64
+	Standbys(backend string) int
 }
 
 // Holder keeps statements waiting while a shard changes its backend.
@@ -80,7 +84,7 @@ func connect(ctx context.Context, c Cluster, backend, database string) (*pgx.Con
 	}
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("connect to backend %q: %w", backend, err)
+		return nil, fmt.Errorf("connect to backend %q: %w: %w", backend, errAway, err)
 	}
 	// Where commits need not be durable by the server's configuration, the steps of a move still must.
 	_, err = conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
@@ -100,7 +104,7 @@ func connectReplication(ctx context.Context, c Cluster, backend, database string
 	cfg.RuntimeParams["replication"] = "database"
 	conn, err := pgconn.ConnectConfig(ctx, &cfg.Config)
 	if err != nil {
-		return nil, fmt.Errorf("connect to backend %q: %w", backend, err)
+		return nil, fmt.Errorf("connect to backend %q: %w: %w", backend, errAway, err)
 	}
 	return conn, nil
 }

@@ -22,6 +22,9 @@ func (m *move) copyAll(ctx context.Context) error {
 	if err := m.learnTables(ctx); err != nil {
 		return err
 	}
+	if err := m.sameServers(ctx); err != nil {
+		return err
+	}
 	for _, t := range m.tables {
 		done := false
 		err := m.on(ctx, m.target, func(conn *pgx.Conn) error {

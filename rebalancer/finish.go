@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,11 +23,26 @@ func settlePart(ctx context.Context, conn *pgx.Conn, gid string) error {
 	return err
 }
 
+// finishPatience is how long one attempt to finish waits for standbys. Nobody waits for it but the source's disk.
+const finishPatience = 10 * time.Second
+
 // finish leaves nothing of a switched move but its row. It is done as often as it takes.
 func (m *move) finish(ctx context.Context) error {
+	err := m.on(ctx, m.source, func(conn *pgx.Conn) error { return replication.DropSlot(ctx, conn, m.slot()) })
+	if err != nil {
+		return err
+	}
+	failpoint.Hit("move-slot-dropped")
 	if m.gid != "" {
 		for _, b := range []string{m.source, m.target} {
-			if err := m.on(ctx, b, func(conn *pgx.Conn) error { return settlePart(ctx, conn, m.gid) }); err != nil {
+			err := m.on(ctx, b, func(conn *pgx.Conn) error {
+				if err := settlePart(ctx, conn, m.gid); err != nil {
+					return err
+				}
+				// The record is what a part is committed by that a failover brings back as a prepared one.
+				return m.durable(ctx, b, conn, finishPatience)
+			})
+			if err != nil {
 				return fmt.Errorf("settle the switch on %q: %w", b, err)
 			}
 		}
@@ -42,11 +58,7 @@ func (m *move) finish(ctx context.Context) error {
 		}
 		m.gid = ""
 	}
-	err := m.on(ctx, m.source, func(conn *pgx.Conn) error {
-		if err := replication.DropSlot(ctx, conn, m.slot()); err != nil {
-			return err
-		}
-		failpoint.Hit("move-slot-dropped")
+	err = m.on(ctx, m.source, func(conn *pgx.Conn) error {
 		if err := m.dropDetached(ctx, conn); err != nil {
 			return err
 		}

@@ -55,6 +55,9 @@ func (m *move) follow(ctx context.Context) error {
 
 // subscription reads how far the target is, and connects both ends.
 func (m *move) subscription(ctx context.Context) (sub *replication.Subscription, err error) {
+	if err := m.sameServers(ctx); err != nil {
+		return nil, err
+	}
 	sub = &replication.Subscription{Move: m.id, Slot: m.slot(), Publication: m.slot(), Tables: map[replication.Table]replication.Follow{}}
 	owners := map[replication.Table]string{}
 	for _, t := range m.tables {

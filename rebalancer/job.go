@@ -97,11 +97,11 @@ func (j *job) work() error {
 	}
 	switch j.Kind {
 	case "verify":
-		return j.verify()
+		return j.outlast(j.verify)
 	case "add_backend":
-		return j.addBackend()
+		return j.outlast(j.addBackend)
 	}
-	if err := j.plan(); err != nil {
+	if err := j.outlast(j.plan); err != nil {
 		return err
 	}
 	if j.options.DryRun {
@@ -110,7 +110,19 @@ func (j *job) work() error {
 	if err := j.moveAll(); err != nil || j.Kind != "remove_backend" {
 		return err
 	}
-	return j.forgetBackend()
+	return j.outlast(j.forgetBackend)
+}
+
+// outlast does again what found a server away: it may be restarting, or another one take over from it.
+func (j *job) outlast(f func() error) error {
+	for away := 1; ; away++ {
+		err := f()
+		if !errors.Is(err, errAway) || away >= maxAway || j.ctx.Err() != nil {
+			return err
+		}
+		j.log.Warn("job_delayed", "database", j.database, "job", j.ID, "error", err)
+		pause(j.ctx, min(time.Duration(away)*200*time.Millisecond, 3*time.Second))
+	}
 }
 
 // parallel is how many moves run at once.

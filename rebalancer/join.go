@@ -58,7 +58,7 @@ func (j *job) addBackend() error {
 			if err == nil {
 				err = n.forgetPosition(clean)
 			}
-			return errors.Join(err, n.clean(clean))
+			return errors.Join(err, n.cleanAtLast(clean))
 		}
 		n.attempts++
 		j.log.Warn("join_starts_over", "database", j.database, "backend", n.target, "error", err)
@@ -133,15 +133,7 @@ func (n *joining) bringReferences(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	from, err := n.createSlot(ctx)
-	if err != nil {
-		return err
-	}
-	err = n.on(ctx, n.target, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "INSERT INTO pleiad.incoming (move, nsp, rel, lsn) VALUES ($1, '', '', $2::text::pg_lsn)", n.id, from)
-		return err
-	})
-	if err != nil {
+	if err := n.beginStream(ctx); err != nil {
 		return err
 	}
 	for _, t := range n.tables {
@@ -282,7 +274,7 @@ func (n *joining) meet(ctx context.Context, f *following, home *pgx.Conn, drain 
 	limited, stop := context.WithTimeout(ctx, n.settings.MaxHold)
 	defer stop()
 	if err := drain(limited); err != nil {
-		return fmt.Errorf("%w: some have been open since before it was tried", errBusy)
+		return fmt.Errorf("%w: transactions are open that began before it was tried", errBusy)
 	}
 	statements := []string{"SET LOCAL lock_timeout = '" + lockPatience.String() + "'"}
 	for _, t := range n.tables {
@@ -337,6 +329,17 @@ func (n *joining) clean(ctx context.Context) error {
 		}
 		return patiently(ctx, conn, func() error { return replication.Unpublish(ctx, conn, n.slot()) })
 	})
+}
+
+// cleanAtLast cleans as soon as home lets it.
+func (n *joining) cleanAtLast(ctx context.Context) error {
+	for {
+		err := n.clean(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, time.Second)
+	}
 }
 
 func (n *joining) forgetPosition(ctx context.Context) error {
@@ -472,7 +475,7 @@ func (n *joining) leave(ctx context.Context) error {
 	limited, stop := context.WithTimeout(ctx, n.settings.MaxHold)
 	defer stop()
 	if err := drain(limited); err != nil {
-		return fmt.Errorf("%w: some have been open since before it was tried", errBusy)
+		return fmt.Errorf("%w: transactions are open that began before it was tried", errBusy)
 	}
 	return n.setState(ctx, "absent")
 }

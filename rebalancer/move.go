@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,12 +64,13 @@ type move struct {
 	step                 Step
 	gid, shape           string
 	attempts             int
+	away                 int // attempts in a row that found a server away
 
 	tables []shardTable
 	copied atomic.Int64
 
 	mu   sync.Mutex
-	free map[string][]*pgx.Conn // connections to use again, by backend
+	free map[string][]pooled // connections to use again, by backend
 }
 
 // shardTable is one table of the group, and its partition that moves.
@@ -86,19 +87,28 @@ var (
 	errDiffer = errors.New("the contents of source and target differ")
 	// errTooMuchWAL: the source keeps too much for the move.
 	errTooMuchWAL = errors.New("the source keeps more WAL for the move than rebalancer.max_slot_wal")
-	// errBusy: transactions use the shard; try again later.
-	errBusy = errors.New("open transactions use the shard")
+	// errBusy: something is in the way that ends by itself; try again later.
+	errBusy = errors.New("the switch waits")
 )
+
+// errAway: a server cannot be reached.
+var errAway = errors.New("no connection")
+
+// maxAway bounds how often a move is tried again while a server is away: a restart or a failover takes its time, and what was
+// copied may be good still. With the waits between, and those of connecting, it is two minutes at least.
+const maxAway = 40
 
 // maxAttempts bounds how often a move is tried again after an error, from the last step or from the start.
 const maxAttempts = 8
 
-// slot is the name of its slot and its publication. Ids below 0 are of joins.
+// slot is the name of its slot and its publication. Ids below 0 are of joins. Slots are a whole server's, and moves of its
+// other databases have the same numbers.
 func (m *move) slot() string {
-	if m.id < 0 {
-		return "pleiad_join_" + strconv.FormatInt(-m.id, 10)
+	kind, id := "move", m.id
+	if id < 0 {
+		kind, id = "join", -id
 	}
-	return "pleiad_move_" + strconv.FormatInt(m.id, 10)
+	return fmt.Sprintf("pleiad_%s_%d_%08x", kind, id, crc32.ChecksumIEEE([]byte(m.database)))
 }
 
 // run carries the move to its end. It returns nil for one that is done, and what is in the way otherwise; then nothing is
@@ -112,6 +122,9 @@ func (m *move) run(ctx context.Context) error {
 	defer m.hangUp()
 	for {
 		err := m.next(ctx)
+		if !errors.Is(err, errAway) {
+			m.away = 0
+		}
 		switch {
 		case err == nil && m.step == Done:
 			return nil
@@ -122,8 +135,14 @@ func (m *move) run(ctx context.Context) error {
 		case m.step == Switched:
 			// It is the target's shard now, and the rest is sure to be possible some time.
 			m.say(ctx, err)
-		case errors.Is(err, errDiffer), errors.Is(err, errTooMuchWAL), errors.Is(err, errCircle), m.attempts >= maxAttempts:
+		case errors.Is(err, errDiffer), errors.Is(err, errTooMuchWAL), errors.Is(err, errCircle), m.attempts >= maxAttempts, m.away >= maxAway:
 			return m.giveUp(ctx, Failed, err)
+		case errors.Is(err, errAway):
+			m.away++
+			m.say(ctx, err)
+			if err := m.tooMuchKept(ctx); err != nil {
+				return m.giveUp(ctx, Failed, err)
+			}
 		case errors.Is(err, errStartOver), errors.Is(err, replication.ErrNoSlot), errors.Is(err, replication.ErrDiverged), m.reshaped(ctx):
 			m.attempts++
 			m.say(ctx, err)
@@ -137,7 +156,7 @@ func (m *move) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(min(time.Duration(m.attempts+1)*200*time.Millisecond, 3*time.Second)):
+		case <-time.After(min(time.Duration(m.attempts+m.away+1)*200*time.Millisecond, 3*time.Second)):
 		}
 		if m.step != Switched {
 			if _, err := m.reread(ctx); err != nil {
@@ -237,39 +256,51 @@ func (m *move) onHome(ctx context.Context, f func(*pgx.Conn) error) error {
 	return m.on(ctx, m.home, f)
 }
 
+// pooled is a connection to the primary of a backend's generation.
+type pooled struct {
+	*pgx.Conn
+	generation uint64
+}
+
 // on runs f with a connection to a backend that nobody else uses meanwhile.
 func (m *move) on(ctx context.Context, backend string, f func(*pgx.Conn) error) error {
 	conn, err := m.take(ctx, backend)
 	if err != nil {
 		return err
 	}
-	if err := f(conn); err != nil {
+	if err := f(conn.Conn); err != nil {
 		closing(conn) // with whatever state is left in it
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.free == nil {
-		m.free = map[string][]*pgx.Conn{}
+		m.free = map[string][]pooled{}
 	}
 	m.free[backend] = append(m.free[backend], conn)
 	return nil
 }
 
-func (m *move) take(ctx context.Context, backend string) (*pgx.Conn, error) {
-	m.mu.Lock()
-	list := m.free[backend]
-	if n := len(list); n > 0 {
-		m.free[backend] = list[:n-1]
-		m.mu.Unlock()
-		if conn := list[n-1]; conn.Ping(ctx) == nil && conn.PgConn().TxStatus() == 'I' {
-			return conn, nil
+func (m *move) take(ctx context.Context, backend string) (pooled, error) {
+	generation := m.cluster.Generation(backend)
+	for {
+		m.mu.Lock()
+		list := m.free[backend]
+		n := len(list) - 1
+		if n < 0 {
+			m.mu.Unlock()
+			break
 		}
-		closing(list[n-1])
-		return m.take(ctx, backend)
+		m.free[backend] = list[:n]
+		m.mu.Unlock()
+		c := list[n]
+		if c.generation == generation && c.Ping(ctx) == nil && c.PgConn().TxStatus() == 'I' {
+			return c, nil
+		}
+		closing(c)
 	}
-	m.mu.Unlock()
-	return connect(ctx, m.cluster, backend, m.database)
+	conn, err := connect(ctx, m.cluster, backend, m.database)
+	return pooled{conn, generation}, err
 }
 
 // hangUp closes the connections that nobody uses.
@@ -296,7 +327,7 @@ func (m *move) watching(ctx context.Context, step func(context.Context) error) e
 	cause := context.Cause(ctx)
 	stop(nil)
 	<-watched
-	if err != nil && errors.Is(cause, errTooMuchWAL) {
+	if err != nil && (errors.Is(cause, errTooMuchWAL) || errors.Is(cause, errReplaced)) {
 		return cause
 	}
 	return err
@@ -308,17 +339,19 @@ const watchInterval = 500 * time.Millisecond
 func (m *move) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	t := time.NewTicker(watchInterval)
 	defer t.Stop()
+	since := m.generations()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
-		var kept, behind int64
-		err := m.on(ctx, m.source, func(conn *pgx.Conn) (err error) {
-			kept, behind, err = replication.SlotWAL(ctx, conn, m.slot())
-			return err
-		})
+		// What was connected to before may answer still, and it is no use.
+		if err := m.replaced(since); err != nil {
+			stop(err)
+			return
+		}
+		kept, behind, err := m.slotWAL(ctx)
 		if err != nil {
 			continue // the step itself will meet it
 		}
@@ -327,11 +360,35 @@ func (m *move) watch(ctx context.Context, stop context.CancelCauseFunc) {
 				m.id, m.copied.Load(), behind)
 			return err
 		})
-		if limit := m.settings.MaxSlotWAL; limit > 0 && kept > limit {
-			stop(fmt.Errorf("%w: %d bytes", errTooMuchWAL, kept))
+		if err := m.overWAL(kept); err != nil {
+			stop(err)
 			return
 		}
 	}
+}
+
+func (m *move) slotWAL(ctx context.Context) (kept, behind int64, err error) {
+	err = m.on(ctx, m.source, func(conn *pgx.Conn) (err error) {
+		kept, behind, err = replication.SlotWAL(ctx, conn, m.slot())
+		return err
+	})
+	return kept, behind, err
+}
+
+func (m *move) overWAL(kept int64) error {
+	if limit := m.settings.MaxSlotWAL; limit > 0 && kept > limit {
+		return fmt.Errorf("%w: %d bytes", errTooMuchWAL, kept)
+	}
+	return nil
+}
+
+// tooMuchKept looks at the slot while no step runs.
+func (m *move) tooMuchKept(ctx context.Context) error {
+	kept, _, err := m.slotWAL(ctx)
+	if err != nil {
+		return nil // there is none, or its server is away and keeps nothing
+	}
+	return m.overWAL(kept)
 }
 
 // giveUp undoes what is there and ends the move. It returns why.

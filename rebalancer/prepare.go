@@ -52,17 +52,8 @@ func (m *move) prepare(ctx context.Context) error {
 		return err
 	}
 	failpoint.Hit("move-published")
-	from, err := m.createSlot(ctx)
-	if err != nil {
+	if err := m.beginStream(ctx); err != nil {
 		return err
-	}
-	failpoint.Hit("move-slot")
-	err = m.on(ctx, m.target, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "INSERT INTO pleiad.incoming (move, nsp, rel, lsn) VALUES ($1, '', '', $2::text::pg_lsn)", m.id, from)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("note where the move begins: %w", err)
 	}
 	return m.advance(ctx, Prepared, "")
 }
@@ -142,14 +133,33 @@ func (m *move) createTables(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// createSlot waits for the transactions that are open on the source.
-func (m *move) createSlot(ctx context.Context) (from string, err error) {
+// beginStream makes the slot, which waits for the transactions that are open on the source, and notes on the target where it
+// begins.
+func (m *move) beginStream(ctx context.Context) error {
+	// A failover after this is seen by it, whenever it happens.
+	timeline, err := m.timelineOf(ctx, m.source)
+	if err != nil {
+		return err
+	}
 	conn, err := connectReplication(ctx, m.cluster, m.source, m.database)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer closing(conn)
-	return replication.CreateSlot(ctx, conn, m.slot())
+	from, err := replication.CreateSlot(ctx, conn, m.slot())
+	if err != nil {
+		return err
+	}
+	failpoint.Hit("move-slot")
+	err = m.on(ctx, m.target, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "INSERT INTO pleiad.incoming (move, nsp, rel, lsn, source_timeline, target_timeline) VALUES ($1, '', '', $2::text::pg_lsn, $3, "+
+			timelineSQL+")", m.id, from, timeline)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note where the move begins: %w", err)
+	}
+	return nil
 }
 
 // undo removes all that the move has made, on both sides, whether it is there or not. The shard is still the source's.

@@ -22,6 +22,7 @@ type switching struct {
 	home, source, target *pgx.Conn // source or target is home's connection where it is home
 	gid                  string
 	ended                func() // says that the switch is over
+	generations          generations
 	epoch                uint64
 	links                map[replication.Table][]string // partition on the source → its foreign keys within the group
 	order                []shardTable                   // referencing tables first
@@ -103,6 +104,7 @@ func (f *following) switchOver(ctx context.Context) (err error) {
 }
 
 func (s *switching) connect(ctx context.Context) (err error) {
+	s.generations = s.move.generations()
 	if s.home, err = connect(ctx, s.cluster, s.move.home, s.database); err != nil {
 		return err
 	}
@@ -177,7 +179,10 @@ func (s *switching) begin(ctx context.Context) error {
 		return err
 	}
 	s.gid, s.ended = s.cluster.NewTransaction()
-	return s.record(ctx)
+	if err := s.record(ctx); err != nil {
+		return err
+	}
+	return s.durable(ctx, standbyPatience, append(s.others(), s.home)...)
 }
 
 // learnLinks reads the foreign keys that a detached partition would keep, and that would keep the tables they refer to
@@ -233,7 +238,7 @@ func (s *switching) whileHeld(ctx context.Context, drain func(context.Context) e
 	limited, stop := context.WithDeadline(ctx, began.Add(s.settings.MaxHold))
 	defer stop()
 	if err := drain(limited); err != nil {
-		return true, fmt.Errorf("%w: some have been open since before it was tried", errBusy)
+		return true, fmt.Errorf("%w: transactions use the shard that began before it was tried", errBusy)
 	}
 	if err := s.lock(ctx, time.Until(began.Add(s.settings.MaxHold))); err != nil {
 		return true, err
@@ -251,7 +256,14 @@ func (s *switching) whileHeld(ctx context.Context, drain func(context.Context) e
 	// A part that is prepared must not be left behind by a cancelled job.
 	carry, end := outlive(s.alive)
 	defer end()
-	if err := s.change(carry); err != nil {
+	err = s.change(carry)
+	if err == nil {
+		err = s.durable(carry, time.Until(began.Add(s.settings.MaxHold)), s.others()...)
+	}
+	if err == nil {
+		err = s.replaced(s.generations)
+	}
+	if err != nil {
 		s.rollBack(carry)
 		if lockTimedOut(err) {
 			return true, fmt.Errorf("%w: %w", errBusy, err)
@@ -332,7 +344,7 @@ func (s *switching) commit() (known bool, err error) {
 		return false, err
 	}
 	failpoint.Hit("move-decided")
-	return true, nil
+	return s.decided(ctx)
 }
 
 // record writes what home's part says: the new map, and the decision.

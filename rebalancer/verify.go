@@ -215,9 +215,10 @@ func (v *verifying) leftovers(ctx context.Context) error {
 		return fmt.Errorf("read moves: %w", err)
 	}
 	for i, b := range v.backends {
-		rows, err := v.conns[i].Query(ctx, `SELECT 'replication slot', slot_name::text, regexp_replace(slot_name, '_copy$', '') FROM pg_replication_slots
+		rows, err := v.conns[i].Query(ctx, `SELECT 'replication slot', slot_name::text, substring(slot_name from '^pleiad_[a-z]+_[0-9]+') FROM pg_replication_slots
 				WHERE database = current_database() AND slot_name ~ '^pleiad_(move|join)_[0-9]+'
-			UNION ALL SELECT 'publication', pubname::text, pubname::text FROM pg_publication WHERE pubname ~ '^pleiad_(move|join)_[0-9]+$'
+			UNION ALL SELECT 'publication', pubname::text, substring(pubname from '^pleiad_[a-z]+_[0-9]+') FROM pg_publication
+				WHERE pubname ~ '^pleiad_(move|join)_[0-9]+'
 			UNION ALL SELECT 'followed position', 'of move ' || move, 'pleiad_move_' || move FROM pleiad.incoming WHERE rel = ''
 			UNION ALL SELECT 'detached table', n.nspname || '.' || c.relname, n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 				WHERE n.nspname ~ '^pleiad_[0-9]+$' AND c.relkind = 'r' AND NOT c.relispartition

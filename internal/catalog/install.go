@@ -32,7 +32,7 @@ var files embed.FS
 // migrations run once each, in this order; the version is how many ran.
 var migrations = []string{
 	"sql/001_tables.sql", "sql/002_secret.sql", "sql/003_trusted.sql", "sql/020_moves.sql", "sql/030_in_doubt.sql",
-	"sql/010_primary.sql",
+	"sql/010_primary.sql", "sql/040_move_timelines.sql",
 }
 
 // replaced are run whenever their text differs from what is installed.

@@ -18,6 +18,9 @@ func (b *Backend) shepherd(ctx context.Context) {
 	}
 	for i, s := range b.Servers {
 		look, err := s.Watch.Look()
+		if err == nil && i != primary && look.MoveSlots {
+			b.dropMoveSlots(ctx, s)
+		}
 		if i == primary || err != nil || !look.Recovering || look.Streaming || look.ConnInfo == "" {
 			continue
 		}

@@ -34,6 +34,7 @@ type Look struct {
 	Cluster   string  // cluster_name, a standby's name to its primary unless ConnInfo gives one
 	SyncNames string  // synchronous_standby_names
 	Version   string
+	MoveSlots bool // a standby's: slots of moves are left of when it was the primary
 	unflushed bool
 }
 
@@ -256,13 +257,14 @@ const lookSQL = `SELECT r, CASE WHEN r THEN coalesce(pg_catalog.pg_last_wal_repl
     ELSE pg_catalog.pg_current_wal_flush_lsn() END::text,
   EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming'),
   pg_catalog.current_setting('primary_conninfo'), pg_catalog.current_setting('cluster_name'),
-  pg_catalog.current_setting('synchronous_standby_names'), pg_catalog.current_setting('server_version')
+  pg_catalog.current_setting('synchronous_standby_names'), pg_catalog.current_setting('server_version'),
+  r AND EXISTS (` + moveSlots + `)
   FROM (SELECT pg_catalog.pg_is_in_recovery() AS r OFFSET 0) x`
 
 func askAll(ctx context.Context, conn *pgx.Conn) (l Look, err error) {
 	var at, received string
 	err = conn.QueryRow(ctx, lookSQL).Scan(&l.Recovering, &at, &l.Timeline, &l.ReadOnly, &received, &l.Streaming,
-		&l.ConnInfo, &l.Cluster, &l.SyncNames, &l.Version)
+		&l.ConnInfo, &l.Cluster, &l.SyncNames, &l.Version, &l.MoveSlots)
 	if err != nil {
 		return l, err
 	}
