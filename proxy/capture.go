@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"encoding/binary"
+	"strconv"
+	"strings"
 
 	"github.com/pleiad/pleiad/internal/wire"
 )
@@ -15,12 +17,19 @@ type capture struct {
 	partial []byte
 	values  [][]byte
 	failure []byte // the first ErrorResponse
+	changed int64  // the row count of the last CommandComplete
 	err     error  // row's, or of a malformed row
 }
 
 // capture runs a request and gives its rows to row, one after the other; the values are valid during the call. failure is
 // the ErrorResponse of a statement that failed. An error is row's own, or means that the session is over.
 func (s *Session) capture(r *request, row func(values [][]byte) error) (failure []byte, err error) {
+	_, failure, err = s.captureCount(r, row)
+	return failure, err
+}
+
+// captureCount is capture, and gives the row count of the command tag.
+func (s *Session) captureCount(r *request, row func(values [][]byte) error) (changed int64, failure []byte, err error) {
 	c := &capture{client: s.out, row: row, cancel: func() { s.gang.Cancel(s.ctx) }}
 	failed := s.batch.failed
 	s.batch.failed = false
@@ -33,11 +42,11 @@ func (s *Session) capture(r *request, row func(values [][]byte) error) (failure 
 	s.batch.failed = failed
 	switch {
 	case err != nil:
-		return nil, err
+		return 0, nil, err
 	case c.err != nil:
-		return nil, c.err
+		return 0, nil, c.err
 	}
-	return c.failure, nil
+	return c.changed, c.failure, nil
 }
 
 // Write takes the frames that a client would get.
@@ -71,6 +80,9 @@ func (c *capture) frame(f []byte) {
 		if c.failure == nil {
 			c.failure = append([]byte(nil), f...)
 		}
+	case 'C':
+		tag := strings.TrimRight(string(f[wire.HeaderLen:]), "\x00")
+		c.changed, _ = strconv.ParseInt(tag[strings.LastIndexByte(tag, ' ')+1:], 10, 64) // 0 where the tag has none
 	case 'N', 'S', 'A':
 		c.client.Out = append(c.client.Out, f...)
 	}

@@ -107,7 +107,7 @@ func (w *readRows) take(values [][]byte) error {
 	for i := range w.q.Columns {
 		w.held += int64(part[i].Append(values[i]))
 	}
-	if w.q.Returning && !w.q.Everywhere {
+	if w.q.Returning && !w.q.Everywhere && !w.q.Broadcast {
 		w.turns = append(w.turns, b)
 		w.held += 8
 	}
@@ -169,8 +169,8 @@ func (w *readRows) part(b int) []*executor.Array {
 
 func (w *readRows) owner(values [][]byte) (int, error) {
 	home := w.s.db.home
-	if w.q.Everywhere {
-		return home, nil
+	if w.q.Everywhere || w.q.Broadcast {
+		return home, nil // all in one place
 	}
 	vals := make([]shardmap.Value, len(w.q.Keys))
 	for k, i := range w.q.Keys {
@@ -194,6 +194,14 @@ func (w *readRows) send(r *request, types []uint32) error {
 	home := s.db.home
 	if len(w.parts) == 0 {
 		w.part(home)
+	}
+	if w.q.Broadcast {
+		owners, _ := s.planner.env.Schema.Map.Owners(shardmap.GroupID(w.q.Table.Group))
+		all := w.parts[home]
+		w.parts = map[int][]*executor.Array{}
+		for _, b := range owners {
+			w.parts[int(b)] = all
+		}
 	}
 	if e := r.tmpl.NoScatter; e != nil && len(w.parts) > 1 {
 		s.fail(e)

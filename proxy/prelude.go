@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
@@ -21,6 +22,8 @@ type prelude struct {
 	held   int64
 	fields []byte // the RowDescription of the client's own text; nil without rows
 	types  []uint32
+	// changed counts the rows that steps have written.
+	changed int64
 }
 
 // runPrelude runs what a statement needs to have run ahead of it, and then the statement, all in one transaction.
@@ -74,7 +77,7 @@ func (p *prelude) step(text, shape string) (failure []byte, err error) {
 	}
 	step := p.request(text)
 	if len(d.Types) > 0 {
-		if failure, err := via.learnCollations(m, shape, p.oids, step.bind); err != nil || failure != nil {
+		if failure, err := via.learnCollations(m, shape, step.oids, step.bind); err != nil || failure != nil {
 			return failure, err
 		}
 	}
@@ -84,7 +87,7 @@ func (p *prelude) step(text, shape string) (failure []byte, err error) {
 		arrays[i] = via.array(i)
 	}
 	limit := int64(s.srv.config().Limits.GatherMaxBytes)
-	failure, err = s.capture(step, func(values [][]byte) error {
+	changed, failure, err := s.captureCount(step, func(values [][]byte) error {
 		for i, v := range values[:min(len(values), len(arrays))] {
 			p.held += int64(arrays[i].Append(v))
 		}
@@ -93,13 +96,17 @@ func (p *prelude) step(text, shape string) (failure []byte, err error) {
 		}
 		return nil
 	})
+	if step.tmpl.Writes {
+		p.changed += changed
+	}
 	p.rows = append(p.rows, via.rows(len(p.oids)))
 	p.oids = append(p.oids, via.oids...)
 	p.arrays = append(p.arrays, arrays...)
 	return failure, err
 }
 
-// request is one part's, with all parameters there are so far.
+// request is one part's, with the parameters there are so far, up to the last that it names: what is planned for it counts from
+// there.
 func (p *prelude) request(text string) *request {
 	plan := p.s.planOwned([]byte(text))
 	params := append([]shardmap.Value(nil), p.r.params...)
@@ -110,16 +117,21 @@ func (p *prelude) request(text string) *request {
 	if bind == nil {
 		bind = []byte{0, 0, 0, 0}
 	}
+	n := min(plan.tmpl.NParams, len(p.oids))
+	arrays := p.arrays[:max(0, n-(len(p.oids)-len(p.arrays)))]
 	return &request{
 		text: []byte(text), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds,
-		oids: p.oids, bind: executor.WithArrays(bind, p.arrays), params: params,
+		oids: p.oids[:n:n], bind: executor.FirstParams(executor.WithArrays(bind, arrays), n), params: params[:min(n, len(params))],
 	}
 }
 
 // unlike is the answer to an error that PostgreSQL finds in a text that the client did not write: it took the client's own
 // without one, so rows do not do for what stood in their place.
 func (p *prelude) unlike(failure []byte) []byte {
-	if failure != nil && strings.HasPrefix(wire.ErrorField(failure, 'C'), "42") {
+	if failure == nil {
+		return nil
+	}
+	if code := wire.ErrorField(failure, 'C'); strings.HasPrefix(code, "42") && code != pgerr.InsufficientPrivilege {
 		return wire.Error(nil, refusal(p.r.tmpl))
 	}
 	return failure
@@ -149,6 +161,15 @@ func (p *prelude) finish() error {
 	}
 	if failure, err := p.check(next.text); err != nil || failure != nil {
 		return p.s.collectFailed(failure, err)
+	}
+	if p.r.tmpl.Prelude.Merges {
+		next.describe, next.portal = false, nil
+		changed, failure, err := p.s.captureCount(next, func([][]byte) error { return nil })
+		if err != nil || failure != nil {
+			return p.s.collectFailed(failure, err)
+		}
+		p.s.tag("MERGE " + strconv.FormatInt(p.changed+changed, 10))
+		return nil
 	}
 	if p.r.describe && p.fields != nil {
 		p.s.out.Out = append(p.s.out.Out, p.fields...) // the columns of what is left are not the tables'

@@ -31,7 +31,9 @@ type InsertQuery struct {
 	Text string
 	// Everywhere is true for reference tables.
 	Everywhere bool
-	Returning  bool
+	// Broadcast is true where every backend that has some of Table is given all rows.
+	Broadcast bool
+	Returning bool
 }
 
 // insertQuery plans an INSERT by reading its rows first. q is its level.

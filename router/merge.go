@@ -10,6 +10,7 @@ import (
 // no source row matches.
 func (a *analysis) mergeLevel(s *sqlparse.MergeStmt, outer *scope) (*query, *rel) {
 	q, sc, r := a.writeLevel(s.Relation, s.WithClause, outer, opInsert|opUpdate|opDelete)
+	q.merges = true
 	a.from(q, []sqlparse.Node{s.SourceRelation}, sc)
 	// Rows of the target that ON does not match matter to WHEN NOT MATCHED BY SOURCE alone, those of the source to
 	// WHEN NOT MATCHED [BY TARGET].
@@ -39,7 +40,9 @@ func (a *analysis) mergeLevel(s *sqlparse.MergeStmt, outer *scope) (*query, *rel
 		}
 	}
 	a.returning(q, s.ReturningList, sc)
-	a.single(refMerge)
+	if r.table == nil || r.table.Kind != TableReference {
+		a.single(refMerge)
+	}
 	return q, r
 }
 
@@ -76,7 +79,13 @@ func (p *planner) mergeInto(s *sqlparse.MergeStmt) {
 	q, r := a.mergeLevel(s, nil)
 	a.solve()
 	if r.table != nil && r.table.Kind == TableReference {
-		p.refuse(refRefWrite)
+		p.t.Effect, p.t.Unknown = max(p.t.Effect, a.effect()), len(a.unknown) > 0
+		p.t.Sync = p.t.Sync || r.table.Sync
+		if err := a.everywhere(q, r); err != nil {
+			p.refuse(err)
+			return
+		}
+		p.t.Kind = KindEverywhere
 		return
 	}
 	if len(a.keyTo) > 0 || a.keyMoves {

@@ -8,8 +8,8 @@ import (
 )
 
 // mergeQuery plans MERGE over several backends: the source's rows are read first, and each goes to the backend that holds
-// the rows of the key it is joined by. The join must therefore equate the whole partition key with expressions of the
-// source, and a row that is inserted must have that key.
+// the rows of the key it is joined by, where the join equates the whole partition key with expressions of the source and a row
+// that is inserted has that key. Without rows to insert any join does: every backend is given all of the source.
 func (p *planner) mergeQuery(a *analysis, q *query, r *rel, s *sqlparse.MergeStmt) (*InsertQuery, *pgerr.Error) {
 	src := q.rels[1:]
 	switch {
@@ -25,7 +25,7 @@ func (p *planner) mergeQuery(a *analysis, q *query, r *rel, s *sqlparse.MergeStm
 		return nil, refMerge
 	}
 	keys := p.mergeKeys(a, q, r, src[0], s)
-	if keys == nil {
+	if keys == nil && inserts(s) {
 		return nil, refMergeKey
 	}
 	for _, n := range s.MergeWhenClauses {
@@ -39,12 +39,13 @@ func (p *planner) mergeQuery(a *analysis, q *query, r *rel, s *sqlparse.MergeStm
 			}
 		}
 	}
-	out := &InsertQuery{Table: r.table, Columns: len(src[0].cols), Returning: len(s.ReturningList) > 0}
+	out := &InsertQuery{Table: r.table, Columns: len(src[0].cols), Broadcast: keys == nil, Returning: len(s.ReturningList) > 0}
 	sel := &sqlparse.SelectStmt{FromClause: []sqlparse.Node{s.SourceRelation}, WithClause: s.WithClause}
 	for _, c := range src[0].cols {
 		sel.TargetList = append(sel.TargetList, sqlparse.Output(sqlparse.Column(alias, c)))
 	}
-	for i, k := range r.table.Key {
+	for i := range keys {
+		k := r.table.Key[i]
 		key, err := sqlparse.Cast(keys[i], r.table.Columns[k].TypeName)
 		if err != nil {
 			return nil, refMerge
@@ -63,6 +64,12 @@ func (p *planner) mergeQuery(a *analysis, q *query, r *rel, s *sqlparse.MergeStm
 	}
 	out.Source = source
 	return out, p.readable(source)
+}
+
+func inserts(s *sqlparse.MergeStmt) bool {
+	return slices.ContainsFunc(s.MergeWhenClauses, func(n sqlparse.Node) bool {
+		return n.GetMergeWhenClause().CommandType == sqlparse.CmdInsert
+	})
 }
 
 func sourceAlias(n sqlparse.Node) string {

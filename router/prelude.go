@@ -22,6 +22,8 @@ type Prelude struct {
 	Command string
 	// Denied, if set, is said where a step is denied a right that the statement itself might not need.
 	Denied *pgerr.Error
+	// Merges is set for MERGE: the rows that Text and the steps that write have changed are counted together.
+	Merges bool
 }
 
 // PreludeRows is the relation that stands for the rows of step k, counted from 0, as the deparser writes it.
@@ -56,7 +58,7 @@ func (p *planner) tryPrelude() {
 }
 
 // preludeRefusals are those that a subquery or WITH query may be the reason for.
-var preludeRefusals = []*pgerr.Error{refRefCTE, refRefWrite, refRefLimit, refSubLimit, refInsertSelect, refSubquery}
+var preludeRefusals = []*pgerr.Error{refRefCTE, refRefWrite, refRefLimit, refSubLimit, refInsertSelect, refSubquery, refMergeKey}
 
 // prelude takes a statement apart; nil when there is nothing to take out.
 func (p *planner) prelude() (*Prelude, *pgerr.Error) {
@@ -71,6 +73,7 @@ func (p *planner) prelude() (*Prelude, *pgerr.Error) {
 	if root == nil || a.err != nil && !slices.Contains(preludeRefusals, a.err) || a.fn&(fnSharded|fnDynamic|fnUnknown) != 0 {
 		return nil, refStatement
 	}
+	b.a, b.root = a, root
 	root.walk(func(q *query) {
 		if q.sel != nil {
 			b.levels[q.sel] = q
@@ -87,6 +90,9 @@ func (p *planner) prelude() (*Prelude, *pgerr.Error) {
 	if b.writes {
 		b.from(n)
 		b.sublinks(n)
+	}
+	if n, err = b.mergeInParts(n); err != nil {
+		return nil, refMergeKey
 	}
 	if len(b.out.Steps) == 0 || b.bad || b.conflicts(n) {
 		return nil, refDMLCTE
@@ -112,12 +118,16 @@ func (a *analysis) statement(n sqlparse.Node) (q *query) {
 		q, _ = a.updateLevel(n.GetUpdateStmt(), nil)
 	case n.GetDeleteStmt() != nil:
 		q, _ = a.deleteLevel(n.GetDeleteStmt(), nil)
+	case n.GetMergeStmt() != nil:
+		q, _ = a.mergeLevel(n.GetMergeStmt(), nil)
 	}
 	return q
 }
 
 type preludeBuilder struct {
 	env    *Env
+	a      *analysis
+	root   *query // the statement's own level
 	out    *Prelude
 	levels map[*sqlparse.SelectStmt]*query
 	// writes is true where the statement itself writes: what it reads of other backends must then be read first.
@@ -298,6 +308,9 @@ func (b *preludeBuilder) from(n sqlparse.Node) {
 		items = n.GetUpdateStmt().FromClause
 	case n.GetDeleteStmt() != nil:
 		items = n.GetDeleteStmt().UsingClause
+	case n.GetMergeStmt() != nil:
+		b.mergeSource(n.GetMergeStmt())
+		return
 	}
 	for i := range items {
 		items[i] = b.item(items[i])

@@ -28,6 +28,7 @@ type query struct {
 	// outerAggregate is true when an aggregate in it may belong to a level above.
 	outerAggregate bool
 	escapes        bool // it, or a level below it, names a column of a level above it, or one that is not known
+	merges         bool // it is MERGE's own level
 	correlated     bool // it names a column of a level above
 	tableOID       bool
 	sample         bool // TABLESAMPLE … REPEATABLE

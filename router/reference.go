@@ -12,6 +12,7 @@ import (
 func (p *planner) writeEverywhere(a *analysis, q *query, r *rel) {
 	p.t.Effect = max(p.t.Effect, a.effect())
 	p.t.Unknown = len(a.unknown) > 0
+	p.t.Sync = p.t.Sync || r.table.Sync
 	if err := a.everywhere(q, r); err != nil {
 		p.copyRows(a, q, r, err)
 		return
@@ -50,6 +51,9 @@ func (a *analysis) everywhere(q *query, target *rel) *pgerr.Error {
 		return err
 	}
 	for _, r := range q.rels {
+		if q.merges {
+			break // a second source row that changes a row of the target is an error
+		}
 		if r != target && !a.oneRow(r) {
 			return refRefWrite
 		}

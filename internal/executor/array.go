@@ -190,6 +190,30 @@ func WithValues(client []byte, values [][]byte) []byte {
 	return out
 }
 
+// FirstParams is Bind's body with the first parameters alone, n at most.
+func FirstParams(bind []byte, n int) []byte {
+	d := wire.Of(bind)
+	given := make([]uint16, d.Uint16())
+	for i := range given {
+		given[i] = uint16(d.Uint16())
+	}
+	if have := int(d.Uint16()); have <= n {
+		return bind
+	}
+	out := binary.BigEndian.AppendUint16(nil, uint16(n))
+	for i := range n {
+		out = binary.BigEndian.AppendUint16(out, formatOf(given, i))
+	}
+	out = binary.BigEndian.AppendUint16(out, uint16(n))
+	from := len(bind) - d.Left()
+	for range n {
+		if size := d.Int32(); size > 0 {
+			d.Bytes(int(size))
+		}
+	}
+	return append(out, bind[from:len(bind)-d.Left()]...)
+}
+
 // formatOf is the format of parameter i, by Bind's rule: none given is text, one is for all.
 func formatOf(given []uint16, i int) uint16 {
 	switch {

@@ -14,6 +14,7 @@ type (
 	UpdateStmt      = pg_query.UpdateStmt
 	DeleteStmt      = pg_query.DeleteStmt
 	MergeStmt       = pg_query.MergeStmt
+	MergeWhenClause = pg_query.MergeWhenClause
 	CopyStmt        = pg_query.CopyStmt
 	DeclareStmt     = pg_query.DeclareCursorStmt
 	ExplainStmt     = pg_query.ExplainStmt

@@ -101,6 +101,8 @@ func WithOf(n Node) *WithClause {
 		return n.GetUpdateStmt().WithClause
 	case n.GetDeleteStmt() != nil:
 		return n.GetDeleteStmt().WithClause
+	case n.GetMergeStmt() != nil:
+		return n.GetMergeStmt().WithClause
 	}
 	return nil
 }
@@ -119,6 +121,8 @@ func AddWith(n Node, ctes []Node) bool {
 		n.GetUpdateStmt().WithClause = w
 	case n.GetDeleteStmt() != nil:
 		n.GetDeleteStmt().WithClause = w
+	case n.GetMergeStmt() != nil:
+		n.GetMergeStmt().WithClause = w
 	default:
 		return false
 	}
@@ -136,6 +140,8 @@ func DropWith(n Node) {
 		n.GetUpdateStmt().WithClause = nil
 	case n.GetDeleteStmt() != nil:
 		n.GetDeleteStmt().WithClause = nil
+	case n.GetMergeStmt() != nil:
+		n.GetMergeStmt().WithClause = nil
 	}
 }
 
