@@ -15,6 +15,7 @@ import (
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/catalog"
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/standby"
 	"github.com/pleiad/pleiad/router"
 )
@@ -377,23 +378,24 @@ func (db *Database) limits(key backend.Key) backend.Limits {
 }
 
 // oidsOf gives the translation of a backend's oids, read when it is first needed after a schema change.
-func (db *Database) oidsOf(place int) *executor.OIDs {
+func (db *Database) oidsOf(place int) (*executor.OIDs, error) {
 	b, _ := splitPlace(place)
 	if b == db.home {
-		return nil
+		return nil, nil
 	}
 	if o := db.oids[b].Load(); o != nil {
-		return o
+		return o, nil
 	}
 	ctx, stop := db.srv.controlContext()
 	defer stop()
 	o, err := db.loadOIDs(ctx, b)
 	if err != nil {
 		db.srv.log.Warn("oids_not_read", "database", db.name, "backend", db.targets[b].Name, "error", err)
-		return &executor.OIDs{}
+		return nil, pgerr.New(pgerr.ConnectionFailure, "the types of backend %q cannot be compared with home's", db.targets[b].Name).
+			WithDetail("%v", err)
 	}
 	db.oids[b].Store(o)
-	return o
+	return o, nil
 }
 
 // epochPoll is how often the catalog's epoch is looked at.

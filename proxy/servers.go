@@ -36,7 +36,7 @@ func (r roleServers) Get(ctx context.Context, place int) (*backend.Conn, error) 
 
 func (r roleServers) Name(place int) string { return r.db.nameOf(place) }
 
-func (r roleServers) OIDs(b int) *executor.OIDs { return r.db.oidsOf(b) }
+func (r roleServers) OIDs(b int) (*executor.OIDs, error) { return r.db.oidsOf(b) }
 
 func (r roleServers) Derived(b int) *executor.Derived { return r.db.derivedOf(b) }
 

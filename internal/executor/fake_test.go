@@ -356,12 +356,12 @@ func newServers(t *testing.T, scripts ...func(sql string) answer) *fakeServers {
 func (fs *fakeServers) Get(ctx context.Context, b int) (*backend.Conn, error) {
 	return fs.pools.Pool(backend.Key{Backend: b}).Get(ctx)
 }
-func (fs *fakeServers) OIDs(int) *OIDs       { return nil }
-func (fs *fakeServers) Derived(int) *Derived { return nil }
-func (fs *fakeServers) Home() int            { return 0 }
-func (fs *fakeServers) Spans(yes bool)       { fs.spans = append(fs.spans, yes) }
-func (fs *fakeServers) StatementLimit() int  { return 10 }
-func (fs *fakeServers) Name(b int) string    { return fmt.Sprintf("b%d", b) }
+func (fs *fakeServers) OIDs(int) (*OIDs, error) { return nil, nil }
+func (fs *fakeServers) Derived(int) *Derived    { return nil }
+func (fs *fakeServers) Home() int               { return 0 }
+func (fs *fakeServers) Spans(yes bool)          { fs.spans = append(fs.spans, yes) }
+func (fs *fakeServers) StatementLimit() int     { return 10 }
+func (fs *fakeServers) Name(b int) string       { return fmt.Sprintf("b%d", b) }
 func (fs *fakeServers) HoldCommits(ctx context.Context, over []int, limit time.Duration) (*Hold, error) {
 	return fs.gate.Hold(ctx, over, limit)
 }

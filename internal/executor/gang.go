@@ -17,8 +17,8 @@ import (
 type Servers interface {
 	// Get lends a connection to a backend.
 	Get(ctx context.Context, backend int) (*backend.Conn, error)
-	// OIDs translates a backend's oids; nil for home.
-	OIDs(backend int) *OIDs
+	// OIDs translates a backend's oids; nil for home. Without it nothing may run there: the client would see other types.
+	OIDs(backend int) (*OIDs, error)
 	// Derived tells the names of partitions and their constraints on a backend; nil when they cannot be read.
 	Derived(backend int) *Derived
 	// Home is the index of the backend that records decisions.
@@ -145,11 +145,11 @@ func (g *Gang) Join(ctx context.Context, b int) (*Member, error) {
 
 func (g *Gang) join(ctx context.Context, m *Member, b int) (*Member, error) {
 	if m == nil {
-		c, err := g.lend(ctx, b)
+		c, types, err := g.lend(ctx, b)
 		if err != nil {
 			return nil, err
 		}
-		m = g.add(c)
+		m = g.add(c, types)
 	}
 	if m.Began {
 		return m, nil
@@ -165,15 +165,20 @@ func (g *Gang) join(ctx context.Context, m *Member, b int) (*Member, error) {
 	return m, nil
 }
 
-// lend gets a connection. While a session that holds others waits for one, it may be a part of a deadlock.
-func (g *Gang) lend(ctx context.Context, b int) (*backend.Conn, error) {
-	if c := g.regain(b); c != nil {
-		return c, nil
+// lend gets a connection, and what it takes to speak of types there. While a session that holds others waits for one, it
+// may be a part of a deadlock.
+func (g *Gang) lend(ctx context.Context, b int) (c *backend.Conn, types *OIDs, err error) {
+	if types, err = g.Servers.OIDs(b); err != nil {
+		return nil, nil, err
+	}
+	if c = g.regain(b); c != nil {
+		return c, types, nil
 	}
 	if len(g.members) == 0 {
-		return g.Servers.Get(ctx, b)
+		c, err = g.Servers.Get(ctx, b)
+		return c, types, err
 	}
-	return g.Servers.Get(backend.NoteWait(ctx, func(waiting bool) {
+	c, err = g.Servers.Get(backend.NoteWait(ctx, func(waiting bool) {
 		g.mu.Lock()
 		g.wants = 0
 		if waiting {
@@ -182,6 +187,7 @@ func (g *Gang) lend(ctx context.Context, b int) (*backend.Conn, error) {
 		g.mu.Unlock()
 		g.spread()
 	}), b)
+	return c, types, err
 }
 
 // spread tells the servers when the session begins or ceases to hold several connections.
@@ -208,14 +214,14 @@ func (g *Gang) Held() (held []Held, wanted int) {
 	return held, g.wants - 1
 }
 
-func (g *Gang) add(c *backend.Conn) *Member {
+func (g *Gang) add(c *backend.Conn, types *OIDs) *Member {
 	m := g.spare
 	g.spare = nil
 	if m == nil {
 		m = &Member{}
 	}
 	m.Conn = c
-	m.Types = g.Servers.OIDs(c.Backend)
+	m.Types = types
 	m.Pinned = g.PinAll || g.sequences.asked && g.sequences.conn == c
 	m.gang = g
 	g.mu.Lock()

@@ -98,14 +98,14 @@ func (g *Gang) beginEverywhere(ctx context.Context) (joined []*Member, err error
 			continue
 		}
 		if m == nil {
-			c, err := g.lend(soon, b)
+			c, types, err := g.lend(soon, b)
 			if err != nil {
 				if ctx.Err() != nil {
 					return nil, err
 				}
 				continue
 			}
-			m = g.add(c)
+			m = g.add(c, types)
 		}
 		_ = m.Conn.SetReadDeadline(deadline)
 		if _, err := g.join(soon, m, b); err != nil {
