@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -326,6 +327,8 @@ func (r *replicated) restart(t *testing.T, config string) {
 // command runs the program with other arguments, as a user does beside the proxy.
 func (r *replicated) command(ctx context.Context, out io.Writer, args ...string) error {
 	cmd := exec.CommandContext(ctx, suite.binary, args...)
+	host, port, _ := net.SplitHostPort(r.addr)
+	cmd.Env = append(os.Environ(), "PGHOST="+host, "PGPORT="+port, "PGUSER="+r.user, "PGDATABASE=postgres")
 	cmd.Stdout, cmd.Stderr = out, out
 	return cmd.Run()
 }

@@ -23,7 +23,7 @@ func TestSwitchover(t *testing.T) {
 		ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 		var out strings.Builder
 		began := time.Now()
-		if err := r.command(ctx, &out, "failover", backend, "--url", r.dsn("postgres")); err != nil {
+		if err := r.command(ctx, &out, "failover", backend, "--dsn", r.dsn("postgres")); err != nil {
 			t.Fatalf("%v: %s", err, out.String())
 		}
 		took := time.Since(began)
@@ -49,7 +49,7 @@ func TestSwitchover(t *testing.T) {
 		t.Errorf("%d acknowledged writes are lost", len(lost))
 	}
 	var out strings.Builder
-	if err := r.command(t.Context(), &out, "status", "--url", r.dsn("postgres")); err != nil {
+	if err := r.command(t.Context(), &out, "status"); err != nil {
 		t.Fatal(err)
 	}
 	if all, old := strings.Count(out.String(), "\nb"), strings.Count(out.String(), " outdated "); all < 6 || old != 2 {

@@ -55,6 +55,9 @@ func (r *reads) settle(now time.Time) {
 
 // noteUse notes that a statement runs on m.
 func (s *Session) noteUse(m *executor.Member) {
+	if !s.repeat.off {
+		s.repeat.places = append(s.repeat.places, m.Backend)
+	}
 	n := s.db.node(m.Backend)
 	if n == nil || n.Alone() {
 		return
@@ -79,7 +82,7 @@ func (s *Session) seen(b int) *nodeSeen {
 
 // place tells where a statement for backend b runs: on its primary, or on a standby that may answer it.
 func (s *Session) place(t *router.Template, b int) int {
-	if !t.ReadOnly || b >= len(s.db.nodes) {
+	if !t.ReadOnly || s.repeat.again || b >= len(s.db.nodes) {
 		return b
 	}
 	n := s.db.nodes[b]

@@ -290,6 +290,7 @@ func (s *Session) onExecute(frame []byte) error {
 	if m == nil {
 		return err
 	}
+	s.executes(p.st.plan.tmpl)
 	s.effect(p.st.plan.tmpl, m)
 	m.Out = wire.Execute(m.Out, name, rows)
 	m.Extended = true

@@ -33,6 +33,7 @@ var (
 	descTakeover = prometheus.NewDesc("pleiad_primary_changes_total", "Changes of a backend's primary since the start.", []string{"backend"}, nil)
 	descDegraded = prometheus.NewDesc("pleiad_replication_degraded", "Whether synchronous commits do not wait, for want of replicas.", []string{"backend"}, nil)
 	descDegrades = prometheus.NewDesc("pleiad_replication_degraded_total", "How often that began.", []string{"backend"}, nil)
+	descRepeated = prometheus.NewDesc("pleiad_reads_repeated_total", "Reads that a server did not answer and that the primaries were asked again.", nil, nil)
 	descUnsynced = prometheus.NewDesc("pleiad_commits_not_replicated_total", "Commits reported as durable on the primary alone.", nil, nil)
 	descInFlight = prometheus.NewDesc("pleiad_distributed_transactions", "Distributed transactions being committed.", nil, nil)
 )
@@ -41,7 +42,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descClients, descSessions, descPlans, descPlanSize, descPool, descWaiting, descUp, descInFlight, descInDoubt, descDoubtAge,
-		descLagBytes, descLag, descTimeline, descTakeover, descDegraded, descDegrades, descUnsynced,
+		descLagBytes, descLag, descTimeline, descTakeover, descDegraded, descDegrades, descUnsynced, descRepeated,
 	} {
 		ch <- d
 	}
@@ -98,6 +99,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		counter(descTakeover, float64(n.Changes()), name)
 	}
 	counter(descUnsynced, float64(c.srv.unreplicated.Load()))
+	counter(descRepeated, float64(c.srv.repeated.Load()))
 	doubtful, oldest := 0, time.Duration(0)
 	c.srv.eachDatabase(func(db *Database) {
 		n, age := db.inDoubt()

@@ -44,6 +44,7 @@ type request struct {
 // statement's is written and noted (Session.failed); the returned error ends the session.
 func (s *Session) run(r *request) error {
 	t := r.tmpl
+	s.executes(t)
 	if s.gang.Txn.Failed && !endsFailure(t) {
 		s.fail(errFailedTransaction)
 		return nil

@@ -42,10 +42,12 @@ type Server struct {
 	rejoining sync.Map
 	// unreplicated counts commits that were reported as not replicated.
 	unreplicated atomic.Uint64
-	plans        *plancache.Cache
-	cancels      *cancelkey.Registry
-	limiter      *startup.Limiter
-	watcher      *watcher
+	// repeated counts reads that were run again on the primaries.
+	repeated atomic.Uint64
+	plans    *plancache.Cache
+	cancels  *cancelkey.Registry
+	limiter  *startup.Limiter
+	watcher  *watcher
 
 	scopes   atomic.Uint64
 	sessions atomic.Uint64 // ids given out

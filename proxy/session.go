@@ -47,6 +47,7 @@ type Session struct {
 	spans    []sqlparse.Span
 	settings settings
 	reads    reads
+	repeat   repeat
 	// defaultIsolation is default_transaction_isolation where the session has not set it.
 	defaultIsolation string
 	stmts            map[string]*statement
@@ -91,7 +92,7 @@ func (s *Session) serve() error {
 		if err != nil {
 			return s.readFailed(err)
 		}
-		if err := s.handle(typ, frame); err != nil {
+		if err := s.message(typ, frame); err != nil {
 			return err
 		}
 	}
@@ -118,6 +119,7 @@ func (s *Session) idle() error {
 		return err
 	}
 	s.out.Release()
+	s.repeat.release()
 	return s.armIdleTimeout()
 }
 
@@ -282,6 +284,7 @@ func (s *Session) release() {
 func (s *Session) dropBroken() {
 	for _, m := range s.gang.Members() {
 		if m.Broken() {
+			s.repeat.broke = true
 			s.gang.Drop(m)
 			s.dropBroken()
 			return

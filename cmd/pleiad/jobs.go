@@ -18,19 +18,14 @@ import (
 
 // client is how commands reach the proxy, and how they speak.
 type client struct {
-	url    string
+	dsn    string
 	output string
 	detach bool
 }
 
-const defaultURL = "postgres://127.0.0.1:6432/postgres"
-
 func (o *client) flags(c *cobra.Command, jobs bool) {
-	url := os.Getenv("PLEIAD_URL")
-	if url == "" {
-		url = defaultURL
-	}
-	c.Flags().StringVar(&o.url, "url", url, "the proxy and the database; default from PLEIAD_URL, the rest as libpq takes it from PGUSER, PGPASSWORD …")
+	c.Flags().StringVar(&o.dsn, "dsn", "", "the proxy and the database, as a URI or keywords; default from PGHOST (127.0.0.1), PGPORT (6432), "+
+		"PGDATABASE (postgres), PGUSER …")
 	c.Flags().StringVar(&o.output, "output", "text", "text, or json: an object a line")
 	if jobs {
 		c.Flags().BoolVar(&o.detach, "detach", false, "start the job and do not watch it")
@@ -41,11 +36,25 @@ func (o *client) connect(ctx context.Context) (*pgx.Conn, error) {
 	if o.output != "text" && o.output != "json" {
 		return nil, fmt.Errorf("--output is %q, and must be text or json", o.output)
 	}
-	conn, err := pgx.Connect(ctx, o.url)
+	conn, err := pgx.Connect(ctx, o.address())
 	if err != nil {
 		return nil, fmt.Errorf("connect to the proxy: %w", err)
 	}
 	return conn, nil
+}
+
+// address is --dsn, or pleiad's own defaults for what the environment does not say.
+func (o *client) address() string {
+	if o.dsn != "" || os.Getenv("PGSERVICE") != "" {
+		return o.dsn
+	}
+	var out []string
+	for _, d := range [][2]string{{"PGHOST", "host=127.0.0.1"}, {"PGPORT", "port=6432"}, {"PGDATABASE", "dbname=postgres"}} {
+		if os.Getenv(d[0]) == "" {
+			out = append(out, d[1])
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 // start starts a job by a function of schema pleiad and watches it to its end.

@@ -209,6 +209,9 @@ func killAll(dir string) error {
 			return nil
 		}
 		err = errors.Join(signalAll(heads(ps), syscall.SIGSTOP), signalAll(ps, syscall.SIGKILL))
+		if err == nil {
+			awaitDead(ps, time.Second)
+		}
 		release(ps)
 		if err != nil {
 			return err
@@ -218,6 +221,20 @@ func killAll(dir string) error {
 		}
 	}
 	return fmt.Errorf("kill servers in %s: processes remain", dir)
+}
+
+// awaitDead waits until processes that were killed have let go of everything. One that is ending has no program any more,
+// by which processesIn knows it, while it still holds shared memory.
+func awaitDead(ps []postgresProcess, limit time.Duration) {
+	deadline := time.Now().Add(limit)
+	for _, p := range ps {
+		for time.Now().Before(deadline) {
+			if stat := statOf(p.pid); len(stat) == 0 || stat[0] == "Z" || stat[0] == "X" {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
 }
 
 // heads are the processes whose parent is not among ps: postmasters, or orphans of one.

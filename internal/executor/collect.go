@@ -182,7 +182,7 @@ func (c *Collect) fail(e event) {
 		c.lose(m.Lost(fatalError(e.frame)))
 		return
 	}
-	if c.failure == nil {
+	if c.failure == nil && c.lost == nil { // else it may be the answer to a cancel
 		c.noteFailure(e.from, e.frame)
 	}
 }

@@ -59,7 +59,8 @@ func (b *Backend) step(ctx context.Context) error {
 	d := Decide(view)
 	switch d.Action {
 	case Follow:
-		return b.follow(ctx, d.Server)
+		look, _ := b.Servers[d.Server].Watch.Look()
+		return b.follow(ctx, d.Server, look.Timeline)
 	case Unclear:
 		return errors.New("several servers claim to be the primary, with equal rights")
 	case Replace:
@@ -140,24 +141,29 @@ func (b *Backend) view() View {
 }
 
 // follow makes a server that somebody else has promoted the primary.
-func (b *Backend) follow(ctx context.Context, server int) error {
+func (b *Backend) follow(ctx context.Context, server int, timeline uint32) error {
 	ctx, stop := context.WithTimeout(ctx, takeoverLimit)
 	defer stop()
 	s := b.Servers[server]
-	look, _ := s.Watch.Look()
 	first, _ := b.Primary()
-	history, err := b.readHistory(ctx, server, look.Timeline)
+	history, err := b.readHistory(ctx, server, timeline)
 	if err != nil {
 		return err
 	}
 	b.hold()
 	if first >= 0 && first != server {
 		b.noteOutdated(first)
-		b.log.Warn("primary_changed", "backend", b.Name, "from", b.Servers[first].Name, "to", s.Name, "timeline", look.Timeline)
+		b.log.Warn("primary_changed", "backend", b.Name, "from", b.Servers[first].Name, "to", s.Name, "timeline", timeline)
 	}
-	b.adopt(server, look.Timeline, history)
+	b.adopt(server, timeline, history)
 	b.release()
 	return nil
+}
+
+func (b *Backend) knownTimeline() uint32 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.timeline
 }
 
 // readHistory reads where the earlier timelines of a primary were left.

@@ -25,6 +25,8 @@ type syncState struct {
 	degraded atomic.Bool
 	degrades atomic.Uint64 // how often
 
+	releasing sync.Mutex
+
 	mu     sync.Mutex
 	wanted bool
 	at     time.Time // of the latest attempt
@@ -42,13 +44,14 @@ func (b *Backend) Confirm(ctx context.Context) error {
 	b.sync.mu.Lock()
 	defer b.sync.mu.Unlock()
 	b.sync.wanted = true
-	if b.sync.degraded.Load() {
+	if b.sync.degraded.Load() || b.sync.ready.Load() == b.gen.Load() {
 		return nil
 	}
 	return b.installSync(ctx)
 }
 
-// installSync tells the primary, and the servers that may be it one day, who confirms. b.sync.mu is held.
+// installSync tells the primary who confirms, and the servers that may be it one day, as far as they answer: a standby
+// is told again before it is promoted. b.sync.mu is held.
 func (b *Backend) installSync(ctx context.Context) error {
 	primary, gen := b.Primary()
 	if primary < 0 {
@@ -59,6 +62,9 @@ func (b *Backend) installSync(ctx context.Context) error {
 	errs := make([]error, len(b.Servers))
 	var wg sync.WaitGroup
 	for i, s := range b.Servers {
+		if _, err := s.Watch.Look(); err != nil && i != primary {
+			continue
+		}
 		wg.Go(func() {
 			conn, err := s.dial(ctx)
 			if err == nil {
@@ -274,6 +280,15 @@ func (b *Backend) Waits(ctx context.Context, pid uint32) (waits bool, err error)
 // Release ends the wait of a server process of the primary for standbys; false where it does not wait. The server takes
 // the commit as done, with a warning.
 func (b *Backend) Release(ctx context.Context, pid uint32) (released bool, err error) {
+	primary, _ := b.Primary()
+	if primary < 0 {
+		return false, nil
+	}
+	if _, err := b.Servers[primary].Watch.Look(); err != nil {
+		return false, nil // it is the primary that is missing
+	}
+	b.sync.releasing.Lock() // clients that wait are many, and each would connect
+	defer b.sync.releasing.Unlock()
 	return b.ofWaiting(ctx, pid, "pg_catalog.pg_cancel_backend(pid)")
 }
 

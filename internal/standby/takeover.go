@@ -62,7 +62,7 @@ func (b *Backend) begin(ctx context.Context, old int) (*takeover, error) {
 	}
 	err := t.each(func(c *candidate) (err error) {
 		if c.look, err = askAll(ctx, c.conn); err == nil && !c.look.Recovering {
-			err = errFaster
+			err = &promotedError{c.server, c.look.Timeline}
 		}
 		return err
 	})
@@ -77,7 +77,13 @@ func (b *Backend) begin(ctx context.Context, old int) (*takeover, error) {
 	return t, nil
 }
 
-var errFaster = errors.New("somebody else has promoted it")
+// promotedError is a standby that somebody else was faster to promote, or an attempt of this process's that was cut short.
+type promotedError struct {
+	server   int
+	timeline uint32
+}
+
+func (e *promotedError) Error() string { return "it is promoted already" }
 
 func (t *takeover) end() {
 	for _, c := range t.candidates {
@@ -115,6 +121,10 @@ func (b *Backend) replace(ctx context.Context, old int) error {
 	began := time.Now()
 	b.hold()
 	t, err := b.begin(ctx, old)
+	var promoted *promotedError
+	if errors.As(err, &promoted) && promoted.timeline > b.knownTimeline() {
+		return b.follow(ctx, promoted.server, promoted.timeline)
+	}
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ type Watch struct {
 	last    Sample
 	look    Look
 	err     error         // of the latest question
+	errAt   time.Time     // when a question last failed
 	fitAt   time.Time     // Sent of the latest answer of a server that takes writes
 	okAt    time.Time     // Sent of the latest answer
 	changed chan struct{} // closed and made anew at each answer
@@ -80,6 +81,14 @@ func (w *Watch) times() (ok, fit time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.okAt, w.fitAt
+}
+
+// Answered tells whether the server answers a question that is put now, and has answered all since t.
+func (w *Watch) Answered(ctx context.Context, t time.Time) bool {
+	_, err := w.After(ctx, time.Now())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return err == nil && w.errAt.Before(t)
 }
 
 // Await returns the first sample that will do, asking until there is one or ctx ends.
@@ -226,7 +235,7 @@ func (w *Watch) answered(l Look, full bool) {
 func (w *Watch) failed(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.err = err
+	w.err, w.errAt = err, time.Now()
 }
 
 const lsnSQL = `SELECT r, CASE WHEN r THEN coalesce(pg_catalog.pg_last_wal_replay_lsn(), '0/0')

@@ -8,7 +8,10 @@ type Writer struct {
 	dst io.Writer
 	// Out is what has been composed and not yet written; append frames to it.
 	Out []byte
-	err error
+	// Hold keeps Flush from writing: only what outgrows the buffer is.
+	Hold   bool
+	err    error
+	writes uint64
 }
 
 // flushAt is the size at which collected frames are written without waiting for Flush.
@@ -26,22 +29,31 @@ func (w *Writer) Write(b []byte) (int, error) {
 		w.Out = append(w.Out, b...)
 		return len(b), nil
 	}
-	if err := w.Flush(); err != nil {
+	if err := w.write(); err != nil {
 		return 0, err
 	}
 	if len(b) < flushAt/2 {
 		w.Out = append(w.Out, b...)
 		return len(b), nil
 	}
+	w.writes++
 	_, w.err = w.dst.Write(b)
 	return len(b), w.err
 }
 
-// Flush writes what was collected. After an error every further call returns it.
+// Flush writes what was collected, unless that is held. After an error every further call returns it.
 func (w *Writer) Flush() error {
+	if w.Hold && len(w.Out) < flushAt {
+		return w.err
+	}
+	return w.write()
+}
+
+func (w *Writer) write() error {
 	if w.err != nil || len(w.Out) == 0 {
 		return w.err
 	}
+	w.writes++
 	_, w.err = w.dst.Write(w.Out)
 	if cap(w.Out) > 2*flushAt {
 		w.Out = nil
@@ -72,6 +84,9 @@ func (w *Writer) Break(err error) {
 		w.err = err
 	}
 }
+
+// Writes counts the writes: while it stays the peer has seen nothing more.
+func (w *Writer) Writes() uint64 { return w.writes }
 
 // Err is the first write error.
 func (w *Writer) Err() error { return w.err }
