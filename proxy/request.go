@@ -108,10 +108,7 @@ func (s *Session) run(r *request) error {
 	case router.KindExplain:
 		return s.runExplain(r)
 	case router.KindSyntax:
-		if t.Refusal != nil {
-			return s.runRefused(r)
-		}
-		return s.runSyntax(r.text)
+		return s.runRejected(r)
 	case router.KindEmpty:
 		s.out.Out = append(s.out.Out, 'I', 0, 0, 0, 4)
 		return nil

@@ -93,8 +93,11 @@ func (s *Session) runSyntax(text []byte) error {
 
 var errNewSyntax = pgerr.New(pgerr.FeatureNotSupported, "statement uses syntax that pleiad does not know yet")
 
-// runRefused shows a statement that is refused, but perhaps wrong in the first place, to home in the same way.
-func (s *Session) runRefused(r *request) error {
+// runRejected does so for a statement; one that is refused may be wrong in the first place, too.
+func (s *Session) runRejected(r *request) error {
+	if r.tmpl.Refusal == nil {
+		return s.runSyntax(r.text)
+	}
 	return s.parseOnly(r.text, r.oids, utf8.RuneCount(r.before), r.tmpl.Refusal)
 }
 
