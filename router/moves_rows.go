@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/router/shardmap"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
@@ -35,17 +36,15 @@ func (p *planner) moveRows(a *analysis, q *query, r *rel, s *sqlparse.UpdateStmt
 		return nil, a.err
 	case a.writes || a.noScatter != nil || len(t.Triggers) > 0 || t.HasRules || t.RLS || len(t.ReferencedBy) > 0 || t.Relkind == 'v':
 		return nil, refKeyUpdate // a view may not show all of the row
-	case len(s.FromClause) > 0 && len(s.ReturningList) > 0:
-		return nil, refKeyUpdate // RETURNING may name the other tables
+	case len(s.FromClause) > 0 && !a.ofTarget(s, q.scope, r):
+		return nil, refKeyUpdate // RETURNING names the other tables
 	}
-	name := s.Relation.Relname
-	if s.Relation.Alias != nil {
-		name = s.Relation.Alias.Aliasname
-	}
+	name := targetName(s.Relation)
 	out := &InsertQuery{Table: t, Returning: len(s.ReturningList) > 0}
 	del := &sqlparse.DeleteStmt{Relation: s.Relation, UsingClause: s.FromClause, WhereClause: s.WhereClause, WithClause: s.WithClause}
 	ins := &sqlparse.InsertStmt{Relation: s.Relation, ReturningList: s.ReturningList, SelectStmt: allSourceRows(), Override: sqlparse.OverrideSystem}
 	values := make([]sqlparse.Node, len(t.Columns))
+	places := make([]int, len(t.Columns)) // in the DELETE's RETURNING
 	for i := range t.Columns {
 		c := &t.Columns[i]
 		if c.Generated {
@@ -55,32 +54,38 @@ func (p *planner) moveRows(a *analysis, q *query, r *rel, s *sqlparse.UpdateStmt
 		if err != nil {
 			return nil, err
 		}
-		values[i] = val
+		values[i], places[i] = val, len(del.ReturningList)
 		del.ReturningList = append(del.ReturningList, sqlparse.Output(val))
 		ins.Cols = append(ins.Cols, sqlparse.Target(c.Name))
 	}
 	out.Columns = len(del.ReturningList)
+	// stored is where a column's new value is as it will be stored: evaluated once more, unless that might give another one.
+	stored := func(k int) (int, bool) {
+		c := &t.Columns[k]
+		switch {
+		case values[k] == nil:
+			return 0, false
+		case a.volatileExpr(values[k]):
+			return places[k], c.BaseType() == c.TypeName
+		}
+		val, err := sqlparse.Cast(values[k], c.TypeName)
+		del.ReturningList = append(del.ReturningList, sqlparse.Output(val))
+		return len(del.ReturningList) - 1, err == nil
+	}
 	for _, k := range t.Key {
-		if values[k] == nil || a.volatileExpr(values[k]) {
+		at, ok := stored(k)
+		if !ok {
 			return nil, refKeyUpdate
 		}
-		key, err := sqlparse.Cast(values[k], t.Columns[k].TypeName)
-		if err != nil {
-			return nil, refKeyUpdate
-		}
-		out.Keys = append(out.Keys, len(del.ReturningList))
-		del.ReturningList = append(del.ReturningList, sqlparse.Output(key))
+		out.Keys = append(out.Keys, at)
 	}
 	for _, k := range t.PrimKey {
-		if values[k] == nil || a.volatileExpr(values[k]) {
+		next, ok := stored(k)
+		if !ok {
 			return nil, refKeyUpdate
 		}
-		next, err := sqlparse.Cast(values[k], t.Columns[k].TypeName)
-		if err != nil {
-			return nil, refKeyUpdate
-		}
-		out.Old, out.New = append(out.Old, len(del.ReturningList)), append(out.New, len(del.ReturningList)+1)
-		del.ReturningList = append(del.ReturningList, sqlparse.Output(sqlparse.Column(name, t.Columns[k].Name)), sqlparse.Output(next))
+		out.Old, out.New = append(out.Old, len(del.ReturningList)), append(out.New, next)
+		del.ReturningList = append(del.ReturningList, sqlparse.Output(sqlparse.Column(name, t.Columns[k].Name)))
 	}
 	var err1, err2 error
 	out.Source, err1 = sqlparse.Deparse(sqlparse.DeleteNode(del))
@@ -98,10 +103,17 @@ func (a *analysis) assigned(s *sqlparse.UpdateStmt, name string, c *Column) (sql
 		return sqlparse.Column(name, c.Name), nil
 	}
 	rt := s.TargetList[i].GetResTarget()
-	if len(rt.Indirection) > 0 || rt.Val.GetMultiAssignRef() != nil {
+	val := rt.Val
+	if m := val.GetMultiAssignRef(); m != nil {
+		row := m.Source.GetRowExpr().GetArgs() // else a subquery
+		if len(row) != int(m.Ncolumns) {
+			return nil, refKeyUpdate
+		}
+		val = row[m.Colno-1]
+	}
+	if len(rt.Indirection) > 0 {
 		return nil, refKeyUpdate
 	}
-	val := rt.Val
 	if val.GetSetToDefault() != nil {
 		if !sameDefault(*c) {
 			return nil, refKeyUpdate
@@ -115,9 +127,40 @@ func (a *analysis) assigned(s *sqlparse.UpdateStmt, name string, c *Column) (sql
 			return nil, refKeyUpdate
 		}
 	}
-	val, err := sqlparse.Cast(val, c.BaseType())
+	typ := c.BaseType()
+	if c.TypeOID == shardmap.BpcharOID {
+		typ = "text" // bpchar without a length cannot be written; what it becomes in the column is the same
+	}
+	val, err := sqlparse.Cast(val, typ)
 	if err != nil {
 		return nil, refKeyUpdate
 	}
 	return val, nil
+}
+
+// ofTarget reports whether an UPDATE's RETURNING names columns of the target alone.
+func (a *analysis) ofTarget(s *sqlparse.UpdateStmt, sc *scope, r *rel) bool {
+	ok := true
+	sqlparse.WalkList(s.ReturningList, func(n sqlparse.Node) bool {
+		switch ref := n.GetColumnRef(); {
+		case n.GetSubLink() != nil:
+			ok = false
+		case ref != nil && hasStar(ref.Fields):
+			names := sqlparse.Strings(ref.Fields)
+			ok = ok && len(names) == 1 && names[0] == targetName(s.Relation)
+		case ref != nil:
+			id, at := sc.lookup(ref)
+			ok = ok && at == sc && id.r == r
+		}
+		return ok
+	})
+	return ok
+}
+
+// targetName is what a write's text calls its target.
+func targetName(rv *sqlparse.RangeVar) string {
+	if rv.Alias != nil {
+		return rv.Alias.Aliasname
+	}
+	return rv.Relname
 }

@@ -73,3 +73,15 @@ insert into k_int2 select 40000, 1;
 insert into k_numeric values (1.50, 1);
 insert into k_numeric values (1.500, 1), ('NaN', 2), ('Infinity', 3) on conflict do nothing returning *;
 select k from k_numeric order by k desc limit 3;
+-- text keys from other columns, with lengths
+create table kb (k char(6) primary key, v int, c char(3), w varchar(4)) partition by hash (k);
+insert into kb values ('c1', 15, 'a', 'x'), ('c2', 16, 'b', 'y'), ('c3', 17, 'c', 'z');
+update kb set k = 'e' || v where v > 15 returning *, k || '|', length(c);
+update kb set k = 'e' || v || v || v || v where v > 15 returning *;
+update kb set k = 'q   ' || '     ' where v = 15 returning *, octet_length(k);
+update kb set k = 'z' || v, c = 'abcd' where v > 15 returning *;
+update kb set k = 'z' || v, w = 'abcde' where v > 15 returning *;
+update kb set (k, w, c) = ('z' || v, 'abcd  ', 'a ' || '   ') where v > 15 returning *;
+update kb set k = v where v > 15 returning *;
+update kb set k = c, c = k::char(3) where v = 16 returning *;
+select * from kb order by 1;

@@ -61,3 +61,17 @@ update person set id = id + 5000 where dept = 1;
 select count(*), min(id) from person where dept = 1;
 rollback;
 select count(*), min(id) from person where dept = 1;
+-- keys that are made anew, and RETURNING of the target alone
+update event set id = gen_random_uuid() where kind = 'open' returning kind, id is null;
+update event set id = gen_random_uuid() where kind = 'open' and id < '00000000-0000-4000-8000-000000000009';
+update event set id = case when random() < 0 then id else gen_random_uuid() end, amount = amount + 1 where kind = 'view' returning kind, amount;
+update meeting m set room = r.id from room r where r.id = 'y-' || m.room and m.id < 30 returning m.room, m.id;
+update meeting m set room = 'r' || (r.floor + 20) from room r where r.id = m.room and m.id < 30 returning m.room, m.id, title, lower(m.title), minutes * 2 as x;
+update meeting m set room = 'x' || (r.floor + 20) from room r where r.id = 'r1' and m.id < 5 returning m.*;
+update meeting m set room = 'u' || (r.floor + 20) from room r where r.id = 'r1' and m.id < 5 returning id;
+update meeting m set room = 'u' || (r.floor + 20) from room r where r.id = 'r1' and m.id < 5 returning nosuch;
+update meeting m set (room, id) = ('v' || m.id, m.id + 1000) where m.id < 7 returning room, id;
+update meeting set room = (select max(id) from room) || room where id between 10 and 13 returning room, id;
+update meeting set room = (select 'p' || name from dept where dept.id = meeting.id - 13) where id between 14 and 15 returning room, id;
+update meeting set room = default where id = 20;
+select room, id from meeting order by id, room;
