@@ -43,7 +43,11 @@ func (p *planner) drawn() *Prelude {
 		return nil
 	}
 	b.a = &analysis{env: p.env, text: p.text, lits: p.lits}
-	b.q = b.a.statement(b.n)
+	if s := b.n.GetMergeStmt(); s != nil {
+		b.q, _ = b.a.mergeLevel(s, nil)
+	} else {
+		b.q = b.a.statement(b.n)
+	}
 	b.t, _ = p.env.resolve(rv)
 	if b.name = rv.Relname; rv.Alias != nil {
 		b.name = rv.Alias.Aliasname
@@ -62,6 +66,8 @@ func (p *planner) drawn() *Prelude {
 		done = b.update(b.n.GetUpdateStmt())
 	case b.n.GetDeleteStmt() != nil:
 		done = b.late() && b.answer()
+	case b.n.GetMergeStmt() != nil:
+		done = b.merge(b.n.GetMergeStmt())
 	}
 	if !done || b.err != nil {
 		return nil

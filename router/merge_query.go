@@ -17,6 +17,8 @@ func (p *planner) mergeQuery(a *analysis, q *query, r *rel, s *sqlparse.MergeStm
 		return nil, a.err
 	case a.statementTrigger:
 		return nil, refTriggerMulti
+	case (q.targetFacts|q.whereFacts)&(fnNextval|fnCurrval) != 0:
+		return nil, refMixedSeq // each backend would take the values of its own sequences
 	case a.writes || a.tableOID || len(src) != 1 || src[0].open || len(src[0].cols) == 0 || len(q.subs) > 0:
 		return nil, refMerge
 	}
@@ -123,6 +125,16 @@ func (a *analysis) onlyOf(n sqlparse.Node, sc *scope, r *rel) bool {
 	return ok
 }
 
+// sameColumn reports whether two expressions are one column of the source, the only relation that WHEN NOT MATCHED sees.
+func sameColumn(x, y sqlparse.Node) bool {
+	a, b := x.GetColumnRef(), y.GetColumnRef()
+	if a == nil || b == nil {
+		return false
+	}
+	p, q := sqlparse.Strings(a.Fields), sqlparse.Strings(b.Fields)
+	return len(p) == len(a.Fields) && len(q) == len(b.Fields) && len(p) < 3 && len(q) < 3 && p[len(p)-1] == q[len(q)-1]
+}
+
 // insertsKey checks that WHEN NOT MATCHED inserts the key that the row was sent by, and nothing that home alone can evaluate.
 func (a *analysis) insertsKey(t *Table, cols, vals []sqlparse.Node, keys []sqlparse.Node) *pgerr.Error {
 	positions := columnPositions(t, cols)
@@ -139,7 +151,7 @@ func (a *analysis) insertsKey(t *Table, cols, vals []sqlparse.Node, keys []sqlpa
 		}
 		have, err1 := sqlparse.DeparseExpr(vals[at])
 		want, err2 := sqlparse.DeparseExpr(keys[i])
-		if err1 != nil || err2 != nil || have != want {
+		if err1 != nil || err2 != nil || have != want && !sameColumn(vals[at], keys[i]) {
 			return refMergeKey
 		}
 	}
