@@ -153,6 +153,9 @@ func (p *prelude) check(text []byte) (failure []byte, err error) {
 // finish runs the statement itself.
 func (p *prelude) finish() error {
 	next := p.request(p.filled(p.r.tmpl.Prelude.Text))
+	if p.r.tmpl.Prelude.OneMatch {
+		next.tmpl = router.PlanOneMatch(string(next.text), p.s.planner.env)
+	}
 	next.before, next.own = p.r.before, p.r.text
 	next.formats, next.maxRows, next.portal, next.describe = p.r.formats, p.r.maxRows, p.r.portal, p.r.describe
 	if next.tmpl.Prelude != nil {

@@ -30,7 +30,8 @@ type drawBuilder struct {
 
 // drawn plans a write over shards that needs values of sequences; nil where it cannot.
 func (p *planner) drawn() *Prelude {
-	if e := p.t.NoScatter; e != refMixedSeq && e != refHomeFunc {
+	copies := p.t.Kind == KindRefuse && p.t.Refusal == refRefWrite
+	if e := p.t.NoScatter; e != refMixedSeq && e != refHomeFunc && !copies {
 		return nil
 	}
 	stmts, err := sqlparse.Parse(p.text)
@@ -54,7 +55,16 @@ func (p *planner) drawn() *Prelude {
 	}
 	a := b.a
 	switch {
-	case b.q == nil || a.err != nil || b.t == nil || b.t.Kind != TableSharded || len(a.unknown) > 0 || b.t.HasRules,
+	case copies:
+		if b.n.GetUpdateStmt() == nil || b.q == nil || b.t == nil || b.t.Kind != TableReference || a.err != nil && a.err != refRefWrite {
+			return nil
+		}
+		b.out.OneMatch = true
+	case b.t == nil || b.t.Kind != TableSharded || a.err != nil:
+		return nil
+	}
+	switch {
+	case b.q == nil || len(a.unknown) > 0 || b.t.HasRules,
 		a.fn&(fnSharded|fnDynamic|fnUnknown) != 0, a.keyMoves || len(a.keyTo) > 0 || a.tableOID:
 		return nil
 	}
@@ -252,7 +262,7 @@ func (b *drawBuilder) update(s *sqlparse.UpdateStmt) bool {
 	case b.err != nil:
 		return false
 	case len(made) == 0:
-		return b.late() && b.answer()
+		return !b.out.OneMatch && b.late() && b.answer()
 	}
 	t := b.t
 	switch {

@@ -253,7 +253,7 @@ func (p *planner) insertReference(a *analysis, q *query, r *rel, in *Insert, s *
 		p.t.Effect = max(p.t.Effect, a.evaluationEffect(in))
 		return
 	}
-	if err := a.everywhere(q, r); err != nil {
+	if err := a.everywhere(q, r, false); err != nil {
 		p.readCopies(a, q, r, s, err)
 		return
 	}

@@ -81,7 +81,7 @@ func (p *planner) mergeInto(s *sqlparse.MergeStmt) {
 	if r.table != nil && r.table.Kind == TableReference {
 		p.t.Effect, p.t.Unknown = max(p.t.Effect, a.effect()), len(a.unknown) > 0
 		p.t.Sync = p.t.Sync || r.table.Sync
-		if err := a.everywhere(q, r); err != nil {
+		if err := a.everywhere(q, r, false); err != nil {
 			p.refuse(err)
 			return
 		}

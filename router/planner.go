@@ -23,6 +23,8 @@ type planner struct {
 	gatherOnly bool
 	// homeCopy treats the reference table that is written as a local one.
 	homeCopy bool
+	// oneMatch says that relations beside the reference table that is written have at most one row for each of its.
+	oneMatch bool
 	inlined  int // how often the text was rewritten by tryInline
 	t        *Template
 	a        *analysis // of the statement, once there is one
@@ -39,6 +41,11 @@ func PlanGather(text string, env Env) (t *Template) {
 
 // PlanHome is Plan for a write of a reference table that concerns home's copy alone.
 func PlanHome(text string, env Env) (t *Template) { return plan(text, env, planner{homeCopy: true}) }
+
+// PlanOneMatch is Plan for a write of a reference table that Prelude.OneMatch holds for.
+func PlanOneMatch(text string, env Env) (t *Template) {
+	return plan(text, env, planner{oneMatch: true})
+}
 
 func plan(text string, env Env, how planner) (t *Template) {
 	if env.Schema == nil {

@@ -20,6 +20,9 @@ type Prelude struct {
 	// Command's.
 	Answer  bool
 	Command string
+	// OneMatch is true where Text writes a reference table, and each of its rows by at most one row of the steps: PlanOneMatch
+	// plans it.
+	OneMatch bool
 	// Denied, if set, is said where a step is denied a right that the statement itself might not need.
 	Denied *pgerr.Error
 	// Merges is set for MERGE: the rows that Text and the steps that write have changed are counted together.

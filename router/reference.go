@@ -13,15 +13,16 @@ func (p *planner) writeEverywhere(a *analysis, q *query, r *rel) {
 	p.t.Effect = max(p.t.Effect, a.effect())
 	p.t.Unknown = len(a.unknown) > 0
 	p.t.Sync = p.t.Sync || r.table.Sync
-	if err := a.everywhere(q, r); err != nil {
+	if err := a.everywhere(q, r, p.oneMatch); err != nil {
 		p.copyRows(a, q, r, err)
 		return
 	}
 	p.t.Kind = KindEverywhere
 }
 
-// everywhere proves that a write gives every copy of a reference table the same rows.
-func (a *analysis) everywhere(q *query, target *rel) *pgerr.Error {
+// everywhere proves that a write gives every copy of a reference table the same rows. oneMatch says that other relations have
+// at most one row for each of the table's.
+func (a *analysis) everywhere(q *query, target *rel, oneMatch bool) *pgerr.Error {
 	switch {
 	case a.err != nil:
 		return a.err
@@ -54,7 +55,7 @@ func (a *analysis) everywhere(q *query, target *rel) *pgerr.Error {
 		if q.merges {
 			break // a second source row that changes a row of the target is an error
 		}
-		if r != target && !a.oneRow(r) {
+		if r != target && !oneMatch && !a.oneRow(r) {
 			return refRefWrite
 		}
 	}

@@ -182,6 +182,25 @@ with d as (delete from ticket where k like 'r%' returning k, nextval('c') as n) 
 with i as (insert into ticket (k) values ('w1'), ('w2') returning k, currval('ticket_id_seq') - id as same) select * from i order by k;
 with u as (update token set id = default returning k, id) insert into pair select k, k, id from u;
 select count(distinct n) = count(*), count(*) from pair;
+-- Reference tables: all copies get the same.
+insert into copied (code) values ('x'), ('y'), ('z');
+update copied set id = default;
+select count(distinct id), min(id), max(id) from copied;
+update copied set id = default, code = code || nextval('c') where code > 'x' returning id > 4, code > 'y1';
+select count(*) from copied where code like 'y%' or code like 'z%';
+select count(*), count(c.id) from lot l left join copied c on c.id between 4 and 8 and c.code >= 'x' where l.k < 9;
+update copied c set id = c.id + nextval('c') where c.code = 'x' returning c.*, c.id > 100;
+update copied set id = default where code = 'none';
+--! params x
+update copied set id = default, code = code || '!' where code = $1 returning code;
+create table numbered (id serial primary key, t text) with (pleiad.reference);
+insert into numbered (t) values ('a'), ('b'), ('c');
+update numbered set id = default;
+select array_agg(id order by id), currval('numbered_id_seq'), lastval() from numbered;
+update numbered set id = default where id = 5;
+select array_agg(id order by id), array_agg(t order by t) from numbered;
+update numbered set id = nextval('c') * 0;
+select array_agg(distinct l.k) from lot l join numbered n on n.id > 0 where l.k < 4;
 -- Columns that are added.
 create table grown (k int primary key, x text) partition by hash (k);
 alter table grown add column none serial;
