@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/binary"
 	"strconv"
 
 	"github.com/pleiad/pleiad/internal/executor"
@@ -24,11 +23,13 @@ type locking struct {
 	given int64
 }
 
+var refuseLockLimit = pgerr.New(pgerr.FeatureNotSupported, "a row limit on a locking query with LIMIT or a join over several backends is not supported").
+	WithHint("Execute the portal without a limit.")
+
 // runLockRows asks for more and more of the rows in order, and tries each once, until enough are locked or there are no more.
 func (s *Session) runLockRows(r *request) error {
 	if r.portal != nil && r.maxRows > 0 {
-		s.fail(pgerr.New(pgerr.FeatureNotSupported, "a row limit on a locking query with LIMIT over several backends is not supported").
-			WithHint("Execute the portal without a limit: the query has one."))
+		s.fail(refuseLockLimit)
 		return nil
 	}
 	s.openImplicit()
@@ -144,16 +145,7 @@ func (l *locking) lock(key [][]byte) (failure []byte, err error) {
 			return nil
 		}
 		l.given++
-		out, at := wire.Begin(row[:0:0], 'D')
-		out = binary.BigEndian.AppendUint16(out, uint16(len(values)))
-		for _, v := range values {
-			if v == nil {
-				out = binary.BigEndian.AppendUint32(out, 0xffffffff)
-				continue
-			}
-			out = append(binary.BigEndian.AppendUint32(out, uint32(len(v))), v...)
-		}
-		row = wire.End(out, at)
+		row = appendDataRow(nil, values)
 		return nil
 	})
 	if err != nil || failure != nil || row == nil {

@@ -271,6 +271,8 @@ func (s *Session) runSharded(r *request) error {
 		return s.runPrelude(r)
 	case r.tmpl.LockRows != nil:
 		return s.runLockRows(r)
+	case r.tmpl.LockJoin != nil:
+		return s.runLockJoin(r)
 	}
 	return s.refuse(r, refusal(r.tmpl))
 }

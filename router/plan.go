@@ -479,6 +479,8 @@ type Template struct {
 	Inlined  string // KindInlined
 	// LockRows is how a locking query with LIMIT runs over several backends.
 	LockRows *LockRows
+	// LockJoin is how a locking query of several tables runs over several backends.
+	LockJoin *LockJoin
 	Copy     *Copy
 	DDL      *DDL
 	Txn      *Txn

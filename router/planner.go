@@ -195,6 +195,10 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 			p.t.NoScatter = nil
 			return
 		}
+		if p.t.LockJoin = p.lockJoin(a, q); p.t.LockJoin != nil {
+			p.t.NoScatter = nil
+			return
+		}
 	}
 	switch sc := p.t.Scatter; {
 	case p.t.Kind != KindShards || p.onOne():

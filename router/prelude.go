@@ -41,7 +41,7 @@ func (p *planner) tryPrelude() {
 	switch {
 	case p.from > 0 || p.gatherOnly:
 		return
-	case t.Kind == KindShards && t.Scatter == nil && t.Gather == nil && t.InsertQuery == nil && t.LockRows == nil && !p.onOne():
+	case t.Kind == KindShards && t.Scatter == nil && t.Gather == nil && t.InsertQuery == nil && t.LockRows == nil && t.LockJoin == nil && !p.onOne():
 	case t.Kind == KindRefuse && slices.Contains(preludeRefusals, t.Refusal):
 	default:
 		return
@@ -93,6 +93,8 @@ func (p *planner) prelude() (*Prelude, *pgerr.Error) {
 	if b.writes {
 		b.from(n)
 		b.sublinks(n)
+	} else {
+		b.locking(n.GetSelectStmt().FromClause)
 	}
 	if n, err = b.mergeInParts(n); err != nil {
 		return nil, refMergeKey
@@ -317,6 +319,22 @@ func (b *preludeBuilder) from(n sqlparse.Node) {
 	}
 	for i := range items {
 		items[i] = b.item(items[i])
+	}
+}
+
+// locking takes out the subqueries in FROM that lock their rows.
+func (b *preludeBuilder) locking(items []sqlparse.Node) {
+	for _, n := range items {
+		if j := n.GetJoinExpr(); j != nil {
+			b.locking([]sqlparse.Node{j.Larg, j.Rarg})
+		}
+		rs := n.GetRangeSubselect()
+		if rs == nil || rs.Lateral || len(rs.Subquery.GetSelectStmt().GetLockingClause()) == 0 || !b.apart(rs.Subquery.GetSelectStmt()) {
+			continue
+		}
+		if rows := b.take(rs.Subquery); rows != nil {
+			rs.Subquery = rows
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ type (
 	WithClause      = pg_query.WithClause
 	CTE             = pg_query.CommonTableExpr
 	RangeVar        = pg_query.RangeVar
+	LockingClause   = pg_query.LockingClause
 	JoinExpr        = pg_query.JoinExpr
 	Alias           = pg_query.Alias
 	FuncCall        = pg_query.FuncCall
@@ -118,6 +119,26 @@ const (
 
 // LockNoKeyUpdate is FOR NO KEY UPDATE; stronger locks have greater numbers.
 const LockNoKeyUpdate = pg_query.LockClauseStrength_LCS_FORNOKEYUPDATE
+
+// SkipsLocked reports SKIP LOCKED.
+func SkipsLocked(l *LockingClause) bool { return l.WaitPolicy == pg_query.LockWaitPolicy_LockWaitSkip }
+
+// LockSQL is a locking clause that names no relation, as SQL.
+func LockSQL(l *LockingClause) string {
+	text := " FOR UPDATE"
+	switch l.Strength {
+	case pg_query.LockClauseStrength_LCS_FORKEYSHARE:
+		text = " FOR KEY SHARE"
+	case pg_query.LockClauseStrength_LCS_FORSHARE:
+		text = " FOR SHARE"
+	case pg_query.LockClauseStrength_LCS_FORNOKEYUPDATE:
+		text = " FOR NO KEY UPDATE"
+	}
+	if l.WaitPolicy == pg_query.LockWaitPolicy_LockWaitError {
+		text += " NOWAIT"
+	}
+	return text
+}
 
 // Kinds of LIMIT; WITH TIES is FETCH FIRST … WITH TIES.
 const (

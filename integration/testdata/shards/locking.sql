@@ -35,3 +35,23 @@ select id from meeting union select id from job for update;
 select id from meeting order by id for update of nosuch;
 select key from setting order by key for update;
 select id from dept order by id for update;
+-- joins over shards, and locks inside of FROM
+select p.id, m.id, p.name, m.title from person p, meeting m where m.id = p.id and p.name > 'b' order by p.name, p.id, m.id limit 4 for update of p;
+select p.*, m.room from person p, meeting m where m.id = p.id and p.id < 3 order by 1 for share nowait;
+select a.id, b.id from person a, person b where a.id = b.id + 1 and a.id < 6 order by a.id for update;
+select p.id, m.id from person p join meeting m on m.id = p.id where p.id < 0 order by p.id for update;
+select count(*) from person p join meeting m on m.id = p.id where p.id < 5 for update;
+select p.id, m.id from person p join meeting m on m.id = p.id where p.id = (select max(id) from person where id < 10) order by p.id for update;
+select s.id, s.t, p.name from (select id, title as t from meeting where minutes = 15 order by id for update) s join person p on p.id = s.id order by s.id;
+select count(*), max(t) from (select title as t from meeting where minutes = 30 for share) s;
+select e.id, a.meeting from attendance a join person e on e.id = a.person + 1 where e.id < 4 order by 1, 2 for update;
+--! params 12 | b
+select p.id, p.name, m.title, $2 || p.id as x from person p join meeting m on m.id = p.id where p.id < $1 and p.name > $2 order by p.name, p.id for update of m;
+begin;
+select p.id, m.id from person p join meeting m on m.id = p.id where p.id < 5 order by p.id for update;
+update person set name = 'locked' where id = 1;
+update meeting set title = 'locked' where id = 2;
+commit;
+begin isolation level repeatable read;
+select p.id, p.name, m.title from person p join meeting m on m.id = p.id where p.id < 5 order by p.id for update;
+rollback;
