@@ -29,6 +29,8 @@ type copying struct {
 	batch  []pendingRow
 	aux    *backend.Conn // computes defaults while home's own connection is in COPY
 	asked  bool          // it has computed some
+	kept   int           // how many rows at the end home's own connection computes the defaults of
+	last   bool          // it has
 	failed *executor.CopyFailure
 	told   bool // failed is the client's CopyFail: an error of the data before it counts more
 	rows   int64
@@ -58,7 +60,7 @@ func (s *Session) runCopyIn(r *request) error {
 	if err := c.stream(); err != nil {
 		return err
 	}
-	if err := c.finish(); err != nil || !c.asked {
+	if err := c.finish(); err != nil || !c.asked || c.last {
 		return err
 	}
 	return s.lost(s.gang.AdvancedElsewhere())
@@ -70,6 +72,9 @@ func (c *copying) prepare() *pgerr.Error {
 	spec := copystream.Spec{Table: t.Name, Format: c.c.Format, MaxRow: int(c.s.srv.config().Limits.MaxMessage)}
 	for _, col := range c.c.Columns {
 		spec.Columns = append(spec.Columns, t.Columns[col].Name)
+	}
+	if c.keepsLast() {
+		c.kept = 1
 	}
 	c.vals = make([]shardmap.Value, len(t.Key))
 	c.keyAt = make([]int, len(t.Key))
@@ -122,10 +127,7 @@ func sortWanted(spec *copystream.Spec, keyAt []int) {
 // backend refused.
 func (c *copying) start() (frame []byte, err error) {
 	s := c.s
-	text := string(c.r.text)
-	if len(c.c.Missing) > 0 {
-		text = c.c.Head + " (" + c.columnList() + ") " + c.c.Tail
-	}
+	text := c.text()
 	c.sinks = make([]*executor.CopySink, len(s.db.targets))
 	var started []*executor.CopySink
 	if err := s.enterOwners(c.c.Table); err != nil {
@@ -169,6 +171,14 @@ func (c *copying) start() (frame []byte, err error) {
 		frame = fewerColumns(frame, n)
 	}
 	return frame, nil
+}
+
+// text is the COPY that the backends get.
+func (c *copying) text() string {
+	if len(c.c.Missing) > 0 {
+		return c.c.Head + " (" + c.columnList() + ") " + c.c.Tail
+	}
+	return string(c.r.text)
 }
 
 func r0(r *request) *router.Template {
@@ -305,8 +315,8 @@ func (c *copying) take(flush bool) {
 		}
 		c.send(row, nil)
 	}
-	if c.failed == nil && len(c.batch) > 0 && (flush || len(c.batch) >= copyBatch) {
-		c.sendHeld()
+	if n := len(c.batch) - c.kept; c.failed == nil && n > 0 && (flush || n >= copyBatch) {
+		c.sendHeld(n)
 	}
 }
 
@@ -322,76 +332,6 @@ func (c *copying) failData(err error) {
 		return
 	}
 	c.fail(executor.ClientError(err))
-}
-
-// hold copies a row: it is sent once home has given its values.
-func (c *copying) hold(row copystream.Row) {
-	p := pendingRow{raw: append([]byte(nil), row.Raw...), row: row}
-	p.row.Raw = p.raw
-	p.row.Fields = nil
-	for _, f := range row.Fields {
-		f.Value = append([]byte(nil), f.Value...)
-		p.row.Fields = append(p.row.Fields, f)
-	}
-	c.batch = append(c.batch, p)
-}
-
-// sendHeld computes the missing columns of the held rows on home, in one statement, and sends the rows.
-func (c *copying) sendHeld() {
-	rows, e := c.compute(len(c.batch))
-	if e != nil {
-		c.fail(e)
-		return
-	}
-	for i, p := range c.batch {
-		c.send(p.row, rows[i])
-		if c.failed != nil {
-			return
-		}
-	}
-	c.batch = c.batch[:0]
-}
-
-// compute evaluates the defaults of the missing columns n times.
-func (c *copying) compute(n int) ([][]copystream.Field, *pgerr.Error) {
-	if _, e := c.connect(); e != nil {
-		return nil, e
-	}
-	var list []string
-	for _, col := range c.c.Missing {
-		sql, e := c.s.defaultSQL(c.r, &c.c.Table.Columns[col])
-		if e != nil {
-			return nil, e
-		}
-		list = append(list, sql)
-	}
-	c.asked = true
-	m := &executor.Member{Conn: c.aux}
-	sql := "SELECT " + strings.Join(list, ", ") + " FROM pg_catalog.generate_series(1, " + strconv.Itoa(n) + ")"
-	rows, errFrame, err := m.AskFormat(sql, c.c.Format.Binary)
-	switch {
-	case err != nil:
-		return nil, executor.ClientError(err)
-	case errFrame != nil:
-		return nil, executor.FrameToError(errFrame)
-	case len(rows) != n:
-		return nil, pgerr.New(pgerr.InternalError, "computing defaults for %d rows gave %d", n, len(rows))
-	}
-	out := make([][]copystream.Field, n)
-	for i, row := range rows {
-		for _, v := range row {
-			out[i] = append(out[i], copystream.Field{Value: v, Null: v == nil})
-		}
-	}
-	return out, nil
-}
-
-// dropAux gives the helping connection back. nextval leaves currval behind in it.
-func (c *copying) dropAux() {
-	if c.aux != nil {
-		c.aux.Owner = 0
-		c.aux.Put()
-	}
 }
 
 // send passes one row on to the backends that get it.
@@ -542,28 +482,22 @@ func (c *copying) askShard() (uint32, *pgerr.Error) {
 	return shard, nil
 }
 
-func (c *copying) connect() (*backend.Conn, *pgerr.Error) {
-	if c.aux == nil {
-		conn, err := c.s.gang.Servers.Get(c.s.ctx, c.s.db.home)
-		if err != nil {
-			return nil, executor.ClientError(err)
-		}
-		c.aux = conn
-		c.aux.Unclean = true
-	}
-	return c.aux, nil
-}
-
 // finish ends the COPY on every backend and answers the client.
 func (c *copying) finish() error {
 	s := c.s
+	var total int64
+	if c.failed == nil && len(c.batch) > 0 {
+		var err error
+		if total, err = c.sendLast(); err != nil {
+			return err
+		}
+	}
 	for _, sink := range c.sinks {
 		if c.failed == nil && sink != nil {
 			c.open(sink)
 			sink.Raw(c.reader.Epilogue())
 		}
 	}
-	var total int64
 	for b, sink := range c.sinks {
 		if sink == nil {
 			continue
@@ -578,12 +512,8 @@ func (c *copying) finish() error {
 		if err == nil && (c.c.Table.Kind != router.TableReference || b == s.db.home) {
 			total += n
 		}
-		var f *executor.CopyFailure
-		switch {
-		case errors.As(err, &f):
-			c.failed = f
-		case err != nil:
-			c.fail(executor.ClientError(err))
+		if err != nil {
+			c.failEnd(err)
 		}
 	}
 	if c.failed != nil {

@@ -201,6 +201,64 @@ update numbered set id = default where id = 5;
 select array_agg(id order by id), array_agg(t order by t) from numbered;
 update numbered set id = nextval('c') * 0;
 select array_agg(distinct l.k) from lot l join numbered n on n.id > 0 where l.k < 4;
+-- COPY: the session knows its last row's values.
+create table loaded (k text collate "C" primary key, id serial, v text, big bigserial) partition by hash (k);
+copy loaded (k, v) from stdin;
+l1	one
+l2	two
+l3	three
+l4	four
+l5	five
+\.
+select currval('loaded_id_seq'), currval('loaded_big_seq'), lastval(), currval('c') > 0;
+select k, id, big, v from loaded order by k;
+copy loaded (k) from stdin with (format csv, header);
+k
+one,
+\.
+copy loaded (k) from stdin with (format csv, header);
+k
+m1
+\.
+select id - currval('loaded_id_seq') from loaded where k = 'm1';
+copy loaded (k) from stdin;
+\.
+copy loaded (k) from stdin;
+m2
+m3
+m1
+\.
+select setval('loaded_id_seq', 50), setval('loaded_big_seq', 50);
+begin;
+copy loaded (k, v) from stdin with (format csv);
+n1,"a
+b"
+n2,c
+\.
+select k, id, big, v from loaded where k like 'n%' order by k;
+select currval('loaded_id_seq'), lastval();
+copy loaded (id, k) from stdin;
+7	n3
+8	n4
+\.
+select currval('loaded_id_seq'), currval('loaded_big_seq'), lastval();
+commit;
+select count(*), currval('loaded_big_seq') from loaded;
+copy copied (code) from stdin;
+p1
+p2
+p3
+\.
+select max(id) - currval('copied_id_seq'), lastval() - currval('copied_id_seq') from copied where code like 'p%';
+copy badge (k) from stdin;
+401
+402
+403
+\.
+select max(id) - currval('badge_id_seq') from badge where k > 400;
+copy loaded (k, id) from stdin;
+o1	x
+\.
 -- Columns that are added.
 create table grown (k int primary key, x text) partition by hash (k);
 alter table grown add column none serial;
