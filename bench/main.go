@@ -131,6 +131,10 @@ func bench(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return fmt.Errorf("measure queries over all shards: %w", err)
 	}
+	twoPhase, err := b.twoPhase(ctx)
+	if err != nil {
+		return fmt.Errorf("measure transactions over two backends: %w", err)
+	}
 	moved, err := b.moves(ctx)
 	if err != nil {
 		return fmt.Errorf("measure a move: %w", err)
@@ -140,5 +144,5 @@ func bench(ctx context.Context, o options) (err error) {
 		return fmt.Errorf("measure replicas: %w", err)
 	}
 	return errors.Join(report(os.Stdout, b.machine(ctx), all, memory), reportSpread(os.Stdout, o.spread, spread),
-		reportMoves(os.Stdout, moved), reportReplicas(os.Stdout, replicas))
+		reportTwoPhase(os.Stdout, twoPhase), reportMoves(os.Stdout, moved), reportReplicas(os.Stdout, replicas))
 }

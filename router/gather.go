@@ -182,11 +182,16 @@ func (b *gatherBuilder) array(r *rel, t *Table, cols []string) (string, *pgerr.E
 	text := false
 	for i := range t.Columns {
 		c := &t.Columns[i]
-		if !use.needs(alias, cols[i]) && c.TypeOID < firstUserOID {
+		if !use.needs(alias, cols[i], cols) && c.TypeOID < firstUserOID {
 			row = append(row, "NULL")
 			continue
 		}
-		row = append(row, alias+"."+quoteIdent(cols[i]))
+		value := alias + "." + quoteIdent(cols[i])
+		if keys := use.paths[cols[i]]; len(keys) > 0 && c.TypeOID == jsonbOID && !use.whole(alias, cols[i], cols) && b.p.env.ownOperatorsFirst() {
+			value = jsonbOfKeys(value, keys)
+			b.literals = true
+		}
+		row = append(row, value)
 		text = text || c.TypeOID >= firstUserOID
 	}
 	f.row = "ROW(" + strings.Join(row, ", ") + ")::" + f.typ
@@ -351,13 +356,6 @@ func unqualified(u *unit, toks []sqlparse.Token, r *rel) (out []Splice) {
 	return out
 }
 
-// columnUse is which columns a text may mean: every name that stands in a column reference.
-type columnUse struct {
-	names map[string]bool
-	stars map[string]bool // qualifiers of stars; "" is a bare one
-	all   bool
-}
-
 func (b *gatherBuilder) use(u *unit) *columnUse {
 	if c := b.columns[u]; c != nil {
 		return c
@@ -365,39 +363,4 @@ func (b *gatherBuilder) use(u *unit) *columnUse {
 	c := meantColumns(u.tree)
 	b.columns[u] = c
 	return c
-}
-
-// meantColumns is which columns a statement may mean.
-func meantColumns(tree sqlparse.Node) *columnUse {
-	c := &columnUse{names: map[string]bool{}, stars: map[string]bool{}}
-	sqlparse.Walk(tree, func(n sqlparse.Node) bool {
-		switch {
-		case n.GetColumnRef() != nil:
-			names := sqlparse.Strings(n.GetColumnRef().Fields)
-			for _, name := range names {
-				c.names[name] = true
-			}
-			if len(names) < len(n.GetColumnRef().Fields) {
-				last := ""
-				if len(names) > 0 {
-					last = names[len(names)-1]
-				}
-				c.stars[last] = true
-			}
-		case n.GetJoinExpr() != nil:
-			c.all = c.all || n.GetJoinExpr().IsNatural
-			for _, name := range sqlparse.Strings(n.GetJoinExpr().UsingClause) {
-				c.names[name] = true
-			}
-		}
-		return true
-	})
-	return c
-}
-
-// needs reports whether a column of the relation that alias names, quoted, may be meant. The relation's own name stands for
-// its whole row.
-func (c *columnUse) needs(alias, column string) bool {
-	name := strings.ReplaceAll(alias[1:len(alias)-1], `""`, `"`)
-	return c.all || c.names[column] || c.names[name] || c.stars[""] || c.stars[name]
 }

@@ -151,8 +151,12 @@ func (b *preludeBuilder) relationBefore(whole sqlparse.Node, rv *sqlparse.RangeV
 		return nil
 	}
 	var outs []sqlparse.Node
+	names := make([]string, len(t.Columns))
 	for i := range t.Columns {
-		if name := t.Columns[i].Name; len(columns) > 0 || use.needs(quoteIdent(alias), name) {
+		names[i] = t.Columns[i].Name
+	}
+	for _, name := range names {
+		if len(columns) > 0 || use.needs(quoteIdent(alias), name, names) {
 			outs = append(outs, sqlparse.Output(sqlparse.Column(name)))
 		}
 	}

@@ -48,3 +48,12 @@ select id from meeting where doc ->> $1 = $2 order by id;
 select count(*) from meeting where doc @? $1::jsonpath;
 select id from meeting where doc ->> 'n' > 5;
 select (doc ->> 'seats')::int from room;
+-- documents of which a join off the key means some keys alone: null, missing, scalars, arrays and nested ones
+select a.id, b.payload -> 'user' as u, b.payload ->> 'v' as v from meeting a join event b on (b.payload ->> 'user')::int = a.minutes / 3 where a.id < 12 order by 1, 2, 3;
+select a.payload -> 'user' is null as missing, jsonb_typeof(a.payload -> 'user') as t, count(*) from event a join event b on (a.payload -> 'v') = (b.payload -> 'v') group by 1, 2 order by 1, 2;
+select a.id, r.doc -> 'seats' as s, r.doc ->> 'owner' as o, r.doc -> 'has' as h from room r join meeting a on a.id = length(r.id) or r.doc ->> 'seats' = a.doc ->> 'n' where a.id < 30 order by 1, 2, 3, 4;
+select r.doc ->> 'seats' as s, m.id from (values ('"seats"'::jsonb), ('["seats"]'), ('{"seats": null}'), ('3'), (null)) v (doc) join room r on (v.doc ->> 'seats') is null or r.doc ->> 'seats' = '3' join meeting m on m.id = r.floor order by 1, 2 limit 20;
+select b, a.doc ->> 'n' as n from meeting a join person b on (b.doc -> 'scores' -> 0)::int = a.id where a.id < 20 order by a.id;
+select a, a.doc ->> 'n' as n from meeting a join person b on (b.doc ->> 'lang') = 'de' and b.id = a.id where a.id < 20 order by a.id;
+select m.id, m.doc['n'], m.doc ->> 'n' as n from meeting m join person p on p.id = m.id + 1 where p.doc ->> 'lang' = 'en' order by 1;
+select m.id from meeting m left join person p on p.id = m.id + 1 and p.doc ->> 'lang' = 'en' where p.doc ->> 'lang' is null and m.doc -> 'ok' = 'true' order by 1;
