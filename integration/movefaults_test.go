@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -24,8 +25,76 @@ func (s *served) elsewhere(t *testing.T, c *pgx.Conn, table string, n int) (from
 	return from, ""
 }
 
-// TestMoveSurvivesServers kills a server at random moments of moves, with clients at work.
-func TestMoveSurvivesServers(t *testing.T) {
+// breakSomething kills the proxy, a server, or the connections that a move has to one.
+func (s *served) breakSomething(t *testing.T, random *rand.Rand, servers []string) (what string) {
+	t.Helper()
+	victim := servers[random.IntN(len(servers))]
+	switch random.IntN(4) {
+	case 0:
+		if err := s.program.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		<-s.program.exited
+		s.start(t)
+		return "proxy"
+	case 1:
+		d := s.server(victim)
+		d.exec(t, d.conn(t, "postgres"), "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pleiad move'")
+		return "connections to " + victim
+	}
+	server := s.cluster.Server(victim)
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// Processes that have not noticed yet keep its memory.
+	eventually(t, 30*time.Second, victim+" to start", func() bool { return server.Start(context.Background()) == nil })
+	return victim
+}
+
+// ended waits for a job's end while its statements may meet a server that is starting.
+func (s *served) ended(t *testing.T, db, id string) (c *pgx.Conn, state string) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			s.logState(t, db)
+		}
+	}()
+	eventually(t, time.Minute, "job "+id+" to end", func() bool {
+		if c == nil || c.IsClosed() {
+			var err error
+			if c, err = pgx.Connect(t.Context(), s.dsn(db)); err != nil {
+				c = nil
+				return false
+			}
+		}
+		err := c.QueryRow(t.Context(), "select state from pleiad.jobs where id = "+id).Scan(&state)
+		return err == nil && state != "queued" && state != "running" && state != "cancelling"
+	})
+	t.Cleanup(func() { _ = c.Close(context.WithoutCancel(t.Context())) })
+	return c, state
+}
+
+// logState shows what a job may be waiting for.
+func (s *served) logState(t *testing.T, db string) {
+	t.Helper()
+	for _, server := range s.servers() {
+		c := server.conn(t, db)
+		for _, sql := range []string{
+			"select pid, application_name, state, wait_event_type, wait_event, now() - state_change, pg_blocking_pids(pid), left(query, 120) from pg_stat_activity where backend_type in ('client backend', 'walsender') and (state <> 'idle' or application_name = 'pleiad move')",
+			"select gid, database, prepared from pg_prepared_xacts", "select slot_name, database, active_pid from pg_replication_slots",
+			"select id, job, shard, step, attempts, detail from pleiad.moves order by id desc limit 3", "select id, kind, state, detail from pleiad.jobs order by id desc limit 3",
+			"select pid, classid, objid, mode, granted from pg_locks where locktype = 'advisory'",
+		} {
+			for _, row := range server.text(t, c, sql) {
+				t.Log(server.name, row)
+			}
+		}
+	}
+}
+
+// TestMoveSurvivesFaults breaks servers, the proxy and its connections at random moments of moves, with clients at work;
+// with PLEIAD_TEST_LONG of backends that come and go, too.
+func TestMoveSurvivesFaults(t *testing.T) {
 	s := serve(t, "timeouts:\n  connect: 2s\ntransactions:\n  recovery_interval: 200ms\n")
 	db := s.newDatabase(t)
 	l := newMoveLoad(t, s, db, 3, 4)
@@ -35,44 +104,47 @@ func TestMoveSurvivesServers(t *testing.T) {
 	load.Go(func() { l.run(ctx) })
 	defer load.Wait()
 	defer stop()
-	rounds := 4
+	rounds := 5
 	if long() {
-		rounds = 40
+		rounds = 60
 	}
 	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("PLEIAD_TEST_SEED"); text != "" {
+		fmt.Sscan(text, &seed)
+	}
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	c := s.conn(t, db)
-	for range rounds {
+	steps := []string{"remove_backend('b3')", "add_backend('b3')", "rebalance()"}
+	for n := range rounds {
 		from, to := s.elsewhere(t, c, "item", 1)
-		id := s.one(t, c, "select pleiad.move_shard(1, '"+to+"')")
-		pause(t, time.Duration(random.IntN(2500))*time.Millisecond)
-		victim := []string{from, to, "b1"}[random.IntN(3)]
-		server := s.cluster.Server(victim)
-		if err := server.Kill(); err != nil {
-			t.Fatal(err)
+		call := "move_shard(1, '" + to + "')"
+		servers := []string{from, to, "b1"}
+		if long() && n%2 == 1 {
+			call, servers = steps[n/2%3], []string{"b1", "b2", "b3"}
 		}
-		// Processes that have not noticed yet keep its memory.
-		eventually(t, 30*time.Second, victim+" to start", func() bool { return server.Start(context.Background()) == nil })
-		// Its statements may meet the server that is starting.
-		eventually(t, time.Minute, "the proxy to answer", func() bool {
-			c = nil
-			conn, err := pgx.Connect(t.Context(), s.dsn(db))
-			if err != nil {
-				return false
-			}
-			var state string
-			err = conn.QueryRow(t.Context(), "select state from pleiad.jobs where id = "+id).Scan(&state)
-			c = conn
-			return err == nil && state != "queued" && state != "running"
-		})
+		id := s.one(t, c, "select pleiad."+call)
+		pause(t, time.Duration(random.IntN(2500))*time.Millisecond)
+		what := s.breakSomething(t, random, servers)
+		var state string
+		c, state = s.ended(t, db, id)
+		if state == "failed" && !strings.HasPrefix(call, "move_shard") {
+			// What could not go on has been undone, and can be begun again.
+			t.Logf("%s broken: %s failed: %s", what, call, s.one(t, c, "select detail from pleiad.jobs where id = "+id))
+			s.exec(t, c, "select pleiad.resume_job("+id+")")
+			c, _ = s.ended(t, db, id)
+		}
 		s.await(t, c, time.Second, id, "done")
+		if t.Failed() {
+			t.Fatalf("%s broken: %s", what, call)
+		}
 	}
 	stop()
 	load.Wait()
 	noPrepared(t, s, db)
 	l.check(t)
 	s.noLeftovers(t, db)
+	s.verified(t, db)
 }
 
 // TestMoveMeanwhile has schema changes, long transactions and a cancel in the middle of moves.

@@ -303,9 +303,9 @@ func (r *replicated) owner(t *testing.T, db string, k int) string {
 	return ""
 }
 
-func (r *replicated) configText(t *testing.T) string {
+func (s *served) configText(t *testing.T) string {
 	t.Helper()
-	raw, err := os.ReadFile(r.config)
+	raw, err := os.ReadFile(s.config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// autoInterval is between two looks at the balance of a database.
-const autoInterval = time.Minute
+// autoRest is how long nothing is started after a rebalance that failed or was cancelled: it would do so again.
+const autoRest = time.Hour
 
 // within tells whether a time of the day lies in the window, which may go over midnight.
 func (a Auto) within(now time.Time) bool {
@@ -43,6 +43,10 @@ func (r *Rebalancer) autoDatabase(ctx context.Context, database string, a Auto) 
 	j := r.newJob(ctx, database, jobRow{Kind: "rebalance"})
 	defer j.cancel(nil)
 	j.options.By = a.By
+	var epoch int64
+	if err := home.QueryRow(ctx, "SELECT epoch FROM pleiad.epoch").Scan(&epoch); err != nil {
+		return fmt.Errorf("read epoch: %w", err)
+	}
 	p, err := j.readPlacement(ctx, home)
 	if err != nil || len(p.groups) == 0 {
 		return err
@@ -55,10 +59,12 @@ func (r *Rebalancer) autoDatabase(ctx context.Context, database string, a Auto) 
 	if before < a.Threshold {
 		return nil
 	}
-	// One at a time, whichever proxy and whoever began it.
+	// One at a time, whichever proxy and whoever began it; and none by a placement that the last one has changed meanwhile.
 	tag, err := home.Exec(ctx, `INSERT INTO pleiad.job (kind, options, role)
 		SELECT 'rebalance', jsonb_build_object('by', $1::text), current_user
-		WHERE NOT EXISTS (SELECT FROM pleiad.job WHERE state IN ('queued', 'running', 'cancelling') AND kind <> 'verify')`, string(by))
+		WHERE (SELECT epoch FROM pleiad.epoch) = $3 AND NOT EXISTS (SELECT FROM pleiad.job WHERE state IN ('queued', 'running', 'cancelling') AND kind <> 'verify')
+		AND NOT EXISTS (SELECT FROM pleiad.job WHERE state IN ('failed', 'cancelled') AND kind = 'rebalance' AND finished > now() - $2::interval)`,
+		string(by), autoRest, epoch)
 	if err != nil {
 		return fmt.Errorf("start a rebalance: %w", err)
 	}

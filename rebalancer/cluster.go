@@ -62,6 +62,7 @@ type Settings struct {
 type Auto struct {
 	Enabled   bool
 	By        string
+	Interval  time.Duration // between two looks at the balance
 	Threshold float64       // of Imbalance
 	From, To  time.Duration // of the local day; equal: always
 }

@@ -1,9 +1,7 @@
 package rebalancer
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -73,20 +71,15 @@ func (m *move) copyTable(ctx context.Context, t shardTable) error {
 				}
 			}
 			list := t.Part.SQL() + " (" + columns + ")"
-			pipe, feed := io.Pipe()
-			var sending sync.WaitGroup
-			sending.Go(func() {
-				// A row is a message; they are handed on many at a time.
-				many := bufio.NewWriterSize(&metered{ctx: ctx, to: feed, move: m}, 64<<10)
-				_, err := from.CopyTo(ctx, many, "COPY "+list+" TO STDOUT")
-				if err == nil {
-					err = many.Flush()
-				}
-				_ = feed.CloseWithError(err) // nil is the end of the data
-			})
-			_, err := to.PgConn().CopyFrom(ctx, pipe, "COPY "+list+" FROM STDIN"+with)
-			_ = pipe.CloseWithError(errors.New("the target ended the copy"))
-			sending.Wait()
+			rows, err := replication.StartCopyOut(ctx, from, "COPY "+list+" TO STDOUT")
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			_, err = to.PgConn().CopyFrom(ctx, &metered{ctx: ctx, from: rows, move: m}, "COPY "+list+" FROM STDIN"+with)
+			if rows.Err() != nil {
+				err = rows.Err() // the target only knows that it ended
+			}
 			if err == nil {
 				_, err = tx.Exec(ctx, "RESET ROLE")
 			}
@@ -119,16 +112,16 @@ func (m *move) columns(ctx context.Context, conn *pgx.Conn, t shardTable, genera
 // metered counts bytes and keeps to the rate.
 type metered struct {
 	ctx  context.Context
-	to   io.Writer
+	from io.Reader
 	move *move
 }
 
-func (w *metered) Write(b []byte) (int, error) {
-	if err := w.move.rate.take(w.ctx, len(b)); err != nil {
-		return 0, err
+func (r *metered) Read(b []byte) (int, error) {
+	n, err := r.from.Read(b)
+	r.move.copied.Add(int64(n))
+	if wait := r.move.rate.take(r.ctx, n); wait != nil {
+		return n, wait
 	}
-	n, err := w.to.Write(b)
-	w.move.copied.Add(int64(n))
 	return n, err
 }
 

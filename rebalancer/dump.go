@@ -161,6 +161,12 @@ func dumpSchema(ctx context.Context, c Cluster, backend, database string, withou
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
+		// Its exit status does not say whether the server was away.
+		conn, lost := connect(ctx, c, backend, database)
+		if lost != nil {
+			return nil, lost
+		}
+		closing(conn)
 		return nil, fmt.Errorf("pg_dump of %q: %w: %s", backend, err, strings.TrimSpace(errs.String()))
 	}
 	var own []string

@@ -115,13 +115,13 @@ func (j *job) work() error {
 
 // outlast does again what found a server away: it may be restarting, or another one take over from it.
 func (j *job) outlast(f func() error) error {
-	for away := 1; ; away++ {
+	for n := 1; ; n++ {
 		err := f()
-		if !errors.Is(err, errAway) || away >= maxAway || j.ctx.Err() != nil {
+		if !away(err) || n >= maxAway || j.ctx.Err() != nil {
 			return err
 		}
 		j.log.Warn("job_delayed", "database", j.database, "job", j.ID, "error", err)
-		pause(j.ctx, min(time.Duration(away)*200*time.Millisecond, 3*time.Second))
+		pause(j.ctx, min(time.Duration(n)*200*time.Millisecond, 3*time.Second))
 	}
 }
 

@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"log/slog"
+	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pleiad/pleiad/internal/replication"
 )
@@ -94,6 +99,18 @@ var (
 // errAway: a server cannot be reached.
 var errAway = errors.New("no connection")
 
+// away tells whether an error is of a server that cannot be reached or of a connection that has broken: the work may go on where
+// it was.
+func away(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Severity == "FATAL" || pg.Severity == "PANIC" || strings.HasPrefix(pg.Code, "57P")
+	}
+	var broken net.Error
+	return errors.Is(err, errAway) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &broken) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
 // maxAway bounds how often a move is tried again while a server is away: a restart or a failover takes its time, and what was
 // copied may be good still. With the waits between, and those of connecting, it is two minutes at least.
 const maxAway = 40
@@ -122,7 +139,7 @@ func (m *move) run(ctx context.Context) error {
 	defer m.hangUp()
 	for {
 		err := m.next(ctx)
-		if !errors.Is(err, errAway) {
+		if !away(err) {
 			m.away = 0
 		}
 		switch {
@@ -137,7 +154,7 @@ func (m *move) run(ctx context.Context) error {
 			m.say(ctx, err)
 		case errors.Is(err, errDiffer), errors.Is(err, errTooMuchWAL), errors.Is(err, errCircle), m.attempts >= maxAttempts, m.away >= maxAway:
 			return m.giveUp(ctx, Failed, err)
-		case errors.Is(err, errAway):
+		case away(err):
 			m.away++
 			m.say(ctx, err)
 			if err := m.tooMuchKept(ctx); err != nil {

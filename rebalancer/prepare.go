@@ -121,6 +121,9 @@ func (m *move) createTables(ctx context.Context, conn *pgx.Conn) error {
 			if err != nil {
 				return err
 			}
+			if err := dropUnvalidated(ctx, tx, t); err != nil {
+				return err
+			}
 			if _, err := tx.Exec(ctx, "ALTER TABLE "+t.Part.SQL()+" OWNER TO "+quoteIdent(t.Owner)); err != nil {
 				return err
 			}
@@ -131,6 +134,22 @@ func (m *move) createTables(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("create tables on %q: %w", m.target, err)
 	}
 	return nil
+}
+
+// dropUnvalidated takes away the checks that were never applied to the rows that are about to come. They are added as such when
+// the rows are there.
+func dropUnvalidated(ctx context.Context, tx pgx.Tx, t shardTable) error {
+	rows, err := tx.Query(ctx, "SELECT conname::text FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'c' AND NOT convalidated", t.Parent.SQL())
+	if err != nil {
+		return err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, name := range names {
+		if err == nil {
+			_, err = tx.Exec(ctx, "ALTER TABLE "+t.Part.SQL()+" DROP CONSTRAINT "+quoteIdent(name))
+		}
+	}
+	return err
 }
 
 // beginStream makes the slot, which waits for the transactions that are open on the source, and notes on the target where it

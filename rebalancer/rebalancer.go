@@ -62,7 +62,7 @@ func (r *Rebalancer) Run(ctx context.Context) error {
 	defer t.Stop()
 	looked := time.Now()
 	for {
-		if now := time.Now(); now.Sub(looked) >= autoInterval {
+		if now := time.Now(); now.Sub(looked) >= r.settings().Auto.Interval {
 			looked = now
 			r.auto(ctx, now)
 		}

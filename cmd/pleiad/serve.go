@@ -109,7 +109,7 @@ func rebalancerSettings(srv *proxy.Server) func() rebalancer.Settings {
 			MaxHold: c.MaxHold.D(), MaxSlotWAL: int64(c.MaxSlotWAL), MaxParallel: c.MaxParallel, MaxRate: int64(c.MaxRate),
 			Auto: rebalancer.Auto{
 				Enabled: c.Auto.Enabled, By: string(c.Auto.By), Threshold: float64(c.Auto.Threshold) / 100,
-				From: c.Auto.From.D(), To: c.Auto.To.D(),
+				Interval: c.Auto.Interval.D(), From: c.Auto.From.D(), To: c.Auto.To.D(),
 			},
 		}
 	}

@@ -56,7 +56,7 @@ func Default() *Config {
 			MaxHold:     Duration(150 * time.Millisecond),
 			MaxSlotWAL:  16 * GiB,
 			MaxParallel: 2,
-			Auto:        RebalancerAuto{By: BalanceShards, Threshold: 20},
+			Auto:        RebalancerAuto{By: BalanceShards, Interval: Duration(time.Minute), Threshold: 20},
 		},
 		Reads: Reads{
 			Consistency:  ConsistencySession,

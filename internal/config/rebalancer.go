@@ -24,6 +24,8 @@ type Rebalancer struct {
 type RebalancerAuto struct {
 	Enabled bool    `yaml:"enabled"`
 	By      Balance `yaml:"by"`
+	// Interval is between two looks.
+	Interval Duration `yaml:"interval"`
 	// Threshold is in percent: by how much the fullest backend is over its
 	// share.
 	Threshold int `yaml:"threshold"`

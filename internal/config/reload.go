@@ -75,6 +75,7 @@ var reloadable = map[string]bool{
 	"rebalancer.max_rate":       true,
 	"rebalancer.auto.enabled":   true,
 	"rebalancer.auto.by":        true,
+	"rebalancer.auto.interval":  true,
 	"rebalancer.auto.threshold": true,
 	"rebalancer.auto.from":      true,
 	"rebalancer.auto.to":        true,

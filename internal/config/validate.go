@@ -239,6 +239,7 @@ func (c *Config) checkNumbers(k *checker) {
 	between(k, "rebalancer.max_slot_wal", r.MaxSlotWAL, 0, 1024*1024*GiB)
 	between(k, "rebalancer.max_parallel", r.MaxParallel, 1, 64)
 	between(k, "rebalancer.max_rate", r.MaxRate, 0, 1024*GiB)
+	k.duration("rebalancer.auto.interval", r.Auto.Interval, false)
 	between(k, "rebalancer.auto.threshold", r.Auto.Threshold, 1, 1000)
 
 	c.checkReplicas(k)

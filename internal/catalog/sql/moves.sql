@@ -183,6 +183,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       CASE WHEN condeferrable THEN ' DEFERRABLE' ELSE '' END, CASE WHEN condeferred THEN ' INITIALLY DEFERRED' ELSE '' END)
     FROM idx, c WHERE conname IS NOT NULL
   UNION ALL
+  -- Rows that were there before such a check need not satisfy it.
+  SELECT 2, k.conname, format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.full_name, k.conname, pg_get_constraintdef(k.oid))
+    FROM pg_constraint k, c WHERE k.conrelid = rel AND k.contype = 'c' AND NOT k.convalidated
+  UNION ALL
   SELECT 3, a.attname, format('ALTER TABLE %s ALTER COLUMN %2$I SET STATISTICS %3$s, ALTER COLUMN %2$I SET STORAGE %4$s%5$s', c.full_name,
       a.attname, coalesce(a.attstattarget, -1),
       CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END,

@@ -1,0 +1,118 @@
+package replication
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// CopyOut is the data of a COPY … TO STDOUT as one stream of bytes, however long a row is: a message is never held as a whole.
+type CopyOut struct {
+	r      *bufio.Reader
+	left   int // of the CopyData message at hand
+	err    error
+	forget func() bool
+}
+
+const (
+	copyBuffer = 256 << 10
+	// longestError bounds what a server may say instead of data.
+	longestError = 1 << 20
+)
+
+// StartCopyOut sends the statement. The connection is good for nothing else afterwards; when ctx ends, reading does.
+func StartCopyOut(ctx context.Context, conn *pgconn.PgConn, sql string) (*CopyOut, error) {
+	conn.Frontend().Send(&pgproto3.Query{String: sql})
+	if err := conn.Frontend().Flush(); err != nil {
+		return nil, fmt.Errorf("start copy: %w", err)
+	}
+	// Nothing has been read ahead of this: the server had answered everything.
+	c := &CopyOut{r: bufio.NewReaderSize(conn.Conn(), copyBuffer)}
+	c.forget = context.AfterFunc(ctx, func() { _ = conn.Conn().SetReadDeadline(time.Unix(1, 0)) })
+	return c, nil
+}
+
+// Close lets go of the context.
+func (c *CopyOut) Close() { c.forget() }
+
+// Err is why the stream ended before the data did; nil else.
+func (c *CopyOut) Err() error {
+	if errors.Is(c.err, io.EOF) {
+		return nil
+	}
+	return c.err
+}
+
+// Read fills p unless the data ends; io.EOF after the last row. A server sends few rows at a time, and each piece that is passed
+// on costs a message.
+func (c *CopyOut) Read(p []byte) (n int, err error) {
+	for n < len(p) && c.err == nil {
+		if c.left == 0 {
+			c.err = c.next()
+			continue
+		}
+		var got int
+		got, c.err = c.r.Read(p[n:min(len(p), n+c.left)])
+		n += got
+		c.left -= got
+		c.err = cut(c.err)
+	}
+	if n > 0 || c.err == nil {
+		return n, nil
+	}
+	return 0, c.err
+}
+
+// cut makes an end of the connection none of the data.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return fmt.Errorf("read copy: %w", err)
+	}
+	return nil
+}
+
+// next reads as far as the body of the next CopyData message.
+func (c *CopyOut) next() error {
+	var head [5]byte
+	if _, err := io.ReadFull(c.r, head[:]); err != nil {
+		return cut(err)
+	}
+	size := int(binary.BigEndian.Uint32(head[1:])) - 4
+	if size < 0 || size > 1<<31-5 {
+		return fmt.Errorf("read copy: message of %d bytes", size)
+	}
+	switch head[0] {
+	case 'd':
+		c.left = size
+		return nil
+	case 'E':
+		if size > longestError {
+			return fmt.Errorf("read copy: error of %d bytes", size)
+		}
+		body := make([]byte, size)
+		if _, err := io.ReadFull(c.r, body); err != nil {
+			return cut(err)
+		}
+		var msg pgproto3.ErrorResponse
+		if err := msg.Decode(body); err != nil {
+			return fmt.Errorf("read copy: %w", err)
+		}
+		return pgconn.ErrorResponseToPgError(&msg)
+	case 'Z':
+		return io.EOF
+	case 'H', 'c', 'C', 'N', 'S':
+		_, err := c.r.Discard(size)
+		return cut(err)
+	}
+	return fmt.Errorf("read copy: message of kind %q", head[0])
+}
