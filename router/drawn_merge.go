@@ -127,6 +127,7 @@ func (m *mergeDraw) plan() bool {
 	if !ok {
 		return false
 	}
+	m.out.Denied = refMixedSeq // to lock rows takes more than to look at them
 	alias, cols := quoteIdent(m.alias), quoteIdents(m.src.cols)
 	sel := &sqlparse.SelectStmt{FromClause: []sqlparse.Node{m.s.SourceRelation}}
 	for _, c := range m.src.cols {
