@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -14,6 +15,9 @@ import (
 // of each.
 func (s *Session) runExplain(r *request) error {
 	e := r.tmpl.Explain
+	if e.Query != "" {
+		return s.explainQuery(r, e)
+	}
 	inner := *r
 	inner.tmpl = e.Inner
 	switch e.Inner.Kind {
@@ -51,6 +55,28 @@ func (s *Session) runExplain(r *request) error {
 		text = e.Prefix + c.Probe()
 	}
 	return s.explainOn(r, e, set.list(), text, gathering(e.Inner.Scatter))
+}
+
+// explainQuery explains the query of a statement that does more. Home looks at that first, in its own part of the tables: what is
+// wrong with it, and whether what it makes is there already, is told by PostgreSQL.
+func (s *Session) explainQuery(r *request, e *router.Explain) error {
+	if !e.Analyze {
+		m, err := s.gang.Join(s.ctx, s.db.home)
+		if err != nil {
+			s.fail(executor.ClientError(err))
+			return nil
+		}
+		_, failure, err := m.AskBound(string(r.text), r.oids, r.bind)
+		if err != nil || failure != nil {
+			before := utf8.RuneCount(r.before)
+			return s.combineFailed(failure, err, func(p int) int { return before + p })
+		}
+	}
+	next := *r
+	next.text = []byte(e.Prefix + e.Query)
+	plan := s.planOwned(next.text)
+	next.tmpl, next.lits, next.kinds = plan.tmpl, plan.lits, plan.kinds
+	return s.run(&next)
 }
 
 // explainParts explains a statement that is several on the servers, by the one that reads.

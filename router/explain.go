@@ -40,8 +40,37 @@ func (p *planner) explain(s *sqlparse.ExplainStmt) {
 	case KindExecute:
 		p.t.Kind, p.t.Explain = KindExplain, e
 	default:
-		p.refuse(refExplain)
+		if e.Query = p.explainedQuery(s, e); e.Query == "" {
+			p.refuse(refExplain)
+			return
+		}
+		p.t.Kind, p.t.Explain = KindExplain, e
 	}
+}
+
+// explainedQuery is the query that a DECLARE or CREATE TABLE AS over shards runs: what EXPLAIN shows of these. "" where it is not
+// known, or where EXPLAIN would make the table.
+func (p *planner) explainedQuery(s *sqlparse.ExplainStmt, e *Explain) string {
+	if d := e.Inner.Cursor; d != nil && d.Op == CursorDeclare {
+		return p.text[d.InnerFrom:]
+	}
+	as := s.Query.GetCreateTableAsStmt()
+	if as == nil || e.Analyze || as.IfNotExists || as.Query.GetSelectStmt() == nil || as.IsSelectInto {
+		return ""
+	}
+	toks := trimmed(sqlparse.Tokens(p.text))
+	switch n := len(toks); { // WITH [NO] DATA
+	case n > 2 && toks[n-1].Word == "data" && toks[n-2].Word == "with":
+		toks = toks[:n-2]
+	case n > 3 && toks[n-1].Word == "data" && toks[n-2].Word == "no" && toks[n-3].Word == "with":
+		toks = toks[:n-3]
+	}
+	for i, t := range toks {
+		if t.Start > e.InnerFrom && t.Word == "as" && t.Depth == 0 && i+1 < len(toks) {
+			return p.text[toks[i+1].Start:toks[len(toks)-1].End]
+		}
+	}
+	return ""
 }
 
 // explainEnd is the byte where the explained statement starts.

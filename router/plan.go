@@ -429,6 +429,8 @@ type Explain struct {
 	Analyze   bool
 	Format    string // "text", "json", "xml", "yaml"
 	Prefix    string // "EXPLAIN (…) " as written
+	// Query, if not "", is what EXPLAIN of Inner shows: the query of a DECLARE or CREATE TABLE AS.
+	Query string
 }
 
 // Template is the plan of a statement's text before its values are known. It is immutable and shared by all

@@ -37,6 +37,15 @@ explain declare c cursor for select * from meeting;
 explain merge into room r using meeting m on m.room = r.id and m.id = 1 when matched then delete;
 --! ok
 explain create table as_made as select * from meeting;
+--! ok
+explain (costs off) create table as_made (a, b) as select room, id as data from meeting where room = 'r1' with no data;
+explain create table person as select * from meeting;
+explain create table as_made as select nosuch from meeting;
+explain declare c cursor for select nosuch from meeting;
+--! ok
+explain analyze declare c cursor with hold for select count(*) from meeting;
+fetch c;
+select * from as_made;
 --! params r1
 --! ok
 explain select * from meeting where room = $1;
