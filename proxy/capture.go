@@ -19,6 +19,8 @@ type capture struct {
 	failure []byte // the first ErrorResponse
 	changed int64  // the row count of the last CommandComplete
 	err     error  // row's, or of a malformed row
+	report  func(frame []byte) []byte
+	pass    bool // rows and tags go to the client all the same
 }
 
 // capture runs a request and gives its rows to row, one after the other; the values are valid during the call. failure is
@@ -30,7 +32,20 @@ func (s *Session) capture(r *request, row func(values [][]byte) error) (failure 
 
 // captureCount is capture, and gives the row count of the command tag.
 func (s *Session) captureCount(r *request, row func(values [][]byte) error) (changed int64, failure []byte, err error) {
-	c := &capture{client: s.out, row: row, cancel: func() { s.gang.Cancel(s.ctx) }}
+	c := &capture{row: row}
+	failure, err = s.captureInto(c, r)
+	return c.changed, failure, err
+}
+
+// captureReports is captureCount for a statement of the session's own: notices reach the client as report makes them.
+func (s *Session) captureReports(r *request, report func([]byte) []byte, row func(values [][]byte) error) (changed int64, failure []byte, err error) {
+	c := &capture{row: row, report: report}
+	failure, err = s.captureInto(c, r)
+	return c.changed, failure, err
+}
+
+func (s *Session) captureInto(c *capture, r *request) (failure []byte, err error) {
+	c.client, c.cancel = s.out, func() { s.gang.Cancel(s.ctx) }
 	failed := s.batch.failed
 	s.batch.failed = false
 	s.out = wire.NewWriter(c)
@@ -42,11 +57,11 @@ func (s *Session) captureCount(r *request, row func(values [][]byte) error) (cha
 	s.batch.failed = failed
 	switch {
 	case err != nil:
-		return 0, nil, err
+		return nil, err
 	case c.err != nil:
-		return 0, nil, c.err
+		return nil, c.err
 	}
-	return c.changed, c.failure, nil
+	return c.failure, nil
 }
 
 // Write takes the frames that a client would get.
@@ -69,6 +84,10 @@ func (c *capture) Write(p []byte) (int, error) {
 }
 
 func (c *capture) frame(f []byte) {
+	if c.pass && f[0] != 'E' {
+		c.client.Out = append(c.client.Out, f...)
+		return
+	}
 	switch f[0] {
 	case 'D':
 		if c.err == nil && c.failure == nil {
@@ -84,6 +103,9 @@ func (c *capture) frame(f []byte) {
 		tag := strings.TrimRight(string(f[wire.HeaderLen:]), "\x00")
 		c.changed, _ = strconv.ParseInt(tag[strings.LastIndexByte(tag, ' ')+1:], 10, 64) // 0 where the tag has none
 	case 'N', 'S', 'A':
+		if f[0] == 'N' && c.report != nil {
+			f = c.report(f)
+		}
 		c.client.Out = append(c.client.Out, f...)
 	}
 }

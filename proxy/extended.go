@@ -231,7 +231,7 @@ func describable(t *router.Template) bool {
 	switch t.Kind {
 	case router.KindCursor:
 		return t.Cursor.Op == router.CursorDeclare
-	case router.KindInsert, router.KindInsertQuery, router.KindPrelude, router.KindInlined, router.KindCopyRows, router.KindEverywhere, router.KindExplain, router.KindCopyIn, router.KindCopyOut:
+	case router.KindInsert, router.KindInsertQuery, router.KindPrelude, router.KindInlined, router.KindRoutine, router.KindCopyRows, router.KindEverywhere, router.KindExplain, router.KindCopyIn, router.KindCopyOut:
 		return true
 	}
 	return !local(t) || len(t.SetConfig) > 0

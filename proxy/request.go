@@ -81,6 +81,8 @@ func (s *Session) run(r *request) error {
 		return s.runPrelude(r)
 	case router.KindInlined:
 		return s.runInlined(r)
+	case router.KindRoutine:
+		return s.runRoutine(r)
 	case router.KindCopyRows:
 		return s.runCopyRows(r)
 	case router.KindEverywhere:

@@ -359,3 +359,6 @@ func (in *inliner) view(n sqlparse.Node) sqlparse.Node {
 
 // RefuseFunction is why a call of a function over sharded or reference tables does not run.
 func RefuseFunction() *pgerr.Error { return refFuncSharded }
+
+// RefuseCode is why DO or CALL with code over sharded or reference tables does not run.
+func RefuseCode() *pgerr.Error { return refDo }

@@ -21,6 +21,7 @@ const (
 	KindInsertQuery      // INSERT of a query's rows: InsertQuery
 	KindPrelude          // parts of it run first: Prelude
 	KindInlined          // as Inlined, which has the bodies of functions in the places of their calls
+	KindRoutine          // code of functions, procedures and DO, statement by statement: Routine
 	KindCopyRows         // a write of a reference table by its effects on one copy: CopyRows
 	KindInsert           // INSERT … VALUES that may need splitting or evaluating first: Insert
 	KindEverywhere       // the same text on every backend, atomically; the answer is home's (reference-table writes)
@@ -479,6 +480,7 @@ type Template struct {
 	Prelude  *Prelude
 	CopyRows *CopyRows
 	Inlined  string // KindInlined
+	Routine  *Routine
 	// LockRows is how a locking query with LIMIT runs over several backends.
 	LockRows *LockRows
 	// LockJoin is how a locking query of several tables runs over several backends.

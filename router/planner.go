@@ -91,6 +91,7 @@ func plan(text string, env Env, how planner) (t *Template) {
 	p.statement(stmts[0].Node)
 	p.tryPrelude()
 	p.tryInline()
+	p.tryRoutine()
 	if e := p.t.Refusal; p.t.Kind == KindRefuse && (e == refViewWrite || e.Code == pgerr.UndefinedTable) {
 		p.t.Kind = KindSyntax // PostgreSQL may have an error of its own
 	}

@@ -131,6 +131,7 @@ type Function struct {
 	// Body and Sig are known of functions and procedures in SQL and PL/pgSQL; Sig is nil for all others.
 	Body string
 	Sig  *Signature
+	OID  uint32 // home's pg_proc oid
 	// Reach is what calling it may use, decided conservatively when the snapshot is built: what cannot be judged
 	// (an unknown language, dynamic SQL) counts as anything, and a word that may be a table's name as that table.
 	Reach Reach

@@ -27,7 +27,7 @@ func (d *decoder) functions() error {
 	for i, oid := range f.OID {
 		fn := &router.Function{
 			Schema: f.Nsp[i], Name: f.Name[i], Kind: first(f.Kind[i]), Volatility: first(f.Vol[i]), Language: f.Lang[i],
-			Aggregate: f.Kind[i] == "a", RetSet: f.Set[i], NArgs: f.NArgs[i],
+			OID: oid, Aggregate: f.Kind[i] == "a", RetSet: f.Set[i], NArgs: f.NArgs[i],
 		}
 		if g := f.Sig[i]; g != nil {
 			fn.Body, fn.Sig = f.Body[i], g.signature()

@@ -91,18 +91,18 @@ type snapshot struct {
 		Acts []bool   `json:"acts"` // a change of the referenced row changes the referencing one
 	} `json:"fks"`
 	Functions struct {
-		OID   []uint32 `json:"oid"`
-		Nsp   []string `json:"nsp"`
-		Name  []string `json:"name"`
-		Kind  []string `json:"kind"`
-		Vol   []string `json:"vol"`
-		Lang  []string `json:"lang"`
-		Set   []bool   `json:"set"`
-		NArgs []int    `json:"nargs"`
-		Body  []string `json:"body"`
-		Ext   []string `json:"ext"`
-		Sig   []*signature `json:"sig"` // nil but for functions and procedures in SQL and PL/pgSQL
-		Trans []string `json:"trans"` // aggregates: oids of their support functions
+		OID   []uint32     `json:"oid"`
+		Nsp   []string     `json:"nsp"`
+		Name  []string     `json:"name"`
+		Kind  []string     `json:"kind"`
+		Vol   []string     `json:"vol"`
+		Lang  []string     `json:"lang"`
+		Set   []bool       `json:"set"`
+		NArgs []int        `json:"nargs"`
+		Body  []string     `json:"body"`
+		Ext   []string     `json:"ext"`
+		Sig   []*signature `json:"sig"`   // nil but for functions and procedures in SQL and PL/pgSQL
+		Trans []string     `json:"trans"` // aggregates: oids of their support functions
 	} `json:"functions"`
 	Types struct {
 		Nsp  []string `json:"nsp"`

@@ -40,6 +40,12 @@ func UnlessNode(cond, n Node) Node {
 	}}}
 }
 
+// ParamNode is $n.
+func ParamNode(n int) Node { return pg_query.MakeParamRefNode(int32(n), -1) }
+
+// Same reports whether two trees are the same but for locations.
+func Same(a, b Node) bool { return sameTree(a.ProtoReflect(), b.ProtoReflect()) }
+
 // Integer is an integer constant.
 func Integer(n int64) Node { return pg_query.MakeAConstIntNode(n, -1) }
 

@@ -1,0 +1,410 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/shardmap"
+)
+
+// whole evaluates the arguments and runs the code. failure is the ErrorResponse that ends it.
+func (c *call) whole(in *router.RoutineCall, oids []uint32) (failure []byte, err error) {
+	c.ret.null = true
+	if in.Args != "" {
+		next := c.request(in.Args, oids, nil, c.r.bind)
+		next.params = c.r.params
+		if next.bind == nil {
+			next.bind = []byte{0, 0, 0, 0}
+		}
+		failure, err = c.s.capture(next, func(values [][]byte) error {
+			for i, v := range values {
+				c.vars[i] = datumOf(v)
+			}
+			return nil
+		})
+		if failure != nil || err != nil {
+			return executorPosition(failure), err
+		}
+		if in.Fn.Sig.Strict && slices.ContainsFunc(c.vars[:len(in.Fn.Sig.Args)], func(d datum) bool { return d.null }) {
+			return nil, nil
+		}
+	}
+	if !c.prog.PL {
+		return c.statements()
+	}
+	if c.prog.Found >= 0 {
+		c.vars[c.prog.Found] = datum{data: []byte{0}}
+	}
+	for i := range c.prog.Vars {
+		if v := &c.prog.Vars[i]; v.Default != nil {
+			at := c.at(v.Line, "during statement block local variable initialization")
+			if failure, err := c.value(v.Default, c.oids[i], at, &c.vars[i]); failure != nil || err != nil {
+				return failure, err
+			}
+		}
+	}
+	_, failure, err = c.steps(c.prog.Steps)
+	c.ret.null = c.ret.null && !c.prog.Void
+	return failure, err
+}
+
+func executorPosition(failure []byte) []byte {
+	if failure == nil {
+		return nil
+	}
+	return executor.WithoutPosition(failure)
+}
+
+// statements runs a function in SQL.
+func (c *call) statements() (failure []byte, err error) {
+	for i := range c.prog.Steps {
+		s := &c.prog.Steps[i]
+		at := `SQL function "` + functionName(c.r, c) + `" statement ` + strconv.Itoa(s.Line)
+		var first *datum
+		_, failure, err = c.sql(s.SQL, []string{at}, func(values [][]byte) error {
+			if first == nil && len(values) > 0 {
+				d := datumOf(values[0])
+				first = &d
+			}
+			return nil
+		})
+		if failure != nil || err != nil {
+			return failure, err
+		}
+		if i == len(c.prog.Steps)-1 && !c.prog.Void && first != nil {
+			if failure, err = c.convert(*first, c.types[s.SQL][0], c.ends, at, &c.ret); failure != nil || err != nil {
+				return failure, err
+			}
+		}
+	}
+	return nil, nil
+}
+
+// functionName is the name alone of the function that runs.
+func functionName(r *request, c *call) string {
+	for i := range r.tmpl.Routine.Calls {
+		if in := &r.tmpl.Routine.Calls[i]; in.Program == c.prog && in.Fn != nil {
+			return in.Fn.Name
+		}
+	}
+	return ""
+}
+
+// at is a line of error contexts.
+func (c *call) at(line int, what string) string {
+	return "PL/pgSQL function " + c.name + " line " + strconv.Itoa(line) + " " + what
+}
+
+// steps runs statements until one returns.
+func (c *call) steps(list []router.ProgramStep) (ended bool, failure []byte, err error) {
+	for i := range list {
+		ended, failure, err = c.step(&list[i])
+		if ended || failure != nil || err != nil {
+			return ended, failure, err
+		}
+	}
+	return false, nil, nil
+}
+
+func (c *call) step(s *router.ProgramStep) (ended bool, failure []byte, err error) {
+	at := c.at(s.Line, "at "+s.Kind)
+	switch s.Kind {
+	case "SQL statement", "PERFORM":
+		failure, err = c.query(s, at)
+	case "EXECUTE":
+		failure, err = c.dynamic(s, at)
+	case "assignment":
+		failure, err = c.value(s.SQL, c.oids[s.Target], at, &c.vars[s.Target])
+	case "GET DIAGNOSTICS":
+		n := datum{data: binary.BigEndian.AppendUint64(nil, uint64(c.count))}
+		failure, err = c.convert(n, 20, c.oids[s.Target], at, &c.vars[s.Target])
+	case "RETURN":
+		if s.SQL != nil {
+			failure, err = c.value(s.SQL, c.ends, at, &c.ret)
+		}
+		return true, failure, err
+	case "IF":
+		for _, arm := range s.Arms {
+			var v datum
+			if failure, err = c.value(arm.Cond, boolOID, at, &v); failure != nil || err != nil {
+				return false, failure, err
+			}
+			if !v.null && v.data[0] == 1 {
+				return c.steps(arm.Body)
+			}
+		}
+		return c.steps(s.Else)
+	case "RAISE":
+		failure, err = c.raise(s, at)
+	}
+	return false, failure, err
+}
+
+// query runs an SQL statement of the code.
+func (c *call) query(s *router.ProgramStep, at string) (failure []byte, err error) {
+	var first []datum
+	rows := int64(0)
+	tag, failure, err := c.sql(s.SQL, []string{s.SQL.Source, at}, func(values [][]byte) error {
+		if rows++; rows == 1 {
+			for _, v := range values {
+				first = append(first, datumOf(v))
+			}
+		}
+		return nil
+	})
+	if failure != nil || err != nil {
+		return failure, err
+	}
+	c.count = rowsOf(tag)
+	if s.Into != nil {
+		c.count = min(rows, 1)
+	}
+	c.vars[c.prog.Found] = datum{data: []byte{0}}
+	if c.count > 0 {
+		c.vars[c.prog.Found].data[0] = 1
+	}
+	return c.into(s, c.types[s.SQL], first, rows, at)
+}
+
+// into puts the first row into variables.
+func (c *call) into(s *router.ProgramStep, types []uint32, first []datum, rows int64, at string) (failure []byte, err error) {
+	if s.Into == nil {
+		return nil, nil
+	}
+	if s.Strict && rows != 1 {
+		// PostgreSQL says it in its own words.
+		return c.report("DECLARE x int; BEGIN SELECT 1 INTO STRICT x FROM pg_catalog.generate_series(1, "+strconv.FormatInt(min(rows, 2), 10)+"); END", at)
+	}
+	for i, v := range s.Into {
+		if i >= len(first) {
+			c.vars[v] = datum{null: true}
+			continue
+		}
+		if failure, err = c.convert(first[i], types[i], c.oids[v], at, &c.vars[v]); failure != nil || err != nil {
+			return failure, err
+		}
+	}
+	return nil, nil
+}
+
+// dynamic is EXECUTE.
+func (c *call) dynamic(s *router.ProgramStep, at string) (failure []byte, err error) {
+	var text datum
+	if failure, err = c.value(s.SQL, textOID, at, &text); failure != nil || err != nil {
+		return failure, err
+	}
+	var args []datum
+	var oids []uint32
+	for _, a := range s.Args {
+		var v datum
+		if failure, err = c.value(a, c.types[a][0], at, &v); failure != nil || err != nil {
+			return failure, err
+		}
+		args, oids = append(args, v), append(oids, c.types[a][0])
+	}
+	if text.null {
+		return c.report("BEGIN EXECUTE NULL; END", at)
+	}
+	next := c.request(string(text.data), oids, args, nil)
+	if !runsInside(next.tmpl) {
+		return nil, refusalOfCode(c.r.tmpl)
+	}
+	home, err := c.s.gang.Join(c.s.ctx, c.s.db.home)
+	if err != nil {
+		return nil, err
+	}
+	query := string(text.data)
+	d, failure, err := home.DescribeText(query, oids)
+	switch {
+	case failure != nil:
+		return withContext(failure, query, at), nil
+	case err != nil:
+		return nil, err
+	case len(d.Params) != len(oids) || !c.intoFits(d.Types, s.Into):
+		return nil, refusalOfCode(c.r.tmpl)
+	}
+	var first []datum
+	rows := int64(0)
+	tag, failure, err := c.captured(next, []string{`SQL statement "` + query + `"`, at}, func(values [][]byte) error {
+		if rows++; rows == 1 {
+			for _, v := range values {
+				first = append(first, datumOf(v))
+			}
+		}
+		return nil
+	})
+	if failure != nil || err != nil {
+		return failure, err
+	}
+	c.count = rowsOf(tag)
+	return c.into(s, d.Types, first, rows, at)
+}
+
+// runsInside reports whether a statement that EXECUTE gives runs as one of the code's own.
+func runsInside(t *router.Template) bool {
+	switch t.Command {
+	case "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE":
+	default:
+		return false
+	}
+	return t.Kind != router.KindRefuse && t.Kind != router.KindRoutine && t.Kind != router.KindDDL && t.Kind != router.KindSyntax &&
+		len(t.SetConfig) == 0 && (t.Clock == nil || !t.Clock.Hidden)
+}
+
+// rowsOf is the number at the end of a command tag.
+func rowsOf(tag string) int64 {
+	n, err := strconv.ParseInt(tag[strings.LastIndexByte(tag, ' ')+1:], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// value evaluates an expression and converts it.
+func (c *call) value(p *router.ProgramSQL, to uint32, at string, out *datum) (failure []byte, err error) {
+	got := datum{null: true}
+	context := []string{at}
+	if p.Source != "" {
+		context = []string{p.Source, at}
+	}
+	_, failure, err = c.sql(p, context, func(values [][]byte) error {
+		got = datumOf(values[0])
+		return nil
+	})
+	if failure != nil || err != nil {
+		return failure, err
+	}
+	return c.convert(got, c.types[p][0], to, at, out)
+}
+
+// convert assigns a value to a variable of another type.
+func (c *call) convert(v datum, from, to uint32, at string, out *datum) (failure []byte, err error) {
+	if from == to || v.null {
+		*out = v
+		return nil, nil
+	}
+	home, err := c.s.gang.Join(c.s.ctx, c.s.db.home)
+	if err != nil {
+		return nil, err
+	}
+	rows, failure, err := home.AskFormats("SELECT $1::"+typeNames[to], []uint32{from}, bindOf([]datum{v}), []int16{1})
+	if err != nil || failure != nil {
+		if failure != nil {
+			failure = withContext(failure, "", at)
+		}
+		return failure, err
+	}
+	*out = datumOf(rows[0][0])
+	return nil, nil
+}
+
+// typeNames are those of types that values are converted to (converts).
+var typeNames = map[uint32]string{
+	boolOID: "bool", 17: "bytea", 20: "int8", 21: "int2", 23: "int4", 25: "text", 114: "json", 700: "float4", 701: "float8", 1043: "varchar",
+	1082: "date", 1083: "time", 1114: "timestamp", 1184: "timestamptz", 1186: "interval", 1266: "timetz", 1700: "numeric", 2950: "uuid", 3802: "jsonb",
+}
+
+// raise is RAISE: PostgreSQL makes the report, under the code's own context.
+func (c *call) raise(s *router.ProgramStep, at string) (failure []byte, err error) {
+	var message strings.Builder
+	message.WriteString(s.Message[0])
+	for i, a := range s.Args {
+		text := "<NULL>"
+		context := []string{at}
+		if a.Source != "" {
+			context = []string{a.Source, at}
+		}
+		next := c.bound(a)
+		next.formats = nil
+		_, failure, err := c.captured(next, context, func(values [][]byte) error {
+			if values[0] != nil {
+				text = string(values[0])
+			}
+			return nil
+		})
+		if failure != nil || err != nil {
+			return failure, err
+		}
+		message.WriteString(text + s.Message[i+1])
+	}
+	sql := "BEGIN RAISE " + s.Level + " USING MESSAGE = " + quoteText(message.String())
+	for _, o := range s.Options {
+		var v datum
+		if failure, err = c.value(o.Expr, textOID, at, &v); failure != nil || err != nil {
+			return failure, err
+		}
+		text := "NULL"
+		if !v.null {
+			text = quoteText(string(v.data))
+		}
+		sql += ", " + o.Name + " = " + text
+	}
+	return c.report(sql+"; END", at)
+}
+
+// quoteText is a string constant that means the same whatever standard_conforming_strings is.
+func quoteText(s string) string {
+	return "E'" + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "'", "''") + "'"
+}
+
+// report runs a block at home that does nothing but report, and puts the code's own context into what it says.
+func (c *call) report(block, at string) (failure []byte, err error) {
+	tag := "$report$"
+	for strings.Contains(block, tag) {
+		tag = strings.TrimSuffix(tag, "$") + "x$"
+	}
+	next := &request{text: []byte("DO " + tag + block + tag), tmpl: &router.Template{Kind: router.KindHome, Command: "DO"}}
+	own := func(f []byte) []byte { return replaceContext(f, at) }
+	_, failure, err = c.s.captureReports(next, own, func([][]byte) error { return nil })
+	if failure != nil {
+		failure = own(failure)
+	}
+	return failure, err
+}
+
+// sql runs a statement of the code with its variables.
+func (c *call) sql(p *router.ProgramSQL, context []string, row func([][]byte) error) (tag string, failure []byte, err error) {
+	return c.captured(c.bound(p), context, row)
+}
+
+func (c *call) bound(p *router.ProgramSQL) *request {
+	values := make([]datum, len(p.Vars))
+	for i, v := range p.Vars {
+		values[i] = c.vars[v]
+	}
+	return c.request(p.Text, c.typesOf(p), values, nil)
+}
+
+// request is a statement with values, or with the client's parameters. Its rows come in binary format.
+func (c *call) request(text string, oids []uint32, values []datum, bind []byte) *request {
+	plan := c.s.planOwned([]byte(text))
+	r := &request{text: []byte(text), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds, oids: oids, bind: bind, formats: []int16{1}}
+	if bind == nil {
+		r.bind = bindOf(values)
+		for i, v := range values {
+			r.params = append(r.params, shardmap.Value{Data: v.data, Format: shardmap.Binary, Null: v.null, TypeOID: oids[i]})
+		}
+	}
+	return r
+}
+
+// captured runs a request under a context.
+func (c *call) captured(r *request, context []string, row func([][]byte) error) (tag string, failure []byte, err error) {
+	in := func(f []byte) []byte { return withContext(f, "", context...) }
+	tag, failure, err = c.s.captureReports(r, in, row)
+	if failure != nil {
+		failure = in(failure)
+	}
+	return tag, failure, err
+}
+
+func datumOf(v []byte) datum {
+	if v == nil {
+		return datum{null: true}
+	}
+	return datum{data: append([]byte{}, v...)}
+}

@@ -1,0 +1,303 @@
+package router
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// Routine is a statement that runs code over sharded or reference tables, and does nothing else: DO, CALL, or a SELECT of
+// calls. Its code runs statement by statement, each of them planned by itself.
+type Routine struct {
+	Calls []RoutineCall
+	// Answer gives the row of a SELECT: parameter i is the value of call i.
+	Answer string
+	Tag    string // of DO and CALL
+}
+
+// RoutineCall is one call.
+type RoutineCall struct {
+	Fn      *Function // nil for DO
+	Args    string    // a SELECT of the arguments, with the client's parameters; "" for none
+	Program *Program
+}
+
+// Program is the code of a function, a procedure or a DO block.
+type Program struct {
+	PL    bool // PL/pgSQL; else the statements of a function in SQL, whose last one gives the value
+	Vars  []ProgramVar
+	Found int // the variable FOUND; -1 for none
+	Line  int
+	Steps []ProgramStep
+	Void  bool
+}
+
+// ProgramVar is a variable; a call's arguments are the first.
+type ProgramVar struct {
+	Type    string
+	Default *ProgramSQL
+	Line    int
+}
+
+// ProgramSQL is a statement of a program: parameter i is variable Vars[i].
+type ProgramSQL struct {
+	Text   string
+	Vars   []int
+	reads  bool   // a SELECT
+	gives  bool   // gives rows
+	Source string // as PostgreSQL names it in an error's context; "" for an expression that it evaluates without a query
+}
+
+// ProgramStep is one statement of a program.
+type ProgramStep struct {
+	Kind    string // as pl_exec.c names it in error contexts
+	Line    int
+	SQL     *ProgramSQL
+	Into    []int
+	Strict  bool
+	Target  int
+	Arms    []ProgramArm
+	Else    []ProgramStep
+	Level   string
+	Message []string // RAISE: what stands between the arguments
+	Args    []*ProgramSQL
+	Options []RaiseOption
+}
+
+// ProgramArm is one of IF's.
+type ProgramArm struct {
+	Cond *ProgramSQL
+	Body []ProgramStep
+}
+
+// RaiseOption is one of RAISE … USING.
+type RaiseOption struct {
+	Name string
+	Expr *ProgramSQL
+}
+
+// tryRoutine plans DO, CALL and a SELECT of calls that are refused for what their code reaches.
+func (p *planner) tryRoutine() {
+	t := p.t
+	if t.Kind != KindRefuse || t.Refusal != refFuncSharded && t.Refusal != refDo || p.from > 0 || p.gatherOnly || p.homeCopy || p.inlined > 0 {
+		return
+	}
+	stmts, err := sqlparse.Parse(p.text)
+	if err != nil || len(stmts) != 1 || len(p.env.TempCode) > 0 {
+		return
+	}
+	b := &routineBuilder{env: p.env, out: &Routine{}}
+	switch n := stmts[0].Node; {
+	case n.GetDoStmt() != nil:
+		b.do(n, p.whole())
+		t.Command = "DO"
+	case n.GetCallStmt() != nil:
+		b.out.Tag, t.Returns = "CALL", false
+		b.call(n.GetCallStmt().Funccall, 'p')
+	case n.GetSelectStmt() != nil:
+		b.selects(n.GetSelectStmt())
+	default:
+		return
+	}
+	if b.bad || len(b.out.Calls) == 0 {
+		return
+	}
+	t.Kind, t.Refusal, t.Routine, t.Cacheable = KindRoutine, nil, b.out, false
+	t.Clock, t.ClockWords = nil, nil
+	t.Writes, t.Effect = true, EffectUnclean
+}
+
+type routineBuilder struct {
+	env *Env
+	out *Routine
+	bad bool
+}
+
+// do reads a DO block.
+func (b *routineBuilder) do(n sqlparse.Node, text string) {
+	for _, d := range n.GetDoStmt().Args {
+		if d.GetDefElem().GetDefname() == "language" && d.GetDefElem().Arg.GetString_().GetSval() != "plpgsql" {
+			b.bad = true
+		}
+	}
+	b.out.Tag = "DO"
+	b.out.Calls = append(b.out.Calls, RoutineCall{Program: b.plpgsql(text, nil)})
+}
+
+// selects reads a SELECT of nothing but calls.
+func (b *routineBuilder) selects(s *sqlparse.SelectStmt) {
+	rest := sqlparse.SelectStmt{TargetList: s.TargetList, LimitOption: s.LimitOption, Op: s.Op, GroupDistinct: s.GroupDistinct}
+	if !sqlparse.Same(sqlparse.SelectNode(&rest), sqlparse.SelectNode(s)) || len(s.TargetList) == 0 {
+		b.bad = true
+		return
+	}
+	var values []string
+	for i, n := range s.TargetList {
+		call := n.GetResTarget().GetVal().GetFuncCall()
+		if call == nil {
+			b.bad = true
+			return
+		}
+		fn := b.call(call, 'f')
+		if b.bad {
+			return
+		}
+		value := "$" + itoa(i+1) + "::" + fn.Sig.Returns
+		if fn.Sig.Returns == "void" {
+			value = "CASE WHEN $" + itoa(i+1) + "::int IS NOT NULL THEN ''::void END"
+		}
+		values = append(values, value)
+	}
+	b.out.Answer = "SELECT " + strings.Join(values, ", ")
+}
+
+// call reads one call.
+func (b *routineBuilder) call(call *sqlparse.FuncCall, kind byte) *Function {
+	if call.AggStar || call.AggDistinct || call.AggFilter != nil || call.Over != nil || len(call.AggOrder) > 0 || call.AggWithinGroup || call.FuncVariadic {
+		b.bad = true
+		return nil
+	}
+	fn := b.env.theFunction(call.Funcname, len(call.Args))
+	if fn == nil || fn.Sig == nil || fn.Kind != kind || fn.RetSet || !b.env.mayCall(fn) ||
+		kind == 'f' && (fn.Volatility != 'v' || !scalarKind(fn.Sig) && fn.Sig.Returns != "void") {
+		b.bad = true // a stable function's statements all see what the calling one sees
+		return nil
+	}
+	for _, a := range fn.Sig.Args {
+		b.bad = b.bad || a.Mode != 'i'
+	}
+	args := (&inliner{env: b.env}).arguments(fn, call)
+	if args == nil && len(fn.Sig.Args) > 0 {
+		b.bad = true
+	}
+	if b.bad {
+		return nil
+	}
+	c := RoutineCall{Fn: fn}
+	if len(args) > 0 {
+		s := &sqlparse.SelectStmt{LimitOption: sqlparse.LimitDefault, Op: sqlparse.SetNone}
+		for i, n := range args {
+			cast, err := sqlparse.Cast(n, fn.Sig.Args[i].Type)
+			b.bad = b.bad || err != nil
+			s.TargetList = append(s.TargetList, sqlparse.TargetNode("", cast))
+		}
+		text, err := sqlparse.Deparse(sqlparse.SelectNode(s))
+		b.bad = b.bad || err != nil || !b.runs(text)
+		c.Args = text
+	}
+	if fn.Language == "plpgsql" {
+		c.Program = b.plpgsql(fn.definition(), fn)
+	} else {
+		c.Program = b.sql(fn)
+	}
+	b.out.Calls = append(b.out.Calls, c)
+	return fn
+}
+
+// runs reports whether a statement has a plan.
+func (b *routineBuilder) runs(text string) bool {
+	switch t := plan(text, *b.env, planner{inlined: maxInlined - 1}); t.Kind {
+	case KindHome, KindAny, KindShards, KindInsert, KindInsertQuery, KindPrelude, KindCopyRows, KindEverywhere, KindInlined:
+		return len(t.SetConfig) == 0 && !t.NeedsSequenceState && (t.Clock == nil || !t.Clock.Hidden)
+	}
+	return false
+}
+
+// definition is a statement that makes the function's body known to the parser of PL/pgSQL.
+func (f *Function) definition() string {
+	var args []string
+	for _, a := range f.Sig.Args {
+		args = append(args, strings.TrimSpace(quoted(a.Name)+" "+a.Type))
+	}
+	head, tail := "CREATE PROCEDURE ", ""
+	if f.Kind == 'f' {
+		head, tail = "CREATE FUNCTION ", " RETURNS "+f.Sig.Returns
+	}
+	tag := "$pleiad$"
+	for strings.Contains(f.Body, tag) {
+		tag = strings.TrimSuffix(tag, "$") + "x$"
+	}
+	return head + quoted(f.Name) + "(" + strings.Join(args, ", ") + ")" + tail + " LANGUAGE plpgsql AS " + tag + f.Body + tag
+}
+
+func quoted(name string) string {
+	if name == "" {
+		return ""
+	}
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}
+
+// sql reads the statements of a function in SQL.
+func (b *routineBuilder) sql(fn *Function) *Program {
+	out := &Program{Found: -1, Void: fn.Sig.Returns == "void"}
+	names := &programNames{fn: fn.Name}
+	for _, a := range fn.Sig.Args {
+		out.Vars = append(out.Vars, ProgramVar{Type: a.Type})
+		names.list = append(names.list, a.Name)
+	}
+	stmts := fn.statements()
+	for i, n := range stmts {
+		s := b.statement(n, names, false)
+		if b.bad {
+			return nil
+		}
+		if i == len(stmts)-1 && !out.Void && n.GetSelectStmt() == nil && len(sqlparse.ReturningOf(n)) == 0 {
+			b.bad = true
+		}
+		out.Steps = append(out.Steps, ProgramStep{Line: i + 1, SQL: s})
+	}
+	b.bad = b.bad || len(stmts) == 0
+	return out
+}
+
+// statement puts parameters in the places of variables.
+func (b *routineBuilder) statement(n sqlparse.Node, names *programNames, pl bool) *ProgramSQL {
+	if n.GetSelectStmt() == nil && n.GetInsertStmt() == nil && n.GetUpdateStmt() == nil && n.GetDeleteStmt() == nil {
+		b.bad = true
+		return nil
+	}
+	out := &ProgramSQL{reads: n.GetSelectStmt() != nil}
+	out.gives = out.reads || len(sqlparse.ReturningOf(n)) > 0
+	ps := &programUses{names: names, pl: pl, of: map[*sqlparse.ColumnRef]int{}}
+	a := &analysis{env: b.env}
+	a.seen = func(ref *sqlparse.ColumnRef, sc *scope) {
+		if a.foreign == 0 {
+			ps.see(ref, sc)
+		}
+	}
+	if a.statement(n) == nil || !ps.settled(n) {
+		b.bad = true
+		return nil
+	}
+	param := func(i int) sqlparse.Node {
+		at := slices.Index(out.Vars, i)
+		if at < 0 {
+			at = len(out.Vars)
+			out.Vars = append(out.Vars, i)
+		}
+		return sqlparse.ParamNode(at + 1)
+	}
+	sqlparse.RewriteChildren(n, func(n sqlparse.Node) (sqlparse.Node, bool) {
+		switch {
+		case n.GetParamRef() != nil:
+			i := int(n.GetParamRef().Number) - 1
+			if i < 0 || i >= names.args(pl) {
+				b.bad = true
+				return n, false
+			}
+			return param(i), false
+		case n.GetColumnRef() != nil:
+			if i := ps.of[n.GetColumnRef()]; i > 0 {
+				return param(i - 1), false
+			}
+		}
+		return n, true
+	})
+	text, err := sqlparse.Deparse(n)
+	if b.bad = b.bad || err != nil || !b.runs(text); b.bad {
+		return nil
+	}
+	out.Text = text
+	return out
+}
