@@ -9,6 +9,14 @@ import (
 	"github.com/pleiad/pleiad/router/shardmap"
 )
 
+// runCalls runs a statement that calls functions over sharded or reference tables.
+func (s *Session) runCalls(r *request) error {
+	if r.tmpl.Kind == router.KindRoutine {
+		return s.runRoutine(r)
+	}
+	return s.runInlined(r)
+}
+
 // runInlined runs a statement with the bodies of the functions that it calls in their places. PostgreSQL judges the client's
 // own text first, and whether the other has the same columns and parameters.
 func (s *Session) runInlined(r *request) error {
@@ -48,7 +56,17 @@ func (s *Session) runInlined(r *request) error {
 		s.out.Out = append(s.out.Out, told[0].Fields...) // a function's columns are of no table
 		next.describe = false
 	}
-	return s.run(&next)
+	if r.tmpl.InlinedCall == "" {
+		return s.run(&next)
+	}
+	c := &capture{pass: true}
+	if failure, err = s.captureInto(c, &next); failure != nil {
+		failure = withContext(failure, "", `SQL function "`+r.tmpl.InlinedCall+`" statement 1`)
+	}
+	if failure != nil || err != nil {
+		return s.answerFailure(failure, err)
+	}
+	return nil
 }
 
 // sameShape tells whether two texts take the same parameters and give columns of the same names and types.

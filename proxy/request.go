@@ -79,10 +79,8 @@ func (s *Session) run(r *request) error {
 		return s.runInsertQuery(r)
 	case router.KindPrelude:
 		return s.runPrelude(r)
-	case router.KindInlined:
-		return s.runInlined(r)
-	case router.KindRoutine:
-		return s.runRoutine(r)
+	case router.KindInlined, router.KindRoutine:
+		return s.runCalls(r)
 	case router.KindCopyRows:
 		return s.runCopyRows(r)
 	case router.KindEverywhere:

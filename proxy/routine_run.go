@@ -210,9 +210,6 @@ func (c *call) dynamic(s *router.ProgramStep, at string) (failure []byte, err er
 		return c.report("BEGIN EXECUTE NULL; END", at)
 	}
 	next := c.request(string(text.data), oids, args, nil)
-	if !runsInside(next.tmpl) {
-		return nil, refusalOfCode(c.r.tmpl)
-	}
 	home, err := c.s.gang.Join(c.s.ctx, c.s.db.home)
 	if err != nil {
 		return nil, err
@@ -224,7 +221,7 @@ func (c *call) dynamic(s *router.ProgramStep, at string) (failure []byte, err er
 		return withContext(failure, query, at), nil
 	case err != nil:
 		return nil, err
-	case len(d.Params) != len(oids) || !c.intoFits(d.Types, s.Into):
+	case !runsInside(next.tmpl) || len(d.Params) != len(oids) || !c.intoFits(d.Types, s.Into):
 		return nil, refusalOfCode(c.r.tmpl)
 	}
 	var first []datum

@@ -36,7 +36,7 @@ func (p *planner) tryInline() {
 	if t.Kind != KindRefuse || t.Refusal != refFuncSharded && t.Refusal != refReach || p.from > 0 || p.gatherOnly || p.homeCopy || p.inlined >= maxInlined {
 		return
 	}
-	text, ok := p.inline()
+	text, alone, ok := p.inline()
 	if !ok {
 		return
 	}
@@ -45,40 +45,66 @@ func (p *planner) tryInline() {
 	case KindRefuse, KindSyntax, KindInvalid, KindEmpty:
 		return
 	case KindInlined:
-		text = in.Inlined
+		text, alone = in.Inlined, "" // one calls the other
 	case KindShards:
 		if in.Scatter == nil && in.Gather == nil && in.InsertQuery == nil && in.Prelude == nil && in.LockRows == nil && len(in.Prune) == 0 {
 			return
 		}
 	}
-	t.Kind, t.Refusal, t.Inlined, t.Cacheable = KindInlined, nil, text, false
+	t.Kind, t.Refusal, t.Inlined, t.InlinedCall, t.Cacheable = KindInlined, nil, text, alone, false
 	t.Clock, t.ClockWords = nil, nil // the rewritten text is asked for them
 	t.Writes, t.Effect = t.Writes || in.Writes, max(t.Effect, in.Effect)
 }
 
-// inline writes the statement with the bodies of what it calls in it.
-func (p *planner) inline() (text string, ok bool) {
+// inline writes the statement with the bodies of what it calls in it. alone is the function that a SELECT does nothing but
+// call.
+func (p *planner) inline() (text, alone string, ok bool) {
 	stmts, err := sqlparse.Parse(p.text)
 	if err != nil || len(stmts) != 1 {
-		return "", false
+		return "", "", false
 	}
 	n := stmts[0].Node
 	in := &inliner{env: p.env, columns: map[*sqlparse.ColumnRef]callersColumn{}, writes: n.GetSelectStmt() == nil}
 	if n.GetSelectStmt() == nil && n.GetInsertStmt() == nil && n.GetUpdateStmt() == nil && n.GetDeleteStmt() == nil {
-		return "", false
+		return "", "", false
 	}
 	a := &analysis{env: p.env, text: p.text, lits: p.lits}
 	a.seen = in.see
 	in.noteWiths(n)
 	if a.statement(n) == nil || a.err != nil && a.err != refReach || a.writes && !in.writes {
-		return "", false
+		return "", "", false
 	}
+	alone = in.loneCall(n.GetSelectStmt())
 	in.rewrite(n)
 	if in.err != nil || in.calls == 0 {
-		return "", false
+		return "", "", false
 	}
 	text, err = sqlparse.Deparse(n)
-	return text, err == nil
+	return text, alone, err == nil
+}
+
+// loneCall names the function that a SELECT calls with constants and parameters, and does nothing else.
+func (in *inliner) loneCall(s *sqlparse.SelectStmt) string {
+	if s == nil || len(s.TargetList) != 1 || !onlyTargets(s) {
+		return ""
+	}
+	call := s.TargetList[0].GetResTarget().GetVal().GetFuncCall()
+	for _, n := range call.GetArgs() {
+		if cast := n.GetTypeCast(); cast != nil {
+			n = cast.Arg
+		}
+		if n.GetAConst() == nil && n.GetParamRef() == nil {
+			return ""
+		}
+	}
+	_, name := listName(call.GetFuncname())
+	return name
+}
+
+// onlyTargets reports whether a SELECT has nothing but a target list.
+func onlyTargets(s *sqlparse.SelectStmt) bool {
+	rest := &sqlparse.SelectStmt{TargetList: s.TargetList, LimitOption: s.LimitOption, Op: s.Op, GroupDistinct: s.GroupDistinct}
+	return sqlparse.Same(sqlparse.SelectNode(rest), sqlparse.SelectNode(s))
 }
 
 // see notes what a column reference of the statement means.

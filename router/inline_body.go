@@ -23,6 +23,10 @@ type inlinedBody struct {
 	// args is the subquery in FROM that evaluates the arguments, once, where they are not put into the body themselves.
 	args  sqlparse.Node
 	names []string // of its columns
+	// barred is true where PostgreSQL must not see the arguments' values while it plans.
+	barred bool
+	// aggregated is true where an aggregate is of arguments alone: of columns it would be one of the level around it.
+	aggregated bool
 	// simple are the arguments in the body that may be NULL.
 	simple []sqlparse.Node
 }
@@ -48,6 +52,14 @@ func (in *inliner) body(fn *Function, call *sqlparse.FuncCall) *inlinedBody {
 		return nil
 	}
 	b := &inlinedBody{sel: sel, q: q, fn: fn}
+	of := func(ref *sqlparse.ColumnRef) int {
+		if i, ok := ps.of[ref]; ok {
+			return i
+		}
+		return -1
+	}
+	b.barred = in.env.folds(sqlparse.SelectNode(sel), of)
+	b.aggregated = in.env.aggregatesArguments(sqlparse.SelectNode(sel), of)
 	if !b.place(in, args, ps, relationNames(sel)) {
 		return nil
 	}
@@ -307,7 +319,7 @@ func relationNames(sel *sqlparse.SelectStmt) map[string]bool {
 // columns of a subquery that evaluates them once.
 func (b *inlinedBody) place(in *inliner, args []sqlparse.Node, ps *parameters, taken map[string]bool) bool {
 	ins := b.fn.Sig.ins()
-	direct := true
+	direct := !b.barred
 	forms := make([]sqlparse.Node, len(args))
 	for i, n := range args {
 		cast, err := sqlparse.Cast(n, ins[i].Type)
@@ -331,6 +343,9 @@ func (b *inlinedBody) place(in *inliner, args []sqlparse.Node, ps *parameters, t
 			direct = false
 		}
 	}
+	if b.aggregated && (!direct || slices.ContainsFunc(args, func(n sqlparse.Node) bool { return n.GetColumnRef() != nil })) {
+		return false
+	}
 	if !direct {
 		b.simple = nil
 		s := &sqlparse.SelectStmt{LimitOption: sqlparse.LimitDefault, Op: sqlparse.SetNone}
@@ -342,6 +357,10 @@ func (b *inlinedBody) place(in *inliner, args []sqlparse.Node, ps *parameters, t
 			b.names = append(b.names, "p"+itoa(i+1))
 			s.TargetList = append(s.TargetList, sqlparse.TargetNode(b.names[i], cast))
 			forms[i] = sqlparse.ColumnNode(argsAlias, b.names[i])
+		}
+		if b.barred {
+			s.LimitOffset = sqlparse.Integer(0) // keeps the subquery apart
+			s.LimitOption = sqlparse.LimitCountOption
 		}
 		b.args = sqlparse.SubqueryNode(s, argsAlias, b.names, true)
 	}

@@ -45,6 +45,8 @@ func inlineFixture() Env {
 	callable(s, "many", count+"; "+count, "bigint", room)
 	callable(s, "field", "select count(*) from meetings where room = r.name", "bigint", Argument{Name: "r", Type: "public.t"})
 	callable(s, "any_of", "select count(*) from meetings", "bigint", Argument{Name: "x", Type: "anyelement"})
+	callable(s, "counted", "select count(r) from meetings", "bigint", room)
+	callable(s, "divides", "select sum(id * (10 / n)) from meetings", "bigint", Argument{Name: "n", Type: "integer"})
 	callable(s, "sorted", "select id from meetings where room = r order by r", "integer", room)
 	return env
 }
@@ -74,6 +76,10 @@ func TestInline(t *testing.T) {
 		`select many('a')`:                                  "",
 		`select field(null)`:                                "",
 		`select any_of(1)`:                                  "",
+		`select counted('a')`:                               `count('a'::text)`,
+		`select counted(room) from meetings`:                "",
+		`select counted(lower('a'))`:                        "",
+		`select divides(0)`:                                 `(SELECT 0::int AS p1 OFFSET 0)`,
 		`select sorted('a')`:                                "",
 		`select n_in(max(room)) from meetings`:              "",
 		`select n_in(x) from set_of('a') with ordinality x`: "",

@@ -480,7 +480,9 @@ type Template struct {
 	Prelude  *Prelude
 	CopyRows *CopyRows
 	Inlined  string // KindInlined
-	Routine  *Routine
+	// InlinedCall, if not "", is the function that whatever fails in Inlined fails in.
+	InlinedCall string
+	Routine     *Routine
 	// LockRows is how a locking query with LIMIT runs over several backends.
 	LockRows *LockRows
 	// LockJoin is how a locking query of several tables runs over several backends.

@@ -109,9 +109,10 @@ func (p *planner) tryRoutine() {
 }
 
 type routineBuilder struct {
-	env *Env
-	out *Routine
-	bad bool
+	env  *Env
+	out  *Routine
+	vars []ProgramVar // of the function in SQL that is read
+	bad  bool
 }
 
 // do reads a DO block.
@@ -127,8 +128,7 @@ func (b *routineBuilder) do(n sqlparse.Node, text string) {
 
 // selects reads a SELECT of nothing but calls.
 func (b *routineBuilder) selects(s *sqlparse.SelectStmt) {
-	rest := sqlparse.SelectStmt{TargetList: s.TargetList, LimitOption: s.LimitOption, Op: s.Op, GroupDistinct: s.GroupDistinct}
-	if !sqlparse.Same(sqlparse.SelectNode(&rest), sqlparse.SelectNode(s)) || len(s.TargetList) == 0 {
+	if !onlyTargets(s) || len(s.TargetList) == 0 {
 		b.bad = true
 		return
 	}
@@ -236,6 +236,7 @@ func (b *routineBuilder) sql(fn *Function) *Program {
 		out.Vars = append(out.Vars, ProgramVar{Type: a.Type})
 		names.list = append(names.list, a.Name)
 	}
+	b.vars = out.Vars
 	stmts := fn.statements()
 	for i, n := range stmts {
 		s := b.statement(n, names, false)
@@ -267,6 +268,10 @@ func (b *routineBuilder) statement(n sqlparse.Node, names *programNames, pl bool
 		}
 	}
 	if a.statement(n) == nil || !ps.settled(n) {
+		b.bad = true
+		return nil
+	}
+	if !pl && b.env.foldsInStatement(n, names, b.vars, func(ref *sqlparse.ColumnRef) int { return ps.of[ref] - 1 }) {
 		b.bad = true
 		return nil
 	}

@@ -52,6 +52,8 @@ func (ps *programUses) see(ref *sqlparse.ColumnRef, sc *scope) {
 		case !column:
 			at = i + 1
 		}
+	case len(parts) == 2 && len(ref.Fields) == 2 && parts[0] == ps.names.fn && ps.names.index(parts[1]) >= 0 && !sc.names(parts[0]):
+		at = ps.names.index(parts[1]) + 1
 	case ps.names.index(parts[0]) >= 0 || parts[0] == ps.names.fn:
 		ps.bad = ps.bad || !sc.names(parts[0])
 	}

@@ -9,6 +9,7 @@ import (
 // plpgsql reads a body in PL/pgSQL; fn is nil for DO.
 func (b *routineBuilder) plpgsql(definition string, fn *Function) *Program {
 	f, err := sqlparse.ParsePLpgSQL(definition)
+	b.bad = b.bad || strings.Contains(definition, "#print_strict_params")
 	for _, w := range ReadBody(definition).Names {
 		b.bad = b.bad || w == "statement_timestamp" // that of the statement that calls
 	}
@@ -117,7 +118,7 @@ func (b *routineBuilder) expr(text string, names *programNames) *ProgramSQL {
 		return nil
 	}
 	sel := stmts[0].Node.GetSelectStmt()
-	b.bad = b.bad || len(sel.TargetList) != 1 || len(sel.FromClause) > 0 && sel.LimitCount == nil && !aggregated(sel)
+	b.bad = b.bad || len(sel.TargetList) != 1 || len(sel.FromClause) > 0 && !aggregated(sel)
 	n := stmts[0].Node
 	simple := len(sel.FromClause) == 0
 	sqlparse.Walk(sel.TargetList[0], func(n sqlparse.Node) bool {

@@ -32,6 +32,12 @@ create function as_json(r text) returns jsonb language sql stable as 'select jso
 --! setup
 create function dept_of(p bigint) returns text language sql stable as 'select d.name from person p join dept d on d.id = p.dept where p.id = $1';
 --! setup
+create function folded(r text, i int) returns bigint language sql stable as 'select sum(minutes * (10 / i)) from meeting where room = r';
+--! setup
+create function counted(r text) returns bigint language sql stable as 'select count(r) from meeting';
+--! setup
+create function folds(i int) returns smallint language sql stable as 'select i from meeting where id < 0';
+--! setup
 create function nested(r text) returns bigint language sql stable as 'select n_in(r) + n_over(20, r) + count(*) from room where id = r';
 --! setup
 create function over2(a int) returns bigint language sql stable as 'select count(*) from meeting where id < a';
@@ -87,6 +93,10 @@ select third_title('r3'), third_title('r1'), third_title('zz');
 select as_float('r3'), as_float('zz'), as_varchar('r3'), as_varchar('zz');
 select as_mood(3), as_mood(4), as_percent(7), as_moods(4), as_json('r3') ->> 'n', as_json('r3');
 select dept_of(3), dept_of(10), dept_of(1000);
+select folded('zz', 0), folded('r3', 1), folded('r3', null), folds(1), folds(100000);
+select folded('r3', 0);
+select counted('x');
+select id, folded(name, floor), folded(id, 2) from room order by id;
 select nested('r3'), nested('zz');
 select over2(50), over2(10, 20);
 select atomic('r3'), atomic('r3', 40), ret('r3'), ret(r => 'r5');
