@@ -148,7 +148,7 @@ func (c *call) step(s *router.ProgramStep) (ended bool, failure []byte, err erro
 func (c *call) query(s *router.ProgramStep, at string) (failure []byte, err error) {
 	var first []datum
 	rows := int64(0)
-	tag, failure, err := c.sql(s.SQL, []string{s.SQL.Source, at}, func(values [][]byte) error {
+	count, failure, err := c.sql(s.SQL, []string{s.SQL.Source, at}, func(values [][]byte) error {
 		if rows++; rows == 1 {
 			for _, v := range values {
 				first = append(first, datumOf(v))
@@ -159,7 +159,7 @@ func (c *call) query(s *router.ProgramStep, at string) (failure []byte, err erro
 	if failure != nil || err != nil {
 		return failure, err
 	}
-	c.count = rowsOf(tag)
+	c.count = count
 	if s.Into != nil {
 		c.count = min(rows, 1)
 	}
@@ -226,7 +226,7 @@ func (c *call) dynamic(s *router.ProgramStep, at string) (failure []byte, err er
 	}
 	var first []datum
 	rows := int64(0)
-	tag, failure, err := c.captured(next, []string{`SQL statement "` + query + `"`, at}, func(values [][]byte) error {
+	count, failure, err := c.captured(next, []string{`SQL statement "` + query + `"`, at}, func(values [][]byte) error {
 		if rows++; rows == 1 {
 			for _, v := range values {
 				first = append(first, datumOf(v))
@@ -237,7 +237,7 @@ func (c *call) dynamic(s *router.ProgramStep, at string) (failure []byte, err er
 	if failure != nil || err != nil {
 		return failure, err
 	}
-	c.count = rowsOf(tag)
+	c.count = count
 	return c.into(s, d.Types, first, rows, at)
 }
 
@@ -250,15 +250,6 @@ func runsInside(t *router.Template) bool {
 	}
 	return t.Kind != router.KindRefuse && t.Kind != router.KindRoutine && t.Kind != router.KindDDL && t.Kind != router.KindSyntax &&
 		len(t.SetConfig) == 0 && (t.Clock == nil || !t.Clock.Hidden)
-}
-
-// rowsOf is the number at the end of a command tag.
-func rowsOf(tag string) int64 {
-	n, err := strconv.ParseInt(tag[strings.LastIndexByte(tag, ' ')+1:], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // value evaluates an expression and converts it.
@@ -364,7 +355,7 @@ func (c *call) report(block, at string) (failure []byte, err error) {
 }
 
 // sql runs a statement of the code with its variables.
-func (c *call) sql(p *router.ProgramSQL, context []string, row func([][]byte) error) (tag string, failure []byte, err error) {
+func (c *call) sql(p *router.ProgramSQL, context []string, row func([][]byte) error) (count int64, failure []byte, err error) {
 	return c.captured(c.bound(p), context, row)
 }
 
@@ -390,13 +381,13 @@ func (c *call) request(text string, oids []uint32, values []datum, bind []byte) 
 }
 
 // captured runs a request under a context.
-func (c *call) captured(r *request, context []string, row func([][]byte) error) (tag string, failure []byte, err error) {
+func (c *call) captured(r *request, context []string, row func([][]byte) error) (count int64, failure []byte, err error) {
 	in := func(f []byte) []byte { return withContext(f, "", context...) }
-	tag, failure, err = c.s.captureReports(r, in, row)
+	count, failure, err = c.s.captureReports(r, in, row)
 	if failure != nil {
 		failure = in(failure)
 	}
-	return tag, failure, err
+	return count, failure, err
 }
 
 func datumOf(v []byte) datum {
