@@ -366,9 +366,9 @@ func TestFaultPoolExhausted(t *testing.T) {
 
 // TestFaultLimits proves the limits of the configuration that have an SQLSTATE.
 func TestFaultLimits(t *testing.T) {
+	db := serve(t, "").newDatabase(t) // which may take longer than a query may
 	s := serve(t, "limits:\n  max_clients: 5\n  max_query_bytes: 64KiB\n  max_prepared_per_client: 10\n  max_message: 1MiB\n"+
 		"timeouts:\n  query: 500ms\n  idle_in_transaction: 700ms\n")
-	db := s.newDatabase(t)
 	c := s.conn(t, db)
 	long := "select '" + strings.Repeat("x", 70<<10) + "'"
 	if e := s.failure(t, c.PgConn(), long); e.Code != "54000" {
@@ -380,7 +380,7 @@ func TestFaultLimits(t *testing.T) {
 	if got := s.one(t, c, long[:60<<10]+"'"); len(got) != 60<<10-len("select '") {
 		t.Errorf("a statement below the limit: %d characters", len(got))
 	}
-	if e := s.failure(t, c.PgConn(), "select pg_sleep(20)"); e.Code != "57014" {
+	if e := s.failure(t, c.PgConn(), "select pg_sleep(20)"); e.Code != "57014" || e.Message != "canceling statement due to statement timeout" {
 		t.Errorf("a slow statement: %s %s", e.Code, e.Message)
 	}
 	var refused string

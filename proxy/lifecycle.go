@@ -315,6 +315,8 @@ func (srv *Server) countSessions() int {
 	return len(srv.living)
 }
 
+var errStatementTimeout = pgerr.New(pgerr.QueryCanceled, "canceling statement due to statement timeout")
+
 // watchTimeouts cancels statements that run for longer than timeouts.query.
 func (srv *Server) watchTimeouts(ctx context.Context) {
 	t := time.NewTicker(100 * time.Millisecond)
@@ -331,7 +333,7 @@ func (srv *Server) watchTimeouts(ctx context.Context) {
 			srv.eachSession(func(s *Session) {
 				began := s.started.Load()
 				if began != 0 && now.UnixNano()-began > int64(limit) && s.expired.CompareAndSwap(false, true) {
-					go s.Cancel()
+					go s.sentence(s.running.Load(), errStatementTimeout)
 				}
 			})
 		}
