@@ -5,11 +5,14 @@ package rebalancer
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pleiad/pleiad/internal/replication"
 )
 
 // Cluster is what the rebalancer needs of the proxy that it runs in.
@@ -98,16 +101,22 @@ func connect(ctx context.Context, c Cluster, backend, database string) (*pgx.Con
 
 // connectReplication opens one that speaks the replication protocol.
 func connectReplication(ctx context.Context, c Cluster, backend, database string) (*pgconn.PgConn, error) {
+	conn, _, err := connectStream(ctx, c, backend, database)
+	return conn, err
+}
+
+// connectStream is connectReplication for who reads by himself: from in.
+func connectStream(ctx context.Context, c Cluster, backend, database string) (conn *pgconn.PgConn, in io.Reader, err error) {
 	cfg, err := connConfig(c, backend, database)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cfg.RuntimeParams["replication"] = "database"
-	conn, err := pgconn.ConnectConfig(ctx, &cfg.Config)
-	if err != nil {
-		return nil, fmt.Errorf("connect to backend %q: %w: %w", backend, errAway, err)
+	incoming := replication.Incoming(&cfg.Config)
+	if conn, err = pgconn.ConnectConfig(ctx, &cfg.Config); err != nil {
+		return nil, nil, fmt.Errorf("connect to backend %q: %w: %w", backend, errAway, err)
 	}
-	return conn, nil
+	return conn, incoming(), nil
 }
 
 func connConfig(c Cluster, backend, database string) (*pgx.ConnConfig, error) {

@@ -44,7 +44,7 @@ func (m *move) copyAll(ctx context.Context) error {
 }
 
 func (m *move) copyTable(ctx context.Context, t shardTable) error {
-	from, err := connectReplication(ctx, m.cluster, m.source, m.database)
+	from, in, err := connectStream(ctx, m.cluster, m.source, m.database)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (m *move) copyTable(ctx context.Context, t shardTable) error {
 				}
 			}
 			list := t.Part.SQL() + " (" + columns + ")"
-			rows, err := replication.StartCopyOut(ctx, from, "COPY "+list+" TO STDOUT")
+			rows, err := replication.StartCopyOut(ctx, from, in, "COPY "+list+" TO STDOUT")
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,8 @@ type switching struct {
 	gid                  string
 	ended                func() // says that the switch is over
 	generations          generations
+	began                time.Time // of the hold
+	phases               []any     // name and milliseconds since it began, for the log
 	epoch                uint64
 	links                map[replication.Table][]string // partition on the source → its foreign keys within the group
 	order                []shardTable                   // referencing tables first
@@ -71,8 +74,8 @@ func (f *following) switchOver(ctx context.Context) (err error) {
 		done()
 		return err
 	}
-	began := time.Now()
-	known, err := s.whileHeld(ctx, drain, began)
+	s.began = time.Now()
+	known, err := s.whileHeld(ctx, drain)
 	// What is decided is carried out, also while the process ends.
 	carry, stop := outlive(s.alive)
 	defer stop()
@@ -90,17 +93,23 @@ func (f *following) switchOver(ctx context.Context) (err error) {
 	}
 	open()
 	done()
-	held := time.Since(began)
+	held := time.Since(s.began)
 	if err != nil {
 		f.log.Debug("switch_given_up", "move", f.id, "held", held, "error", err)
 		return err
 	}
 	f.step = Switched
-	f.log.Info("shard_switched", "database", f.database, "move", f.id, "group", f.group, "shard", f.shard, "target", f.move.target, "held", held)
+	f.log.Info("shard_switched", "database", f.database, "move", f.id, "group", f.group, "shard", f.shard, "target", f.move.target, "held", held,
+		slog.Group("after_ms", s.phases...))
 	return f.onHome(ctx, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "UPDATE pleiad.move SET hold_ms = $2, changed = now() WHERE id = $1", f.id, float64(held.Microseconds())/1000)
 		return err
 	})
+}
+
+// phase notes how long statements have been held so far.
+func (s *switching) phase(name string) {
+	s.phases = append(s.phases, name, time.Since(s.began).Milliseconds())
 }
 
 func (s *switching) connect(ctx context.Context) (err error) {
@@ -234,15 +243,18 @@ func run(ctx context.Context, c *pgx.Conn, statements ...string) error {
 
 // whileHeld does what must happen while statements are held. known is false when nobody can say whether the switch has
 // been decided; else err tells.
-func (s *switching) whileHeld(ctx context.Context, drain func(context.Context) error, began time.Time) (known bool, err error) {
-	limited, stop := context.WithDeadline(ctx, began.Add(s.settings.MaxHold))
+func (s *switching) whileHeld(ctx context.Context, drain func(context.Context) error) (known bool, err error) {
+	until := s.began.Add(s.settings.MaxHold)
+	limited, stop := context.WithDeadline(ctx, until)
 	defer stop()
 	if err := drain(limited); err != nil {
 		return true, fmt.Errorf("%w: transactions use the shard that began before it was tried", errBusy)
 	}
-	if err := s.lock(ctx, time.Until(began.Add(s.settings.MaxHold))); err != nil {
+	s.phase("drained")
+	if err := s.lock(ctx, time.Until(until)); err != nil {
 		return true, err
 	}
+	s.phase("locked")
 	failpoint.Hit("move-locked")
 	resume, err := s.reach(limited)
 	if err != nil {
@@ -252,13 +264,15 @@ func (s *switching) whileHeld(ctx context.Context, drain func(context.Context) e
 		return true, err
 	}
 	defer resume()
+	s.phase("fenced")
 	failpoint.Hit("move-fenced")
 	// A part that is prepared must not be left behind by a cancelled job.
 	carry, end := outlive(s.alive)
 	defer end()
 	err = s.change(carry)
+	s.phase("prepared")
 	if err == nil {
-		err = s.durable(carry, time.Until(began.Add(s.settings.MaxHold)), s.others()...)
+		err = s.durable(carry, time.Until(until), s.others()...)
 	}
 	if err == nil {
 		err = s.replaced(s.generations)
@@ -343,6 +357,7 @@ func (s *switching) commit() (known bool, err error) {
 	if err := run(ctx, s.home, "COMMIT"); err != nil {
 		return false, err
 	}
+	s.phase("decided")
 	failpoint.Hit("move-decided")
 	return s.decided(ctx)
 }
@@ -440,6 +455,7 @@ func (s *switching) settle(ctx context.Context) error {
 		})
 	}
 	all.Wait()
+	s.phase("settled")
 	failpoint.Hit("move-settled")
 	return errors.Join(errs...)
 }

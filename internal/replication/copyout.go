@@ -27,14 +27,26 @@ const (
 	longestError = 1 << 20
 )
 
-// StartCopyOut sends the statement. The connection is good for nothing else afterwards; when ctx ends, reading does.
-func StartCopyOut(ctx context.Context, conn *pgconn.PgConn, sql string) (*CopyOut, error) {
+// Incoming makes connections of a configuration keep what they read from. That is not their socket: after a slow write a
+// goroutine of pgconn's reads ahead of everybody.
+func Incoming(cfg *pgconn.Config) (of func() io.Reader) {
+	var in io.Reader
+	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		in = r
+		return pgproto3.NewFrontend(r, w)
+	}
+	return func() io.Reader { return in }
+}
+
+// StartCopyOut sends the statement and reads from in, which is Incoming's. The connection is good for nothing else afterwards;
+// when ctx ends, reading does.
+func StartCopyOut(ctx context.Context, conn *pgconn.PgConn, in io.Reader, sql string) (*CopyOut, error) {
 	conn.Frontend().Send(&pgproto3.Query{String: sql})
 	if err := conn.Frontend().Flush(); err != nil {
 		return nil, fmt.Errorf("start copy: %w", err)
 	}
-	// Nothing has been read ahead of this: the server had answered everything.
-	c := &CopyOut{r: bufio.NewReaderSize(conn.Conn(), copyBuffer)}
+	// The connection itself has nothing left: the server had answered everything.
+	c := &CopyOut{r: bufio.NewReaderSize(in, copyBuffer)}
 	c.forget = context.AfterFunc(ctx, func() { _ = conn.Conn().SetReadDeadline(time.Unix(1, 0)) })
 	return c, nil
 }
