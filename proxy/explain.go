@@ -18,6 +18,9 @@ func (s *Session) runExplain(r *request) error {
 	if e.Query != "" {
 		return s.explainQuery(r, e)
 	}
+	if e.Inner.Kind == router.KindExecute {
+		return s.explainExecute(r, e)
+	}
 	inner := *r
 	inner.tmpl = e.Inner
 	switch e.Inner.Kind {
@@ -56,6 +59,45 @@ func (s *Session) runExplain(r *request) error {
 	}
 	return s.explainOn(r, e, set.list(), text, gathering(e.Inner.Scatter))
 }
+
+// explainExecute explains a prepared statement, which servers know under a name of the session's own, where home runs it alone.
+func (s *Session) explainExecute(r *request, e *router.Explain) error {
+	st := s.stmts[e.Inner.Prepare.Name]
+	if st == nil {
+		s.fail(noStatement(e.Inner.Prepare.Name))
+		return nil
+	}
+	t := s.replan(st).tmpl
+	if t.Kind != router.KindHome && t.Kind != router.KindAny {
+		s.fail(refuseExplainExecute)
+		return nil
+	}
+	m, err := s.join(t, s.db.home)
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	s.effect(t, m)
+	name, _ := s.ensureParsed(m, st, executor.Quiet)
+	if m.Extended {
+		m.SyncNow()
+	}
+	rest := e.InnerFrom + nameEnd(r.text[e.InnerFrom:])
+	head := e.Prefix + "EXECUTE " + name
+	text := append([]byte(head), r.text[rest:]...)
+	if r.describe {
+		m.Query(text)
+	} else {
+		m.Bound(text, nil, []byte{0, 0, 0, 0}, r.formats, r.maxRows)
+	}
+	m.Shift = charsBefore(r, rest) - utf8.RuneCountInString(head)
+	err = s.relay(m)
+	m.Shift = 0
+	return err
+}
+
+var refuseExplainExecute = pgerr.New(pgerr.FeatureNotSupported, "EXPLAIN EXECUTE over sharded tables is not supported").
+	WithHint("EXPLAIN the statement itself, with the arguments in it.")
 
 // explainQuery explains the query of a statement that does more. Home looks at that first, in its own part of the tables: what is
 // wrong with it, and whether what it makes is there already, is told by PostgreSQL.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
+	"github.com/pleiad/pleiad/router/shardmap"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
@@ -186,11 +188,18 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 			WithDetail("Expected %d parameters but got %d.", n, len(p.Args)))
 		return nil
 	}
+	inner := request{text: []byte(st.text), tmpl: t, kinds: plan.kinds, params: argumentValues(p)}
 	switch t.Kind {
-	case router.KindHome, router.KindAny, router.KindShards:
+	case router.KindHome, router.KindAny:
+	case router.KindShards:
+		if slices.ContainsFunc(inner.params, func(v shardmap.Value) bool { return v.TypeOID == notConstant }) {
+			return s.executeBound(r, &inner, st, p)
+		}
+	case router.KindInsert, router.KindInsertQuery, router.KindPrelude, router.KindCopyRows, router.KindEverywhere:
+		return s.executeBound(r, &inner, st, p)
 	case router.KindInlined:
 		if st.typeCount() == 0 { // types of its own would have to be told to the rewritten text
-			return s.executeScattered(r, &request{text: []byte(st.text), tmpl: t, kinds: plan.kinds, params: argumentValues(p)}, p)
+			return s.executeBound(r, &inner, st, p)
 		}
 		s.fail(router.RefuseFunction())
 		return nil
@@ -202,7 +211,6 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 			WithHint("Run the statement itself, or prepare it through the driver's protocol."))
 		return nil
 	}
-	inner := request{text: []byte(st.text), tmpl: t, kinds: plan.kinds, params: argumentValues(p)}
 	set, err := s.route(&inner)
 	if err != nil {
 		s.fail(executor.ClientError(err))
@@ -210,7 +218,7 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 	}
 	b, one := set.single()
 	if !one || s.readsOtherTime(&inner) {
-		return s.executeScattered(r, &inner, p)
+		return s.executeBound(r, &inner, st, p)
 	}
 	s.beginSync(t)
 	m, err := s.join(t, b)
@@ -250,28 +258,6 @@ func nameEnd(text []byte) int {
 // charsBefore counts the characters of the client's message ahead of byte at of the statement.
 func charsBefore(r *request, at int) int {
 	return utf8.RuneCount(r.before) + utf8.RuneCount(r.text[:min(max(at, 0), len(r.text))])
-}
-
-// executeScattered runs EXECUTE of a statement over several backends, if all arguments are plain constants.
-func (s *Session) executeScattered(r, inner *request, p *router.Prepare) error {
-	bind := binary.BigEndian.AppendUint16(nil, 0)
-	bind = binary.BigEndian.AppendUint16(bind, uint16(len(inner.params)))
-	for _, v := range inner.params {
-		switch {
-		case v.Null:
-			bind = binary.BigEndian.AppendUint32(bind, 0xffffffff)
-		case v.Data == nil:
-			s.fail(pgerr.New(pgerr.FeatureNotSupported, "EXECUTE over several backends takes constants only").
-				WithHint("Write each argument as a literal."))
-			return nil
-		default:
-			bind = append(binary.BigEndian.AppendUint32(bind, uint32(len(v.Data))), v.Data...)
-		}
-	}
-	inner.bind = bind
-	inner.describe = r.describe
-	inner.formats, inner.maxRows = r.formats, r.maxRows
-	return s.run(inner)
 }
 
 // netError tells an error of a connection from one of the protocol.
