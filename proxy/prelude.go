@@ -41,7 +41,7 @@ func (s *Session) runPrelude(r *request) error {
 			shape = text
 		}
 		failure, err := p.step(p.filled(text), p.filled(shape))
-		if e := r.tmpl.Prelude.Denied; e != nil && failure != nil && wire.ErrorField(failure, 'C') == pgerr.InsufficientPrivilege {
+		if e := stepFailure(r.tmpl.Prelude, failure); e != nil {
 			s.fail(e)
 			return nil
 		}
@@ -50,6 +50,20 @@ func (s *Session) runPrelude(r *request) error {
 		}
 	}
 	return p.finish()
+}
+
+// stepFailure is what an error of a step that is not the client's own statement means; nil where it is the statement's error.
+func stepFailure(p *router.Prelude, failure []byte) *pgerr.Error {
+	if p.Command == "" || failure == nil {
+		return nil
+	}
+	switch wire.ErrorField(failure, 'C') {
+	case pgerr.InsufficientPrivilege:
+		return p.Denied
+	case pgerr.ReadOnlyTransaction:
+		return pgerr.New(pgerr.ReadOnlyTransaction, "cannot execute %s in a read-only transaction", p.Command)
+	}
+	return nil
 }
 
 // filled is a text with the rows of the steps so far in their places.

@@ -203,7 +203,7 @@ func (b *drawBuilder) setReturning(n sqlparse.Node, list []sqlparse.Node) {
 func (b *drawBuilder) insert(s *sqlparse.InsertStmt) bool {
 	switch {
 	case !b.late():
-		return false
+		return s.OnConflictClause.GetAction() == sqlparse.ConflictUpdate && b.conflict(s)
 	case b.draws(s) == 0:
 		return b.answer()
 	case s.SelectStmt == nil:

@@ -8,7 +8,12 @@ import (
 // TestDrawn is how writes are taken apart that need a sequence's values.
 func TestDrawn(t *testing.T) {
 	env := fixture()
-	env.Schema.Relations["public"]["pairs"].PrimKey = []int{0, 1}
+	pairs := env.Schema.Relations["public"]["pairs"]
+	pairs.PrimKey = []int{0, 1}
+	for i, name := range []string{"integer", "bigint", "text"} {
+		pairs.Columns[i].TypeName = name
+	}
+	pairs.Columns[2].NotNull = true // what a conflict's row gets may not be NULL
 	for _, c := range []struct {
 		sql, last string
 		steps     int
@@ -20,6 +25,11 @@ func TestDrawn(t *testing.T) {
 		{"DELETE FROM pairs p WHERE a > 1 RETURNING lastval(), p.b", `AS "p"`, 1},
 		{"INSERT INTO pairs VALUES (1, 1), (2, 2) RETURNING nextval('s')", `AS "pairs"`, 1},
 		{"INSERT INTO pairs VALUES (1, 1, nextval('s')), (2, 2, 'x') RETURNING currval('s') = note", "UNION ALL", 4},
+		{"MERGE INTO pairs USING days d ON a = d.n WHEN NOT MATCHED THEN INSERT VALUES (d.n, d.n, nextval('s'))", `"pleiad rows of step 3"`, 4},
+		{"MERGE INTO pairs p USING (VALUES (1)) v(x) ON a = x WHEN MATCHED THEN DELETE WHEN NOT MATCHED AND x > 0 THEN INSERT (b, a, note) VALUES (1, x, nextval('s'))", "AND x > 0", 4},
+		{"INSERT INTO pairs VALUES (1, 1), (2, 2) ON CONFLICT (a, b) DO UPDATE SET note = nextval('s')", "excluded", 4},
+		{sql: "INSERT INTO pairs VALUES (1, 1), (2, 2) ON CONFLICT (a, b) DO UPDATE SET note = nextval('s') WHERE pairs.b > 1"},
+		{sql: "MERGE INTO pairs USING days d ON a = d.n WHEN MATCHED THEN UPDATE SET note = nextval('s')"},
 		{sql: "UPDATE pairs SET note = nextval('s') RETURNING nextval('s')"},
 		{sql: "UPDATE pairs SET note = nextval('s') WHERE note > nextval('s')"},
 		{sql: "UPDATE pairs SET note = nextval('s') FROM meetings m WHERE m.id = a"},

@@ -175,6 +175,26 @@ merge into badge using (values (1), (300)) v(x) on k = x when not matched then i
 select count(distinct id) = count(*) from badge;
 select currval('badge_id_seq') = (select id from badge where k = 300);
 merge into badge using (values (301)) v(x) on k = x when not matched then insert (k, id, x) values (v.x, 3, 'merged');
+-- ON CONFLICT takes a value for each row that is there, behind the row's own.
+create table held (k text collate "C", j int default 0, id serial, big bigserial, v varchar(5), primary key (k, j)) partition by hash (k);
+insert into held (k) values ('a'), ('b'), ('c'), ('d');
+insert into held (k) values ('b') on conflict (k, j) do update set id = default;
+insert into held (k, j) values ('b', 0) on conflict (k, j) do update set id = default;
+insert into held (k, j) values ('b', 0), ('x', 0) on conflict (k, j) do update set id = default, v = 'upd' returning *;
+insert into held (k, j) select x, 0 from unnest(array['u1', 'a', 'u3', 'c']) x on conflict (j, k) do update set id = default, big = nextval('c') - currval('c');
+select * from held order by k;
+select currval('held_id_seq'), currval('held_big_seq'), lastval() = currval('held_big_seq');
+insert into held (k, j) values ('b', 0), ('b', 0) on conflict (k, j) do update set id = default;
+insert into held (k, j, v) values ('b', 0, 'n'), ('y', 0, 'n') on conflict (k, j) do update set (id, v) = (nextval('m'), excluded.v || held.v) returning k, id > 1000, v;
+insert into held (k, j, v) values ('b', 0, 'long'), ('z', 0, 'n') on conflict (k, j) do update set id = nextval('m'), v = excluded.v || held.v;
+select setval('held_id_seq', 100), setval('held_big_seq', 100);
+insert into held (k, j) values ('b', 0), ('d', 0) on conflict (k, j) do update set id = default where held.v is null;
+insert into held (k, j) values ('c', 0) on conflict (k, j) do update set id = excluded.id + nextval('m');
+select setval('held_id_seq', 200), setval('held_big_seq', 200);
+--! params b
+insert into held (k, j) values ($1, 0), ('w', 0) on conflict (k, j) do update set id = default returning k, id;
+insert into held (k, j, v) select k, 0, 'again' from held where k < 'd' order by k on conflict (k, j) do update set v = excluded.v, id = default;
+select * from held where k < 'd' order by k;
 -- Inside of other statements.
 with u as (update ticket set id = default where k < 'd' returning id) select count(distinct id), count(*) from u;
 with u as (update ticket set id = nextval('c') returning k, id) select count(distinct id) = count(*) from u;
