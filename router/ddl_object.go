@@ -174,11 +174,13 @@ func (d *ddl) onRelation(rv *sqlparse.RangeVar) *Template {
 	return d.follow(d.relationPresence(rv))
 }
 
-// createRule: a rule would rewrite what the router has planned.
+// createRule: a rule would rewrite what the router has planned, but for one that lets nothing be done.
 func (d *ddl) createRule() *Template {
 	d.tag = "CREATE RULE"
-	rv := d.stmt.GetRuleStmt().Relation
-	if p := d.relationPresence(rv); p.where == onAll {
+	s := d.stmt.GetRuleStmt()
+	rv := s.Relation
+	nothing := s.Instead && s.WhereClause == nil && len(s.Actions) == 0
+	if p := d.relationPresence(rv); p.where == onAll && !(nothing && p.table != nil && (p.table.Kind == TableSharded || p.table.Kind == TableView)) {
 		return d.refuse(refRules)
 	}
 	return d.onRelation(rv)

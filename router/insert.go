@@ -84,6 +84,9 @@ func insertWidth(s *sqlparse.InsertStmt, q *query) int {
 // insert plans INSERT.
 func (p *planner) insert(s *sqlparse.InsertStmt) {
 	p.t.Command, p.t.Writes, p.t.Returns = "INSERT", true, len(s.ReturningList) > 0
+	if s.OnConflictClause == nil && p.doesNothing(s.Relation, s.WithClause, ruleInsert) {
+		return
+	}
 	a := p.analysis()
 	q, r := a.insertLevel(s, nil)
 	a.solve()

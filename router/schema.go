@@ -66,6 +66,7 @@ type Table struct {
 	PrimKey  []int
 	Triggers []Trigger
 	HasRules bool
+	Nothing  string // pg_rewrite.ev_type of the events whose every rule is unconditional DO INSTEAD NOTHING
 	RLS      bool   // row level security is enabled
 	RLSExprs string // the policies' expressions, joined by RLSSeparator, as pg_get_expr prints them
 	// ReferencesOut and ReferencedBy are foreign keys, by home's oid of the other table.

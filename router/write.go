@@ -334,6 +334,9 @@ func (a *analysis) modifying(l *cteList) *query {
 // update plans UPDATE.
 func (p *planner) update(s *sqlparse.UpdateStmt) {
 	p.t.Command, p.t.Writes, p.t.Returns = "UPDATE", true, len(s.ReturningList) > 0
+	if p.doesNothing(s.Relation, s.WithClause, ruleUpdate) {
+		return
+	}
 	a := p.analysis()
 	q, r := a.updateLevel(s, nil)
 	p.changes(a, q, r)
@@ -347,6 +350,9 @@ func (p *planner) update(s *sqlparse.UpdateStmt) {
 // delete plans DELETE.
 func (p *planner) delete(s *sqlparse.DeleteStmt) {
 	p.t.Command, p.t.Writes, p.t.Returns = "DELETE", true, len(s.ReturningList) > 0
+	if p.doesNothing(s.Relation, s.WithClause, ruleDelete) {
+		return
+	}
 	a := p.analysis()
 	q, r := a.deleteLevel(s, nil)
 	p.changes(a, q, r)

@@ -43,6 +43,7 @@ type snapshot struct {
 		Owner      []string `json:"owner"`
 		Kind       []string `json:"kind"`
 		Rules      []bool   `json:"rules"`
+		Nothing    []string `json:"nothing"` // pg_rewrite.ev_type of events whose every rule is DO INSTEAD NOTHING
 		RLS        []bool   `json:"rls"`
 		Group      []int    `json:"group"`
 		Reference  []bool   `json:"reference"`
@@ -250,7 +251,7 @@ func (d *decoder) relations() error {
 	for i, oid := range r.OID {
 		t := &router.Table{
 			OID: oid, Schema: r.Nsp[i], Name: r.Name[i], Owner: r.Owner[i], Relkind: r.Kind[i][0],
-			HasRules: r.Rules[i], RLS: r.RLS[i], Unlogged: r.Unlogged[i], Sync: r.Sync[i], Definition: r.Def[i], Everywhere: r.Everywhere[i],
+			HasRules: r.Rules[i], Nothing: r.Nothing[i], RLS: r.RLS[i], Unlogged: r.Unlogged[i], Sync: r.Sync[i], Definition: r.Def[i], Everywhere: r.Everywhere[i],
 			Partition: r.Partition[i],
 		}
 		t.Kind = relationKind(t.Relkind, r.Group[i], r.Reference[i])

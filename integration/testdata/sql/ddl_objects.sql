@@ -154,7 +154,6 @@ select 1 === 1;
 drop operator === (int, int);
 create statistics st on k, n from t;
 drop statistics st;
---! refused
 create rule r as on delete to t do instead nothing;
 security label on table t is 'x';
 create event trigger et on ddl_command_end execute function nosuch();

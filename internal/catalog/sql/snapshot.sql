@@ -31,8 +31,13 @@ WITH nsp AS MATERIALIZED (
   SELECT json_build_object(
     'oid', array_agg(r.oid::int8), 'nsp', array_agg(r.nspname), 'name', array_agg(r.relname),
     'owner', array_agg(pg_get_userbyid(r.relowner)), 'kind', array_agg(r.relkind),
-    'rules', array_agg(r.relhasrules AND (r.relkind <> 'v' OR EXISTS (
-      SELECT FROM pg_rewrite w WHERE w.ev_class = r.oid AND w.ev_type <> '1'))), 'rls', array_agg(r.relrowsecurity),
+    'rules', array_agg(r.relhasrules AND EXISTS (  -- relhasrules stays when the last rule is dropped
+      SELECT FROM pg_rewrite w WHERE w.ev_class = r.oid AND w.ev_type <> '1')),
+    'nothing', array_agg(CASE WHEN r.relhasrules THEN (  -- events whose every rule is DO INSTEAD NOTHING
+      SELECT string_agg(e, '') FROM (
+        SELECT w.ev_type::text AS e FROM pg_rewrite w WHERE w.ev_class = r.oid AND w.ev_type <> '1' GROUP BY w.ev_type
+        HAVING bool_and(w.is_instead AND w.ev_qual::text = '<>' AND pg_get_ruledef(w.oid) ~ 'DO INSTEAD NOTHING;$'
+          AND w.ev_enabled IN ('O', 'A'))) n) END), 'rls', array_agg(r.relrowsecurity),
     'group', array_agg(coalesce(s.group_id, 0)), 'reference', array_agg(f.relid IS NOT NULL),
     'everywhere', array_agg(s.relid IS NOT NULL OR f.relid IS NOT NULL OR e.relid IS NOT NULL),
     'partition', array_agg(r.relispartition), 'unlogged', array_agg(r.relpersistence = 'u'),
