@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/binary"
 	"errors"
+	"time"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -112,7 +113,7 @@ func (s *Session) addStatement(st *statement) *pgerr.Error {
 	if len(s.spans) > 1 {
 		return pgerr.New(pgerr.SyntaxError, "cannot insert multiple commands into a prepared statement")
 	}
-	st.plan = s.planPrepared(st)
+	st.plan, st.made = s.planPrepared(st), time.Now()
 	if t := st.plan.tmpl; t.Kind == router.KindRefuse && !s.gang.Txn.Failed {
 		return t.Refusal
 	}
@@ -231,7 +232,7 @@ func describable(t *router.Template) bool {
 	switch t.Kind {
 	case router.KindCursor:
 		return t.Cursor.Op == router.CursorDeclare
-	case router.KindInsert, router.KindInsertQuery, router.KindPrelude, router.KindInlined, router.KindRoutine, router.KindCopyRows, router.KindEverywhere, router.KindExplain, router.KindCopyIn, router.KindCopyOut:
+	case router.KindInsert, router.KindInsertQuery, router.KindPrelude, router.KindInlined, router.KindRoutine, router.KindSessionViews, router.KindCopyRows, router.KindEverywhere, router.KindExplain, router.KindCopyIn, router.KindCopyOut:
 		return true
 	}
 	return !local(t) || len(t.SetConfig) > 0

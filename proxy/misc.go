@@ -144,7 +144,7 @@ func (s *Session) runPrepared(r *request) error {
 
 // sqlPrepare prepares a statement at once on one server, which judges it, and later wherever it runs.
 func (s *Session) sqlPrepare(r *request, p *router.Prepare) error {
-	st := &statement{name: p.Name, text: p.Body, sql: true, types: p.Types}
+	st := &statement{name: p.Name, text: p.Body, sql: true, types: p.Types, message: string(r.whole())}
 	if e := s.addStatement(st); e != nil {
 		s.fail(e)
 		return nil

@@ -161,7 +161,11 @@ func (s *Session) planText(text []byte) planned {
 		t = &router.Template{Kind: router.KindSyntax, Command: t.Command}
 	}
 	if (t.Kind == router.KindHome || t.Kind == router.KindAny) && showsConnection(text) {
-		t = &router.Template{Kind: router.KindRefuse, Command: t.Command, Refusal: refuseConnectionState, Cacheable: t.Cacheable}
+		params := t.NParams
+		if t = router.PlanSessionViews(string(text)); t == nil {
+			t = &router.Template{Kind: router.KindRefuse, Refusal: refuseConnectionState}
+		}
+		t.NParams = params
 	}
 	if t.Kind == router.KindHome && s.freshen(text) {
 		return planned{tmpl: t, kinds: sc.Lits, scope: scope}
@@ -217,8 +221,8 @@ func showsConnection(text []byte) bool {
 }
 
 var refuseConnectionState = pgerr.New(pgerr.FeatureNotSupported,
-	"pg_prepared_statements, pg_cursors and pg_listening_channels are not supported").
-	WithHint("They show a server connection's state, which is not this session's.")
+	"pg_cursors, and this use of pg_prepared_statements or pg_listening_channels, are not supported").
+	WithHint("SELECT … FROM pg_prepared_statements and SELECT pg_listening_channels() are, beside nothing sharded.")
 
 // freshen brings what a statement shows of the cluster up to date, and tells whether there is such a thing: its plan is
 // not kept then, for the next one has to see to it again.

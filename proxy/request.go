@@ -17,6 +17,8 @@ type request struct {
 	text []byte
 	// before is what stands ahead of text in the client's message: error positions count from there.
 	before []byte
+	// message is the client's whole message; nil where text is.
+	message []byte
 	// own is the client's text where text is a rewritten one.
 	own []byte
 	// instant is the time that the statement reads where it is not the backend's own; its text has it as constants then.
@@ -38,6 +40,14 @@ type request struct {
 
 	// describe is true if a RowDescription is owed (simple protocol).
 	describe bool
+}
+
+// whole is the client's message.
+func (r *request) whole() []byte {
+	if r.message != nil {
+		return r.message
+	}
+	return r.text
 }
 
 // run executes a statement, wherever it belongs, and writes its answer without ReadyForQuery. An error of the
@@ -81,6 +91,8 @@ func (s *Session) run(r *request) error {
 		return s.runPrelude(r)
 	case router.KindInlined, router.KindRoutine:
 		return s.runCalls(r)
+	case router.KindSessionViews:
+		return s.runSessionViews(r)
 	case router.KindCopyRows:
 		return s.runCopyRows(r)
 	case router.KindEverywhere:

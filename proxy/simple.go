@@ -81,7 +81,7 @@ func (s *Session) runSeveral(text []byte) error {
 func (s *Session) runSimple(message []byte, sp sqlparse.Span) error {
 	text := message[sp.Start:sp.End]
 	p := s.planText(text)
-	r := request{text: text, before: message[:sp.Start], tmpl: p.tmpl, kinds: p.kinds, describe: true}
+	r := request{text: text, message: message, before: message[:sp.Start], tmpl: p.tmpl, kinds: p.kinds, describe: true}
 	return s.run(&r)
 }
 

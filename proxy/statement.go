@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/executor"
@@ -22,6 +23,9 @@ type statement struct {
 	// types is the type list of a SQL-level PREPARE: then text is prepared with PREPARE, not Parse.
 	sql   bool
 	types string
+	// message is the client's whole one with a SQL-level PREPARE, and made when the statement was prepared.
+	message string
+	made    time.Time
 
 	// epoch is that of the schema the statement was prepared under: after a change, the same text is another
 	// statement, since servers keep the old one's result type. 0 is a schema of the session's own.

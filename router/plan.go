@@ -13,35 +13,36 @@ type Kind uint8
 
 // The kinds of statement a session tells apart.
 const (
-	KindInvalid     Kind = iota
-	KindEmpty            // nothing but white space and comments
-	KindHome             // text unchanged on home
-	KindAny              // text unchanged on any one backend (no tables, or reference tables only)
-	KindShards           // reads or writes sharded tables: prune, then one backend or Scatter
-	KindInsertQuery      // INSERT of a query's rows: InsertQuery
-	KindPrelude          // parts of it run first: Prelude
-	KindInlined          // as Inlined, which has the bodies of functions in the places of their calls
-	KindRoutine          // code of functions, procedures and DO, statement by statement: Routine
-	KindCopyRows         // a write of a reference table by its effects on one copy: CopyRows
-	KindInsert           // INSERT … VALUES that may need splitting or evaluating first: Insert
-	KindEverywhere       // the same text on every backend, atomically; the answer is home's (reference-table writes)
-	KindCopyIn           // COPY … FROM STDIN into a sharded or reference table: Copy
-	KindCopyOut          // COPY … TO STDOUT over several backends: Copy
-	KindDDL              // DDL
-	KindTxn              // Txn
-	KindSet              // SET, RESET, SET TRANSACTION: Set
-	KindShow             // SHOW
-	KindPrepare          // SQL-level PREPARE: Prepare
-	KindExecute          // SQL-level EXECUTE: Prepare
-	KindDeallocate       // SQL-level DEALLOCATE: Prepare
-	KindDiscard          // DISCARD ALL | PLANS | SEQUENCES | TEMP
-	KindListen           // LISTEN: Channel
-	KindUnlisten         // UNLISTEN: Channel ("*" is all)
-	KindNotify           // NOTIFY: text unchanged on home
-	KindCursor           // DECLARE, FETCH, MOVE, CLOSE: Cursor
-	KindExplain          // EXPLAIN of a statement over several backends: Explain
-	KindRefuse           // Refusal
-	KindSyntax           // the parser rejects the text, or Refusal may not be the first thing wrong: shown to home with Parse alone for PostgreSQL's own error
+	KindInvalid      Kind = iota
+	KindEmpty             // nothing but white space and comments
+	KindHome              // text unchanged on home
+	KindAny               // text unchanged on any one backend (no tables, or reference tables only)
+	KindShards            // reads or writes sharded tables: prune, then one backend or Scatter
+	KindInsertQuery       // INSERT of a query's rows: InsertQuery
+	KindPrelude           // parts of it run first: Prelude
+	KindInlined           // as Inlined, which has the bodies of functions in the places of their calls
+	KindRoutine           // code of functions, procedures and DO, statement by statement: Routine
+	KindCopyRows          // a write of a reference table by its effects on one copy: CopyRows
+	KindInsert            // INSERT … VALUES that may need splitting or evaluating first: Insert
+	KindEverywhere        // the same text on every backend, atomically; the answer is home's (reference-table writes)
+	KindCopyIn            // COPY … FROM STDIN into a sharded or reference table: Copy
+	KindCopyOut           // COPY … TO STDOUT over several backends: Copy
+	KindDDL               // DDL
+	KindTxn               // Txn
+	KindSet               // SET, RESET, SET TRANSACTION: Set
+	KindShow              // SHOW
+	KindPrepare           // SQL-level PREPARE: Prepare
+	KindExecute           // SQL-level EXECUTE: Prepare
+	KindDeallocate        // SQL-level DEALLOCATE: Prepare
+	KindDiscard           // DISCARD ALL | PLANS | SEQUENCES | TEMP
+	KindListen            // LISTEN: Channel
+	KindUnlisten          // UNLISTEN: Channel ("*" is all)
+	KindNotify            // NOTIFY: text unchanged on home
+	KindCursor            // DECLARE, FETCH, MOVE, CLOSE: Cursor
+	KindSessionViews      // a query of what the session itself has: SessionViews
+	KindExplain           // EXPLAIN of a statement over several backends: Explain
+	KindRefuse            // Refusal
+	KindSyntax            // the parser rejects the text, or Refusal may not be the first thing wrong: shown to home with Parse alone for PostgreSQL's own error
 )
 
 // Effect is what a statement may leave behind in the server session that ran it.
@@ -480,6 +481,8 @@ type Template struct {
 	Prelude  *Prelude
 	CopyRows *CopyRows
 	Inlined  string // KindInlined
+	// SessionViews are the places of SessionViews in the text, in order.
+	SessionViews []SessionView
 	// InlinedCall, if not "", is the function that whatever fails in Inlined fails in.
 	InlinedCall string
 	Routine     *Routine
