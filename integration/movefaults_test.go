@@ -78,7 +78,12 @@ func (s *served) ended(t *testing.T, db, id string) (c *pgx.Conn, state string) 
 func (s *served) logState(t *testing.T, db string) {
 	t.Helper()
 	for _, server := range s.servers() {
-		c := server.conn(t, db)
+		c, err := pgx.Connect(t.Context(), server.dsn(db))
+		if err != nil {
+			t.Log(server.name, err)
+			continue
+		}
+		defer c.Close(context.WithoutCancel(t.Context()))
 		for _, sql := range []string{
 			"select pid, application_name, state, wait_event_type, wait_event, now() - state_change, pg_blocking_pids(pid), left(query, 120) from pg_stat_activity where backend_type in ('client backend', 'walsender') and (state <> 'idle' or application_name = 'pleiad move')",
 			"select gid, database, prepared from pg_prepared_xacts", "select slot_name, database, active_pid from pg_replication_slots",

@@ -2,6 +2,7 @@ package rebalancer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -168,6 +169,9 @@ func (m *move) index(ctx context.Context) error {
 	if err := m.learnTables(ctx); err != nil {
 		return err
 	}
+	if err := m.onHome(ctx, m.learnModulus(ctx)); err != nil {
+		return err
+	}
 	for _, t := range m.tables {
 		type piece struct {
 			Phase     int
@@ -193,6 +197,9 @@ func (m *move) index(ctx context.Context) error {
 				if err := m.define(ctx, conn, t, p.Phase, p.Name, p.SQL); err != nil {
 					return fmt.Errorf("%s: %w", p.SQL, err)
 				}
+			}
+			if err := m.provePlacement(ctx, conn, t); err != nil {
+				return err
 			}
 			_, err := conn.Exec(ctx, "ANALYZE "+t.Part.SQL())
 			return err
@@ -224,4 +231,40 @@ func (m *move) define(ctx context.Context, conn *pgx.Conn, t shardTable, phase i
 		_, err = conn.Exec(ctx, sql)
 	}
 	return err
+}
+
+func (m *move) learnModulus(ctx context.Context) func(*pgx.Conn) error {
+	return func(home *pgx.Conn) error {
+		if err := home.QueryRow(ctx, "SELECT modulus FROM pleiad.colocation WHERE id = $1", m.group).Scan(&m.modulus); err != nil {
+			return fmt.Errorf("read group %d: %w", m.group, err)
+		}
+		return nil
+	}
+}
+
+// placed is a check that says what the partition's bound is going to say. PostgreSQL takes it for proof when it attaches the
+// table, and does not read the rows while statements are held. It does so where the key has no collation: the bound's
+// expression has none, and a check's gets the columns'.
+const placed = "pleiad_placed"
+
+func (m *move) provePlacement(ctx context.Context, conn *pgx.Conn, t shardTable) error {
+	var sql string
+	err := conn.QueryRow(ctx, `SELECT format('ALTER TABLE %s ADD CONSTRAINT %I CHECK (pg_catalog.satisfies_hash_partition(%L::oid, %s, %s, %s))',
+			$1::text, $2::text, p.partrelid, $3::int, $4::int, string_agg(quote_ident(a.attname), ', ' ORDER BY k.place))
+		FROM pg_partitioned_table p CROSS JOIN LATERAL unnest(p.partattrs::int2[]) WITH ORDINALITY AS k (attnum, place)
+		JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = k.attnum AND a.attcollation = 0
+		WHERE p.partrelid = $5::text::regclass
+		AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1::text::regclass AND conname = $2::text)
+		GROUP BY p.partrelid, p.partnatts HAVING count(*) = p.partnatts`,
+		t.Part.SQL(), placed, m.modulus, m.shard, t.Parent.SQL()).Scan(&sql)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		_, err = conn.Exec(ctx, sql)
+	}
+	if err != nil {
+		return fmt.Errorf("prove where %s belongs: %w", t.Part.SQL(), err)
+	}
+	return nil
 }

@@ -47,13 +47,17 @@ func (n *joining) createDatabase(ctx context.Context) error {
 			return fmt.Errorf("make roles on %q: %w", n.target, err)
 		}
 	}
-	var exists bool
-	err = server.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", n.database).Scan(&exists)
+	// One that was being dropped when its server died lets nobody in (dbcommands.c: DATCONNLIMIT_INVALID_DB).
+	var exists, broken bool
+	err = server.QueryRow(ctx, "SELECT count(*) > 0, coalesce(bool_or(datconnlimit = -2), false) FROM pg_database WHERE datname = $1", n.database).Scan(&exists, &broken)
 	if err != nil {
 		return err
 	}
 	if exists {
-		keep, err := n.inUse(ctx)
+		keep := ""
+		if !broken {
+			keep, err = n.inUse(ctx)
+		}
 		if err != nil {
 			return err
 		}

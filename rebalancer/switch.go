@@ -178,8 +178,8 @@ func (s *switching) begin(ctx context.Context) error {
 	if shape != s.shape {
 		return fmt.Errorf("%w: tables of the group have been changed", errStartOver)
 	}
-	if err := s.home.QueryRow(ctx, "SELECT modulus FROM pleiad.colocation WHERE id = $1", s.group).Scan(&s.modulus); err != nil {
-		return fmt.Errorf("read group %d: %w", s.group, err)
+	if err := s.learnModulus(ctx)(s.home); err != nil {
+		return err
 	}
 	if err := s.sort(ctx); err != nil {
 		return err
@@ -326,7 +326,7 @@ func (s *switching) attach() (script []string) {
 	script = append(script, "SET LOCAL lock_timeout = '"+s.settings.MaxHold.String()+"'")
 	for _, t := range slices.Backward(s.order) {
 		script = append(script, fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES WITH (MODULUS %d, REMAINDER %d)",
-			t.Parent.SQL(), t.Part.SQL(), s.modulus, s.shard))
+			t.Parent.SQL(), t.Part.SQL(), s.modulus, s.shard), "ALTER TABLE "+t.Part.SQL()+" DROP CONSTRAINT IF EXISTS "+placed)
 	}
 	return script
 }

@@ -53,7 +53,7 @@ func Default() *Config {
 			InDoubtAlert:     Duration(10 * time.Second),
 		},
 		Rebalancer: Rebalancer{
-			MaxHold:     Duration(150 * time.Millisecond),
+			MaxHold:     Duration(100 * time.Millisecond),
 			MaxSlotWAL:  16 * GiB,
 			MaxParallel: 2,
 			Auto:        RebalancerAuto{By: BalanceShards, Interval: Duration(time.Minute), Threshold: 20},
