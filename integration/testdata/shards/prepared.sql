@@ -79,7 +79,7 @@ execute m(500 + 1);
 prepare i(bigint, text) as insert into person (id, name) values ($1, $2), ($1 + 1, $2 || 'x'), ($1 + 2, lower($2));
 execute i(1000, 'A');
 execute i(1000 + 10, 'B' || 'C');
-execute i(1000, 'A');
+execute i(1012, 'A');
 prepare d(int) as update dept set budget = random() * 0 + $1 where id < $1 returning *;
 execute d(2 + 1);
 prepare e(int) as update dept set budget = $1 where id < $1;
