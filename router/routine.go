@@ -117,13 +117,17 @@ type routineBuilder struct {
 
 // do reads a DO block.
 func (b *routineBuilder) do(n sqlparse.Node, text string) {
+	body := ""
 	for _, d := range n.GetDoStmt().Args {
+		if d.GetDefElem().GetDefname() == "as" {
+			body = d.GetDefElem().Arg.GetString_().GetSval()
+		}
 		if d.GetDefElem().GetDefname() == "language" && d.GetDefElem().Arg.GetString_().GetSval() != "plpgsql" {
 			b.bad = true
 		}
 	}
 	b.out.Tag = "DO"
-	b.out.Calls = append(b.out.Calls, RoutineCall{Program: b.plpgsql(text, nil)})
+	b.out.Calls = append(b.out.Calls, RoutineCall{Program: b.plpgsql(text, body, nil)})
 }
 
 // selects reads a SELECT of nothing but calls.
@@ -187,7 +191,7 @@ func (b *routineBuilder) call(call *sqlparse.FuncCall, kind byte) *Function {
 		c.Args = text
 	}
 	if fn.Language == "plpgsql" {
-		c.Program = b.plpgsql(fn.definition(), fn)
+		c.Program = b.plpgsql(fn.definition(), fn.Body, fn)
 	} else {
 		c.Program = b.sql(fn)
 	}

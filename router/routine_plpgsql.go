@@ -7,8 +7,8 @@ import (
 )
 
 // plpgsql reads a body in PL/pgSQL; fn is nil for DO.
-func (b *routineBuilder) plpgsql(definition string, fn *Function) *Program {
-	f, err := sqlparse.ParsePLpgSQL(definition)
+func (b *routineBuilder) plpgsql(definition, body string, fn *Function) *Program {
+	f, err := sqlparse.ParsePLpgSQL(definition, body)
 	b.bad = b.bad || strings.Contains(definition, "#print_strict_params")
 	for _, w := range ReadBody(definition).Names {
 		b.bad = b.bad || w == "statement_timestamp" // that of the statement that calls

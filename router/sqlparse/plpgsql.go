@@ -53,10 +53,26 @@ type PLOption struct {
 	Expr   string
 }
 
-// ParsePLpgSQL reads CREATE FUNCTION, CREATE PROCEDURE or DO in PL/pgSQL.
-func ParsePLpgSQL(text string) (*PLFunction, error) {
-	if err := Guard([]byte(text)); err != nil {
-		return nil, err
+// maxPLBlocks bounds the statements of a body that hold others: the parser's stack grows with their depth.
+const maxPLBlocks = 200
+
+// ParsePLpgSQL reads CREATE FUNCTION, CREATE PROCEDURE or DO in PL/pgSQL. body is the code alone, which stands in text as a
+// constant that nobody has looked into.
+func ParsePLpgSQL(text, body string) (*PLFunction, error) {
+	for _, s := range []string{text, body} {
+		if err := Guard([]byte(s)); err != nil {
+			return nil, err
+		}
+	}
+	blocks := 0
+	for _, t := range Tokens(body) {
+		switch t.Word {
+		case "if", "elsif", "elseif", "begin", "loop", "case", "for", "while", "foreach":
+			blocks++
+		}
+	}
+	if blocks > maxPLBlocks {
+		return nil, ErrPLpgSQL
 	}
 	parseSlots <- struct{}{}
 	raw, err := pg_query.ParsePlPgSqlToJSON(text)
