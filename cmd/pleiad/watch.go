@@ -253,7 +253,8 @@ func (s *bars) show(p progress) error {
 			b = &moveBar{}
 			b.last.Store(&m)
 			s.bars[m.ID] = b
-			b.bar = s.all.AddBar(max(m.Bytes, m.Copied, 1),
+			// A bar that is made with a total keeps it, and what is copied is rarely what the table takes on disk.
+			b.bar = s.all.AddBar(0,
 				mpb.PrependDecorators(decor.Name(m.name()+" ", decor.WC{C: decor.DindentRight | decor.DextraSpace}),
 					decor.Any(func(decor.Statistics) string { return b.phase() }, decor.WCSyncWidth)),
 				mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Any(func(decor.Statistics) string { return b.pace() })))
