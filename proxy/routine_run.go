@@ -160,7 +160,7 @@ func (c *call) query(s *router.ProgramStep, at string) (failure []byte, err erro
 		return failure, err
 	}
 	c.count = count
-	if s.Into != nil {
+	if s.Into != nil && s.SQL.Reads {
 		c.count = min(rows, 1)
 	}
 	c.vars[c.prog.Found] = datum{data: []byte{0}}
@@ -170,12 +170,12 @@ func (c *call) query(s *router.ProgramStep, at string) (failure []byte, err erro
 	return c.into(s, c.types[s.SQL], first, rows, at)
 }
 
-// into puts the first row into variables.
+// into puts the first row into variables. A statement that writes must give no other.
 func (c *call) into(s *router.ProgramStep, types []uint32, first []datum, rows int64, at string) (failure []byte, err error) {
 	if s.Into == nil {
 		return nil, nil
 	}
-	if s.Strict && rows != 1 {
+	if s.Strict && rows != 1 || rows > 1 && s.Kind != "EXECUTE" && !s.SQL.Reads {
 		// PostgreSQL says it in its own words.
 		return c.report("DECLARE x int; BEGIN SELECT 1 INTO STRICT x FROM pg_catalog.generate_series(1, "+strconv.FormatInt(min(rows, 2), 10)+"); END", at)
 	}

@@ -44,7 +44,7 @@ type ProgramVar struct {
 type ProgramSQL struct {
 	Text   string
 	Vars   []int
-	reads  bool   // a SELECT
+	Reads  bool   // a SELECT
 	gives  bool   // gives rows
 	Source string // as PostgreSQL names it in an error's context; "" for an expression that it evaluates without a query
 }
@@ -262,8 +262,8 @@ func (b *routineBuilder) statement(n sqlparse.Node, names *programNames, pl bool
 		b.bad = true
 		return nil
 	}
-	out := &ProgramSQL{reads: n.GetSelectStmt() != nil}
-	out.gives = out.reads || len(sqlparse.ReturningOf(n)) > 0
+	out := &ProgramSQL{Reads: n.GetSelectStmt() != nil}
+	out.gives = out.Reads || len(sqlparse.ReturningOf(n)) > 0
 	ps := &programUses{names: names, pl: pl, of: map[*sqlparse.ColumnRef]int{}}
 	a := &analysis{env: b.env}
 	a.seen = func(ref *sqlparse.ColumnRef, sc *scope) {

@@ -74,7 +74,7 @@ func (b *routineBuilder) steps(list []sqlparse.PLStatement, names *programNames)
 		case "SQL statement", "PERFORM":
 			s.SQL = b.query(in.Query, names)
 			if s.SQL != nil && in.Kind == "SQL statement" {
-				b.bad = b.bad || s.SQL.gives != (in.Into != nil) || in.Into != nil && !s.SQL.reads
+				b.bad = b.bad || s.SQL.gives != (in.Into != nil)
 			}
 		case "EXECUTE":
 			s.SQL = b.expr(in.Query, names)

@@ -212,3 +212,21 @@ select count(*) from meeting where room = 'r5';
 set client_min_messages = warning;
 select pl_noted(5);
 reset client_min_messages;
+-- what a write returns goes into variables: one row, none, or too many
+create or replace function pl_bump(r text, i int) returns numeric language plpgsql as $$
+declare c numeric; t text := 'kept';
+begin
+  update meeting set cost = coalesce(cost, 0) + 1 where room = r and id = i returning cost, title into c, t;
+  if not found then return -1; end if;
+  get diagnostics i = row_count;
+  raise notice '% % %', c, t, i;
+  return c;
+end $$;
+select pl_bump('r3', 2), pl_bump('r9', 8);
+select pl_bump('r3', 3);
+select cost from meeting where id in (2, 8) order by id;
+do $$ declare n int; begin update meeting set minutes = 20 where minutes = 15 returning id into n; end $$;
+do $$ declare n int; begin delete from meeting where room = 'r14' and minutes is null returning id into strict n; raise notice 'never %', n; end $$;
+do $$ declare n int := 5; m text; begin delete from meeting where id = -1 returning id, title into n, m; raise notice '% % %', n, m, found; end $$;
+do $$ declare k int; begin insert into note (id) values (7100) returning id into strict k; raise notice 'made %', k; end $$;
+do $$ declare k int; begin with w as (delete from note where id = 7100 returning id) select id into k from w; raise notice 'gone %', k; end $$;
