@@ -31,6 +31,7 @@ func PlanSessionViews(text string) *Template {
 		if SessionViews[tok.Word] {
 			named++
 		}
+		ok = ok && tok.Word != "pg_cursors" // which is nowhere put together
 	}
 	add := func(at int32, name []string, alias string) {
 		last := name[len(name)-1]
@@ -89,7 +90,7 @@ func PlanSessionViews(text string) *Template {
 		}
 		return ok
 	})
-	if !ok || len(t.SessionViews) != named {
+	if !ok || len(t.SessionViews) == 0 || len(t.SessionViews) != named {
 		return nil // a name in a string, a column, a statement that is not run
 	}
 	slices.SortFunc(t.SessionViews, func(a, b SessionView) int { return cmp.Compare(a.Start, b.Start) })

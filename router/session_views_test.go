@@ -16,6 +16,8 @@ func TestSessionViews(t *testing.T) {
 		"select count(*) from pg_listening_channels() x":                                 "select count(*) from <pg_listening_channels> x",
 		"select pg_listening_channels from pg_listening_channels()":                      "select pg_listening_channels from <pg_listening_channels AS pg_listening_channels>",
 		"select upper(pg_listening_channels())":                                          "select upper(<pg_listening_channels>)",
+		"select * from pg_cursors":                                                       "no",
+		"select * from pg_cursors, pg_prepared_statements":                               "no",
 		"select * from mine.pg_prepared_statements":                                      "no",
 		"select 1 as pg_prepared_statements":                                             "no",
 		"create table x as select * from pg_prepared_statements":                         "no",

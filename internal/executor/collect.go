@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 
+	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
 )
@@ -44,6 +45,7 @@ type Collect struct {
 	events  chan event
 	failure []byte
 	lost    error
+	wrong   []func() // mark members as broken
 }
 
 // Run executes the statements to their ends. failure is the first ErrorResponse, its position translated; the error is
@@ -63,6 +65,9 @@ func (c *Collect) Run(ctx context.Context) (failure []byte, err error) {
 			canceled = true
 			c.Gang.Cancel(ctx) // the others' work is in vain
 		}
+	}
+	for _, mark := range c.wrong {
+		mark()
 	}
 	return c.failure, c.lost
 }
@@ -176,10 +181,16 @@ func (c *Collect) lose(err error) {
 	}
 }
 
+// loseMember is lose for what breaks a connection, which its stream still reads from: it is marked at the end.
+func (c *Collect) loseMember(m *Member, why error) {
+	c.lose(&backend.LostError{Backend: m.Name, Err: why})
+	c.wrong = append(c.wrong, func() { _ = m.Lost(why) })
+}
+
 func (c *Collect) fail(e event) {
 	m := c.streams[e.from].m
 	if isFatal(e.frame) {
-		c.lose(m.Lost(fatalError(e.frame)))
+		c.loseMember(m, fatalError(e.frame))
 		return
 	}
 	if c.failure == nil && c.lost == nil { // else it may be the answer to a cancel
@@ -236,7 +247,7 @@ func (c *Collect) take(m *Member, rows []byte) {
 		d := wire.BodyOf(rows[:n])
 		rows = rows[n:]
 		if d.Uint16() != len(c.columns) {
-			c.lose(m.Lost(errRow))
+			c.loseMember(m, errRow)
 			return
 		}
 		for i := range c.columns {
@@ -251,7 +262,7 @@ func (c *Collect) take(m *Member, rows []byte) {
 			}
 			v := d.Bytes(int(size))
 			if d.Err() != nil {
-				c.lose(m.Lost(errRow))
+				c.loseMember(m, errRow)
 				return
 			}
 			if c.Value != nil && !c.columns[i].text {
