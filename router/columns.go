@@ -93,19 +93,22 @@ const jsonbOID = 3802
 // maxPathKeys is how many keys of one document travel by themselves.
 const maxPathKeys = 4
 
-// jsonbOfKeys is a document with no more than some keys of another: what ->  and ->> give for them stays the same.
+// jsonbOfKeys is a document with no more than some keys of another: what -> and ->> give for them stays the same. One without
+// the key is NULL (jsonb_set is strict), of which they give NULL, too.
 func jsonbOfKeys(doc string, keys []string) string {
 	if len(keys) > maxPathKeys {
 		return doc
 	}
 	parts := make([]string, len(keys))
 	for i, k := range keys {
-		lit := "'" + strings.ReplaceAll(k, "'", "''") + "'"
 		if strings.Contains(k, `\`) {
 			return doc
 		}
-		at := "(" + doc + " OPERATOR(pg_catalog.->) " + lit + "::pg_catalog.text)"
-		parts[i] = "CASE WHEN " + at + " IS NULL THEN '{}'::pg_catalog.jsonb ELSE pg_catalog.jsonb_build_object(" + lit + "::pg_catalog.text, " + at + ") END"
+		lit := "'" + strings.ReplaceAll(k, "'", "''") + "'::pg_catalog.text"
+		parts[i] = "pg_catalog.jsonb_set('{}', ARRAY[" + lit + "], " + doc + " OPERATOR(pg_catalog.->) " + lit + ")"
+		if len(keys) > 1 {
+			parts[i] = "COALESCE(" + parts[i] + ", '{}')"
+		}
 	}
 	return strings.Join(parts, " OPERATOR(pg_catalog.||) ")
 }

@@ -274,7 +274,7 @@ func aboutJob(use, short, function, refused string) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := strconv.ParseInt(args[0], 10, 64)
 			if err != nil {
-				return fmt.Errorf("job %q is not a number", args[0])
+				return fmt.Errorf("%q is not the number of a job", args[0])
 			}
 			ctx := cmd.Context()
 			conn, err := o.connect(ctx)
@@ -283,6 +283,12 @@ func aboutJob(use, short, function, refused string) *cobra.Command {
 			}
 			defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 			var ok bool
+			if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pleiad.jobs WHERE id = $1)", id).Scan(&ok); err != nil {
+				return err
+			}
+			if !ok {
+				return fmt.Errorf("there is no job %d", id)
+			}
 			if err := conn.QueryRow(ctx, "SELECT pleiad."+function+"($1)", id).Scan(&ok); err != nil {
 				return err
 			}
