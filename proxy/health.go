@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,7 +15,12 @@ import (
 type health struct {
 	srv  *Server
 	last []catalog.Server // as of the latest look
+	// complained is when it was last logged that the state could not be written, Unix nanoseconds.
+	complained atomic.Int64
 }
+
+// complainPause is between two such lines: whoever reads the view has it written.
+const complainPause = 10 * time.Second
 
 // healthPoll is how often changes are looked for.
 const healthPoll = 500 * time.Millisecond
@@ -111,7 +117,8 @@ func (h *health) publish(ctx context.Context, db *Database) {
 	err := h.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
 		return catalog.PutServers(ctx, conn, h.servers())
 	})
-	if err != nil && ctx.Err() == nil {
+	now, last := time.Now().UnixNano(), h.complained.Load()
+	if err != nil && ctx.Err() == nil && now-last > int64(complainPause) && h.complained.CompareAndSwap(last, now) {
 		h.srv.log.Warn("server_state_not_published", "database", db.name, "error", err)
 	}
 }
