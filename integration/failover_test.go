@@ -376,7 +376,7 @@ func TestFailover(t *testing.T) {
 		fault   fault
 		backend string
 	}
-	rounds := []round{{all[0], "b1"}, {all[2], "b2"}} // TestLinearizable stops one
+	rounds := []round{{all[0], "b1"}, {all[2], "b2"}, {all[3], "b1"}} // TestLinearizable stops one
 	if *longFailover {
 		rounds = nil
 		for _, f := range all {

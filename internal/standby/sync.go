@@ -47,6 +47,14 @@ func (b *Backend) Confirm(ctx context.Context) error {
 	if b.sync.degraded.Load() || b.sync.ready.Load() == b.gen.Load() {
 		return nil
 	}
+	// Clients that ask for a primary which is lost would stand in line here, ahead of the takeover.
+	primary, _ := b.Primary()
+	if primary < 0 || b.Held() {
+		return ErrNoPrimary
+	}
+	if _, err := b.Servers[primary].Watch.Look(); err != nil {
+		return err
+	}
 	return b.installSync(ctx)
 }
 

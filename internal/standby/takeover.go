@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -185,9 +186,31 @@ func (t *takeover) isolate(ctx context.Context) error {
 				return err
 			}
 		}
-		c.look, err = askAll(ctx, c.conn)
+		if c.look, err = askAll(ctx, c.conn); err != nil {
+			return err
+		}
+		c.look.Timeline, err = receivedTimeline(ctx, c.conn, c.look.Received)
 		return err
 	})
+}
+
+// timelineSQL finds the timeline of the log that a standby has at a position: the newest that has the segment with the byte
+// before it, or a later one. A standby that receives nothing tells only the one of its latest restartpoint, which may be older,
+// and the standby with the most log would be passed over.
+const timelineSQL = `SELECT coalesce(max(('x' || pg_catalog.left(name, 8))::bit(32)::int8), 0)
+  FROM pg_catalog.pg_ls_waldir(), (SELECT pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')) AS segment) s
+  WHERE name ~ '^[0-9A-F]{24}$' AND ('x' || pg_catalog.substr(name, 9, 8))::bit(32)::int8 * (4294967296 / segment)
+    + ('x' || pg_catalog.right(name, 8))::bit(32)::int8 >= pg_catalog.div(greatest($1::pg_catalog.pg_lsn - '0/0' - 1, 0), segment)`
+
+func receivedTimeline(ctx context.Context, conn *pgx.Conn, at lsn.LSN) (uint32, error) {
+	var timeline int64
+	if err := conn.QueryRow(ctx, timelineSQL, at.String()).Scan(&timeline); err != nil {
+		return 0, fmt.Errorf("find the timeline at %s: %w", at, err)
+	}
+	if timeline <= 0 || timeline > math.MaxUint32 {
+		return 0, fmt.Errorf("no log is there at %s", at)
+	}
+	return uint32(timeline), nil
 }
 
 // each runs f on every candidate at once.
