@@ -146,28 +146,35 @@ func (c *call) step(s *router.ProgramStep) (ended bool, failure []byte, err erro
 
 // query runs an SQL statement of the code.
 func (c *call) query(s *router.ProgramStep, at string) (failure []byte, err error) {
-	var first []datum
-	rows := int64(0)
-	count, failure, err := c.sql(s.SQL, []string{s.SQL.Source, at}, func(values [][]byte) error {
-		if rows++; rows == 1 {
-			for _, v := range values {
-				first = append(first, datumOf(v))
-			}
-		}
-		return nil
-	})
+	var got rowsOf
+	count, failure, err := c.sql(s.SQL, []string{s.SQL.Source, at}, got.take)
 	if failure != nil || err != nil {
 		return failure, err
 	}
 	c.count = count
 	if s.Into != nil && s.SQL.Reads {
-		c.count = min(rows, 1)
+		c.count = min(got.rows, 1)
 	}
 	c.vars[c.prog.Found] = datum{data: []byte{0}}
 	if c.count > 0 {
 		c.vars[c.prog.Found].data[0] = 1
 	}
-	return c.into(s, c.types[s.SQL], first, rows, at)
+	return c.into(s, c.types[s.SQL], got.first, got.rows, at)
+}
+
+// rowsOf counts a statement's rows and keeps the first.
+type rowsOf struct {
+	first []datum
+	rows  int64
+}
+
+func (r *rowsOf) take(values [][]byte) error {
+	if r.rows++; r.rows == 1 {
+		for _, v := range values {
+			r.first = append(r.first, datumOf(v))
+		}
+	}
+	return nil
 }
 
 // into puts the first row into variables. A statement that writes must give no other.
@@ -224,21 +231,13 @@ func (c *call) dynamic(s *router.ProgramStep, at string) (failure []byte, err er
 	case !runsInside(next.tmpl) || len(d.Params) != len(oids) || !c.intoFits(d.Types, s.Into):
 		return nil, refusalOfCode(c.r.tmpl)
 	}
-	var first []datum
-	rows := int64(0)
-	count, failure, err := c.captured(next, []string{`SQL statement "` + query + `"`, at}, func(values [][]byte) error {
-		if rows++; rows == 1 {
-			for _, v := range values {
-				first = append(first, datumOf(v))
-			}
-		}
-		return nil
-	})
+	var got rowsOf
+	count, failure, err := c.captured(next, []string{`SQL statement "` + query + `"`, at}, got.take)
 	if failure != nil || err != nil {
 		return failure, err
 	}
 	c.count = count
-	return c.into(s, d.Types, first, rows, at)
+	return c.into(s, d.Types, got.first, got.rows, at)
 }
 
 // runsInside reports whether a statement that EXECUTE gives runs as one of the code's own.
