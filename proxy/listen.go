@@ -291,7 +291,7 @@ func (i *inbox) deliver(s *Session) error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if s.gang.Txn.State != executor.TxnNone {
+	if !s.quiet() {
 		return nil
 	}
 	s.out.Out = append(s.out.Out, i.queue...)

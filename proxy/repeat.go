@@ -66,9 +66,16 @@ func (s *Session) keepForRepeat(typ byte, frame []byte) {
 	}
 }
 
+// lost notes a connection that was lost. What it had of the session is lost with it, and must not be missed in silence:
+// a temporary table hid another one, perhaps.
+func (r *repeat) lost(m *executor.Member) {
+	r.broke = true
+	r.off = r.off || m.Pinned || m.Unclean
+}
+
 // release gives up the buffer of an idle session.
 func (r *repeat) release() {
-	if cap(r.messages) > 1<<10 {
+	if len(r.messages) == 0 && cap(r.messages) > 1<<10 {
 		r.messages = nil
 	}
 }

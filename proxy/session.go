@@ -165,6 +165,7 @@ func (s *Session) readFailed(err error) error {
 
 // bye tells the client why its session ends.
 func (s *Session) bye(code, message string) error {
+	s.out.Hold = false
 	s.out.Out = wire.Error(s.out.Out, pgerr.Fatal(code, "%s", message))
 	_ = s.nc.SetWriteDeadline(time.Now().Add(time.Second))
 	_ = s.out.Flush()
@@ -284,7 +285,7 @@ func (s *Session) release() {
 func (s *Session) dropBroken() {
 	for _, m := range s.gang.Members() {
 		if m.Broken() {
-			s.repeat.broke = true
+			s.repeat.lost(m)
 			s.gang.Drop(m)
 			s.dropBroken()
 			return
