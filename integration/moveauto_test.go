@@ -48,9 +48,14 @@ func TestRebalanceByItself(t *testing.T) {
 	// All shards are on one of three backends: it is 200 % over its share.
 	configure(250, now.Add(-time.Hour), now.Add(time.Hour))
 	none("0|0", "below the threshold")
+	// A shard that an open transaction has written to does not switch: what runs goes on running until that ends.
+	writer := s.conn(t, db)
+	s.exec(t, writer, "begin")
+	s.exec(t, writer, "update heap set v = v")
 	configure(30, now.Add(-time.Hour), now.Add(time.Hour))
 	eventually(t, 10*time.Second, "a rebalance to begin", func() bool { return rebalances() == "1|0" })
 	none("1|0", "while one runs")
+	s.exec(t, writer, "commit")
 	eventually(t, time.Minute, "the rebalance to end", func() bool { return rebalances() == "1|1" })
 	if got := strings.Join(s.text(t, c, "select backend, count(*) from pleiad.shards group by 1 order by 1"), " "); got != "b1|1 b2|1 b3|1" {
 		t.Errorf("the shards are on %s", got)
@@ -61,11 +66,14 @@ func TestRebalanceByItself(t *testing.T) {
 	eventually(t, time.Minute, "b3 to be empty", func() bool {
 		return s.one(t, c, "select count(*) from pleiad.shards where backend = 'b3'") == "0"
 	})
+	s.exec(t, writer, "begin")
+	s.exec(t, writer, "update heap set v = v")
 	s.job(t, c, time.Minute, "add_backend('b3')")
 	eventually(t, 10*time.Second, "another rebalance to begin", func() bool { return rebalances() == "2|1" })
 	id := s.one(t, c, "select max(id) from pleiad.jobs where kind = 'rebalance'")
 	s.exec(t, c, "select pleiad.cancel_job("+id+")")
 	s.await(t, c, time.Minute, id, "cancelled")
+	s.exec(t, writer, "commit")
 	none("2|1", "after one that was cancelled")
 	s.noLeftovers(t, db)
 }

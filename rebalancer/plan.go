@@ -24,14 +24,21 @@ type placement struct {
 func (j *job) plan() error {
 	ctx := j.ctx
 	return j.onHome(ctx, func(home *pgx.Conn) error {
+		var state string
 		var planned bool
-		err := home.QueryRow(ctx, "SELECT state <> 'queued' OR EXISTS (SELECT FROM pleiad.move WHERE job = $1) FROM pleiad.job WHERE id = $1",
-			j.ID).Scan(&planned)
-		if err == nil && planned {
-			_, err = home.Exec(ctx, "UPDATE pleiad.job SET state = 'running' WHERE id = $1 AND state = 'queued'", j.ID)
-		}
-		if err != nil || planned {
+		err := home.QueryRow(ctx, "SELECT state, EXISTS (SELECT FROM pleiad.move WHERE job = $1) FROM pleiad.job WHERE id = $1",
+			j.ID).Scan(&state, &planned)
+		switch {
+		case err != nil:
 			return err
+		case state == "cancelling":
+			j.cancel(errCancelled)
+			return errCancelled
+		case state == "queued" && planned:
+			_, err = home.Exec(ctx, "UPDATE pleiad.job SET state = 'running' WHERE id = $1 AND state = 'queued'", j.ID)
+			return err
+		case state != "queued":
+			return nil
 		}
 		if (j.Kind == "drain" || j.Kind == "remove_backend") && !j.options.DryRun {
 			if err := drained(ctx, home, j.options.Backend); err != nil {
@@ -231,7 +238,11 @@ func (j *job) writePlan(ctx context.Context, home *pgx.Conn, p *placement, moves
 			before, after := j.imbalance(p, moves, by)
 			detail += fmt.Sprintf("; fullest backend over its share: %.1f%% before, %.1f%% after", 100*before, 100*after)
 		}
-		_, err := tx.Exec(ctx, "UPDATE pleiad.job SET state = 'running', started = now(), detail = $2 WHERE id = $1 AND state = 'queued'", j.ID, detail)
+		tag, err := tx.Exec(ctx, "UPDATE pleiad.job SET state = 'running', started = now(), detail = $2 WHERE id = $1 AND state = 'queued'", j.ID, detail)
+		if err == nil && tag.RowsAffected() == 0 { // cancelled meanwhile: the plan is dropped
+			j.cancel(errCancelled)
+			return errCancelled
+		}
 		return err
 	})
 	var pg *pgconn.PgError
