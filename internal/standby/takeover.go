@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pleiad/pleiad/internal/lsn"
 )
@@ -189,7 +190,7 @@ func (t *takeover) isolate(ctx context.Context) error {
 		if c.look, err = askAll(ctx, c.conn); err != nil {
 			return err
 		}
-		c.look.Timeline, err = receivedTimeline(ctx, c.conn, c.look.Received)
+		c.look.Timeline, err = receivedTimeline(ctx, c.conn, c.look)
 		return err
 	})
 }
@@ -202,15 +203,16 @@ const timelineSQL = `SELECT coalesce(max(('x' || pg_catalog.left(name, 8))::bit(
   WHERE name ~ '^[0-9A-F]{24}$' AND ('x' || pg_catalog.substr(name, 9, 8))::bit(32)::int8 * (4294967296 / segment)
     + ('x' || pg_catalog.right(name, 8))::bit(32)::int8 >= pg_catalog.div(greatest($1::pg_catalog.pg_lsn - '0/0' - 1, 0), segment)`
 
-func receivedTimeline(ctx context.Context, conn *pgx.Conn, at lsn.LSN) (uint32, error) {
-	var timeline int64
-	if err := conn.QueryRow(ctx, timelineSQL, at.String()).Scan(&timeline); err != nil {
-		return 0, fmt.Errorf("find the timeline at %s: %w", at, err)
+// receivedTimeline is the newer one of that and what the control file told. Where no segment is found (a standby without its
+// primary's last ones, or none yet) or the server does not list them, the control file has to do: no takeover fails for that.
+func receivedTimeline(ctx context.Context, conn *pgx.Conn, l Look) (uint32, error) {
+	var found int64
+	err := conn.QueryRow(ctx, timelineSQL, l.Received.String()).Scan(&found)
+	var refused *pgconn.PgError
+	if err != nil && (!errors.As(err, &refused) || conn.IsClosed()) {
+		return 0, fmt.Errorf("find the timeline at %s: %w", l.Received, err)
 	}
-	if timeline <= 0 || timeline > math.MaxUint32 {
-		return 0, fmt.Errorf("no log is there at %s", at)
-	}
-	return uint32(timeline), nil
+	return max(l.Timeline, uint32(min(found, math.MaxUint32))), nil
 }
 
 // each runs f on every candidate at once.
