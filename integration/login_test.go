@@ -294,3 +294,36 @@ func TestLoginRowsOfRoles(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestLoginAfterLostControl: what a login asks home for on pleiad's own connections is asked again where these are lost, idle
+// or in the middle of it, as when home has been killed and is back.
+func TestLoginAfterLostControl(t *testing.T) {
+	s := serve(t, "")
+	home := s.server("b1")
+	db := s.newDatabase(t)
+	watcher := home.conn(t, "postgres")
+	const own = "from pg_stat_activity where application_name = 'pleiad' and backend_type = 'client backend'"
+	for range 5 {
+		s.one(t, s.conn(t, db), "select 1") // they have just been used
+		home.exec(t, watcher, "select pg_terminate_backend(pid, 10000) "+own)
+		s.one(t, s.conn(t, db), "select 1")
+	}
+	holder := home.conn(t, db)
+	home.exec(t, holder, "begin; lock table pg_db_role_setting in access exclusive mode")
+	done := make(chan error, 1)
+	go func() {
+		c, err := pgx.Connect(t.Context(), s.dsn(db))
+		if err == nil {
+			err = c.Close(t.Context())
+		}
+		done <- err
+	}()
+	eventually(t, patience(20*time.Second), "the login waits for the settings", func() bool {
+		return home.one(t, watcher, "select count(*) "+own+" and wait_event_type = 'Lock' and query like '%pg_db_role_setting s%'") == "1"
+	})
+	home.exec(t, watcher, "select pg_terminate_backend(pid, 10000) "+own+" and query like '%pg_db_role_setting s%'")
+	home.exec(t, holder, "rollback")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -70,7 +70,7 @@ type collationFacts struct {
 }
 
 func (c *collations) ask(ctx context.Context, backend, name string) (f collationFacts, err error) {
-	err = c.db.srv.control.with(ctx, backend, c.db.name, func(conn *pgx.Conn) error {
+	err = c.db.srv.control.read(ctx, backend, c.db.name, func(conn *pgx.Conn) error {
 		if name == "default" {
 			return conn.QueryRow(ctx, `SELECT d.datlocprovider::text, d.datcollate,
 				coalesce((SELECT pg_catalog.pg_collation_actual_version(c.oid) FROM pg_catalog.pg_collation c

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pleiad/pleiad/internal/auth"
+	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/config"
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/standby"
@@ -57,6 +58,9 @@ type severable struct {
 	net.Conn
 	pool *controlPool
 }
+
+// NetConn is for backend.HungUp.
+func (c *severable) NetConn() net.Conn { return c.Conn }
 
 func (c *severable) Close() error {
 	c.pool.mu.Lock()
@@ -110,6 +114,7 @@ func (c *control) pool(ctx context.Context, name, database string) (*controlPool
 	pc.ConnConfig.RuntimeParams["search_path"] = auth.LookupSearchPath
 	pc.ConnConfig.RuntimeParams["application_name"] = "pleiad"
 	pc.AfterConnect = durable
+	pc.PrepareConn = alive
 	p := &controlPool{generation: generation, conns: map[net.Conn]struct{}{}}
 	pc.ConnConfig.DialFunc = p.dial
 	if p.Pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
@@ -148,6 +153,12 @@ func durable(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
+// alive keeps a connection that the server has closed from being lent: the pool itself asks those alone that have been idle
+// for a while.
+func alive(_ context.Context, conn *pgx.Conn) (bool, error) {
+	return !backend.HungUp(conn.PgConn().Conn()), nil
+}
+
 // with runs f on a service connection to a database of a backend's primary, which it waits for.
 func (c *control) with(ctx context.Context, name, database string, f func(*pgx.Conn) error) error {
 	conn, err := c.acquire(ctx, name, database)
@@ -156,6 +167,22 @@ func (c *control) with(ctx context.Context, name, database string, f func(*pgx.C
 	}
 	defer conn.Release()
 	return f(conn.Conn())
+}
+
+// read is with for what only reads, and may run again: it does where its connection is lost, as when the server has been started
+// anew since. All that the pool holds may be lost by then.
+func (c *control) read(ctx context.Context, name, database string, f func(*pgx.Conn) error) error {
+	for try := 0; ; try++ {
+		var lost bool
+		err := c.with(ctx, name, database, func(conn *pgx.Conn) error {
+			err := f(conn)
+			lost = err != nil && conn.IsClosed()
+			return err
+		})
+		if !lost || try == controlConns || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // acquire lends a connection. Where another server can become the primary, one that cannot be reached is waited for as a

@@ -186,7 +186,7 @@ func (db *Database) present(b int) bool { return db.targets[b].Address != "" && 
 // load reads the schema and makes it the current one.
 func (db *Database) load(ctx context.Context) error {
 	var schema *router.Schema
-	err := db.srv.control.with(ctx, db.srv.config().Home, db.name, func(conn *pgx.Conn) error {
+	err := db.srv.control.read(ctx, db.srv.config().Home, db.name, func(conn *pgx.Conn) error {
 		var err error
 		schema, err = catalog.LoadSnapshot(ctx, textQuerier{conn})
 		return err
@@ -252,7 +252,7 @@ func (db *Database) refreshIfNewer(context.Context) bool {
 }
 
 func (db *Database) epoch(ctx context.Context) (epoch uint64, err error) {
-	err = db.srv.control.with(ctx, db.srv.config().Home, db.name, func(conn *pgx.Conn) error {
+	err = db.srv.control.read(ctx, db.srv.config().Home, db.name, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, "SELECT epoch FROM pleiad.epoch").Scan(&epoch)
 	})
 	return epoch, err

@@ -51,7 +51,7 @@ func (db *Database) derivedOf(b int) *executor.Derived {
 
 func (db *Database) loadDerived(ctx context.Context, b int) (*executor.Derived, error) {
 	var text []byte
-	err := db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
+	err := db.srv.control.read(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, derivedSQL).Scan(&text)
 	})
 	if err != nil {

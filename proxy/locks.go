@@ -96,7 +96,7 @@ func (d *deadlocks) look(ctx context.Context, suspects []suspect) *view {
 }
 
 func (d *deadlocks) locks(ctx context.Context, server string, pids []int32) (rows []lockRow, err error) {
-	err = d.srv.control.with(ctx, server, maintenanceDB, func(conn *pgx.Conn) error {
+	err = d.srv.control.read(ctx, server, maintenanceDB, func(conn *pgx.Conn) error {
 		found, err := conn.Query(ctx, locksSQL, pids)
 		if err != nil {
 			return err

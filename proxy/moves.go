@@ -197,7 +197,7 @@ func (db *Database) settleSwitches(ctx context.Context) error {
 		Source, Target int
 	}
 	var list []parted
-	err := db.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
+	err := db.srv.control.read(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, "SELECT gid, source, target FROM pleiad.move WHERE step = 'switched' AND gid <> ''")
 		if err != nil {
 			return err

@@ -74,7 +74,7 @@ func pairOIDs(there, home oidList) (toHome, toBackend map[uint32]uint32) {
 
 func (db *Database) readOIDs(ctx context.Context, b int) (oidLists, error) {
 	var text []byte
-	err := db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
+	err := db.srv.control.read(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, "SELECT pleiad.oids()::text").Scan(&text)
 	})
 	if err != nil {

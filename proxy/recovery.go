@@ -156,7 +156,7 @@ func (db *Database) resolveAll(ctx context.Context, b int, parts []preparedPart)
 }
 
 func (db *Database) preparedOn(ctx context.Context, b int) (parts []preparedPart, err error) {
-	err = db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
+	err = db.srv.control.read(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `SELECT gid, owner::text, extract(epoch FROM clock_timestamp() - prepared)::float8
 			FROM pg_catalog.pg_prepared_xacts
 			WHERE database = pg_catalog.current_database() AND pg_catalog.starts_with(gid, $1)`, db.srv.clusterPrefix)
@@ -217,7 +217,7 @@ func (db *Database) end(ctx context.Context, b int, p preparedPart) error {
 }
 
 func (db *Database) stillPrepared(ctx context.Context, b int, gid string) (still bool, err error) {
-	err = db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
+	err = db.srv.control.read(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts WHERE gid = $1)", gid).Scan(&still)
 	})
 	return still, err

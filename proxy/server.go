@@ -325,7 +325,7 @@ func (srv *Server) lookupRole(ctx context.Context, user string) (auth.Role, erro
 	var first error
 	for _, name := range names {
 		var role auth.Role
-		err := srv.control.with(ctx, name, maintenanceDB, func(conn *pgx.Conn) error {
+		err := srv.control.read(ctx, name, maintenanceDB, func(conn *pgx.Conn) error {
 			var err error
 			role, err = auth.ScanRole(conn.QueryRow(ctx, auth.LookupSQL, user).Scan)
 			return err

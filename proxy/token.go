@@ -128,7 +128,7 @@ func (s *Session) setToken(text string) *pgerr.Error {
 // the role's over the database's.
 func (db *Database) roleSettings(ctx context.Context, role string) (map[string]string, error) {
 	var list []string
-	err := db.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
+	err := db.srv.control.read(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `SELECT c FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
 			WHERE s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
 			AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1))

@@ -1,11 +1,18 @@
 package backend
 
-import "syscall"
+import (
+	"net"
+	"syscall"
+)
 
 // hungUp tells whether the server has closed the connection, or said something unasked (a FATAL before it
-// closes), without blocking and without consuming anything.
-func (c *Conn) hungUp() bool {
-	sc, ok := netConn(c.Conn).(syscall.Conn)
+// closes).
+func (c *Conn) hungUp() bool { return HungUp(c.Conn) }
+
+// HungUp tells whether the other side of an idle connection has closed it or said something, without blocking and without
+// consuming anything.
+func HungUp(nc net.Conn) bool {
+	sc, ok := netConn(nc).(syscall.Conn)
 	if !ok {
 		return false
 	}

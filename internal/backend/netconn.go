@@ -2,10 +2,13 @@ package backend
 
 import "net"
 
-// netConn finds the socket below a TLS connection.
+// netConn finds the socket below a TLS connection or another that stands in front of one.
 func netConn(c net.Conn) net.Conn {
-	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
-		return t.NetConn()
+	for {
+		t, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return c
+		}
+		c = t.NetConn()
 	}
-	return c
 }
