@@ -7,7 +7,9 @@ import (
 	"errors"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -186,4 +188,45 @@ func TestMockSecretIsTheClusters(t *testing.T) {
 	if third := saltOf(t, s.addr, "nobody_at_all"); third == first {
 		t.Error("the salt does not come from the catalog's secret")
 	}
+}
+
+// TestRecoveryKeepsDecisions: recovery acts on a decision only when a standby of home has it, whoever wrote it. Home's standbys do
+// not receive here, though they seem to.
+func TestRecoveryKeepsDecisions(t *testing.T) {
+	r := serveReplicated(t, "transactions:\n  recovery_interval: 200ms\n")
+	r.caughtUp(t)
+	home, other := r.primary(t, "b1"), r.primary(t, "b2")
+	const gid = "pleiad_replicas_lost_1"
+	var stopped []int
+	resume := func() {
+		for _, pid := range stopped {
+			if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+				t.Error(err)
+			}
+		}
+		stopped = nil
+	}
+	defer func() { resume() }()
+	for _, s := range r.cluster.Replicas("b1") {
+		pid, err := strconv.Atoi(r.on(t, s, "select pid from pg_stat_wal_receiver"))
+		if err == nil {
+			err = syscall.Kill(pid, syscall.SIGSTOP)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		stopped = append(stopped, pid)
+	}
+	r.on(t, other, "begin; create table part_of_a_transaction (); prepare transaction '"+gid+"'")
+	r.restart(t, r.configText(t)) // what the proxy has not prepared itself it takes for its predecessor's
+	eventually(t, patience(30*time.Second), "recovery waits for home's standbys", func() bool {
+		return r.on(t, home, "select count(*) from pg_stat_activity where wait_event = 'SyncRep'") != "0"
+	})
+	if n := r.on(t, other, "select count(*) from pg_prepared_xacts where gid = '"+gid+"'"); n != "1" {
+		t.Error("the part ended before the decision was on a standby")
+	}
+	resume()
+	eventually(t, patience(30*time.Second), "the part has ended", func() bool {
+		return r.on(t, other, "select count(*) from pg_prepared_xacts") == "0"
+	})
 }

@@ -210,12 +210,24 @@ func (db *Database) settleSwitches(ctx context.Context) error {
 	}
 	for _, p := range list {
 		for _, b := range []int{p.Target, p.Source} {
-			if err := db.commitPrepared(ctx, b, p.GID); err != nil {
+			if err := db.settleSwitch(ctx, b, p.GID); err != nil {
 				return fmt.Errorf("settle switch %s on backend %q: %w", p.GID, db.targets[b].Name, err)
 			}
 		}
 	}
 	return nil
+}
+
+// settleSwitch commits a backend's part of a switch, if it is still prepared, once the decision cannot be lost with home.
+func (db *Database) settleSwitch(ctx context.Context, b int, gid string) error {
+	still, err := db.stillPrepared(ctx, b, gid)
+	if err != nil || !still {
+		return err
+	}
+	if _, err := db.keep(ctx, db.home); err != nil {
+		return err
+	}
+	return db.commitPrepared(ctx, b, gid)
 }
 
 // commitPrepared commits a backend's part of a transaction that is decided, whoever else does so too.

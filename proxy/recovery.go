@@ -200,6 +200,11 @@ func (db *Database) end(ctx context.Context, b int, p preparedPart) error {
 	if err != nil {
 		return err
 	}
+	// Read on a home that is lost before a standby has it, the decision would be another one for the parts that are still
+	// there: the coordinator may have died, or home come back, while its COMMIT waited for standbys.
+	if _, err := db.keep(ctx, db.home); err != nil {
+		return err
+	}
 	verb := "ROLLBACK"
 	if trusted || owner == p.Owner {
 		verb = "COMMIT"
@@ -262,25 +267,36 @@ func (db *Database) sweepRecords(ctx context.Context, pending map[string]bool) {
 // takes over has the part still prepared, and asks for the decision.
 func (db *Database) keepWhatIsCommitted(ctx context.Context) (kept bool, err error) {
 	for b := range db.targets {
-		n := db.node(b)
-		if n == nil || n.Alone() || db.absent(b) || n.Degraded() {
+		if db.absent(b) {
 			continue
 		}
-		if !n.Staffed() {
-			return false, nil
-		}
-		if err := n.Confirm(ctx); err != nil {
+		if kept, err := db.keep(ctx, b); err != nil || !kept {
 			return false, err
 		}
-		err := db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
-			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-				_, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'pleiad', '')")
-				return err
-			})
+	}
+	return true, nil
+}
+
+// keep waits until standbys have on disk what a backend's primary has committed so far; false while standbys are missing.
+func (db *Database) keep(ctx context.Context, b int) (kept bool, err error) {
+	n := db.node(b)
+	if n == nil || n.Alone() || n.Degraded() {
+		return true, nil
+	}
+	if !n.Staffed() {
+		return false, nil
+	}
+	if err := n.Confirm(ctx); err != nil {
+		return false, err
+	}
+	err = db.srv.control.with(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'pleiad', '')")
+			return err
 		})
-		if err != nil {
-			return false, fmt.Errorf("backend %q: %w", db.targets[b].Name, err)
-		}
+	})
+	if err != nil {
+		return false, fmt.Errorf("backend %q: %w", db.targets[b].Name, err)
 	}
 	return true, nil
 }
