@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"strconv"
 	"strings"
@@ -15,8 +16,35 @@ import (
 )
 
 // runDDL runs a schema change. In a transaction its steps are part of that; alone they form a distributed
-// transaction of their own, or, for what PostgreSQL runs outside of transactions, are undone where one fails.
+// transaction of their own, or, for what PostgreSQL runs outside of transactions, are undone where one fails. The client is
+// told of success when all backends have it.
 func (s *Session) runDDL(r *request) error {
+	out := s.out
+	var held bytes.Buffer
+	s.out = wire.NewWriter(&held)
+	err := s.changeSchema(r)
+	if e := s.out.Flush(); err == nil {
+		err = e
+	}
+	s.out = out
+	out.Out = appendOutcome(out.Out, held.Bytes(), s.batch.failed)
+	return err
+}
+
+// appendOutcome appends frames, without success where a later part has failed.
+func appendOutcome(out, frames []byte, failed bool) []byte {
+	for len(frames) >= 5 {
+		n := 1 + int(binary.BigEndian.Uint32(frames[1:]))
+		if frames[0] != 'C' || !failed {
+			out = append(out, frames[:n]...)
+		}
+		frames = frames[n:]
+	}
+	return out
+}
+
+// changeSchema is runDDL, whose client is told of success as soon as home has its part.
+func (s *Session) changeSchema(r *request) error {
 	d := r.tmpl.DDL
 	if err := s.enterEverything(); err != nil {
 		s.fail(executor.ClientError(err))

@@ -1,23 +1,16 @@
 package proxy
 
 import (
-	"bytes"
-	"encoding/binary"
 	"strconv"
 	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
-	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
 )
 
-// runNumbered runs the steps of a schema change that adds columns with a sequence's values. The client is told of its success
-// when the rows have them.
+// runNumbered runs the steps of a schema change that adds columns with a sequence's values.
 func (s *Session) runNumbered(r *request, steps []router.Step) error {
-	out := s.out
-	var held bytes.Buffer
-	s.out = wire.NewWriter(&held)
 	err := s.runSteps(r, steps)
 	if d := r.tmpl.DDL; err == nil && !s.batch.failed && d != nil {
 		for i := range d.Numbers {
@@ -26,24 +19,7 @@ func (s *Session) runNumbered(r *request, steps []router.Step) error {
 			}
 		}
 	}
-	if e := s.out.Flush(); err == nil {
-		err = e
-	}
-	s.out = out
-	out.Out = appendOutcome(out.Out, held.Bytes(), s.batch.failed)
 	return err
-}
-
-// appendOutcome appends frames, without success where a later part has failed.
-func appendOutcome(out, frames []byte, failed bool) []byte {
-	for len(frames) >= 5 {
-		n := 1 + int(binary.BigEndian.Uint32(frames[1:]))
-		if frames[0] != 'C' || !failed {
-			out = append(out, frames[:n]...)
-		}
-		frames = frames[n:]
-	}
-	return out
 }
 
 // number makes the numbers of all backends' rows differ, and home's sequence go on behind them.

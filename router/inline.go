@@ -20,6 +20,7 @@ type inliner struct {
 	columns map[*sqlparse.ColumnRef]callersColumn
 	withs   map[string]bool // names of WITH queries
 	writes  bool            // the statement changes rows: a volatile function would see them change
+	around  surroundings
 	calls   int
 	err     *pgerr.Error
 }
@@ -75,6 +76,7 @@ func (p *planner) inline() (text, alone string, ok bool) {
 		return "", "", false
 	}
 	alone = in.loneCall(n.GetSelectStmt())
+	in.around = in.env.surroundingsOf(n)
 	in.rewrite(n)
 	if in.err != nil || in.calls == 0 {
 		return "", "", false
@@ -248,7 +250,7 @@ func (in *inliner) scalarCall(call *sqlparse.FuncCall) sqlparse.Node {
 		in.refuse()
 		return n
 	}
-	out, ok := in.scalar(fn, call)
+	out, ok := in.scalar(fn, call, in.around.once)
 	if !ok {
 		in.refuse()
 		return n
@@ -263,8 +265,8 @@ func scalarKind(g *Signature) bool {
 }
 
 // scalar is the subquery that gives a function's value.
-func (in *inliner) scalar(fn *Function, call *sqlparse.FuncCall) (sqlparse.Node, bool) {
-	b := in.body(fn, call)
+func (in *inliner) scalar(fn *Function, call *sqlparse.FuncCall, once bool) (sqlparse.Node, bool) {
+	b := in.body(fn, call, once)
 	if b == nil || len(b.q.out) != 1 || b.q.open {
 		return nil, false
 	}

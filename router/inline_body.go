@@ -32,11 +32,11 @@ type inlinedBody struct {
 }
 
 // body reads a function's body and puts the arguments of a call into it; nil where it is not proved to be one query that
-// gives the same however often it is evaluated.
-func (in *inliner) body(fn *Function, call *sqlparse.FuncCall) *inlinedBody {
+// gives the same however often it is evaluated. once tells whether the call's place evaluates it once.
+func (in *inliner) body(fn *Function, call *sqlparse.FuncCall, once bool) *inlinedBody {
 	args := in.arguments(fn, call)
 	stmts := fn.statements()
-	if args == nil || len(stmts) != 1 || stmts[0].GetSelectStmt() == nil {
+	if args == nil || in.repeated(args, once) || len(stmts) != 1 || stmts[0].GetSelectStmt() == nil {
 		return nil
 	}
 	sel := stmts[0].GetSelectStmt()

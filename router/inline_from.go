@@ -28,7 +28,7 @@ func (in *inliner) fromCall(n sqlparse.Node, rf *sqlparse.RangeFunction, call *s
 		var value sqlparse.Node
 		if !scalarKind(fn.Sig) {
 			sel, ok = in.row(fn, call, cols)
-		} else if value, ok = in.scalar(fn, call); ok && len(cols) == 1 {
+		} else if value, ok = in.scalar(fn, call, in.around.from); ok && len(cols) == 1 {
 			sel = &sqlparse.SelectStmt{TargetList: []sqlparse.Node{sqlparse.TargetNode(fn.Name, value)}, LimitOption: sqlparse.LimitDefault, Op: sqlparse.SetNone}
 		}
 	}
@@ -49,6 +49,7 @@ func (in *inliner) fromCall(n sqlparse.Node, rf *sqlparse.RangeFunction, call *s
 		}
 		copy(names, given)
 	}
+	in.hoist(alias, names)
 	return sqlparse.SubqueryNode(sel, alias, names, true)
 }
 
@@ -84,9 +85,12 @@ func (e *Env) resultColumns(fn *Function, alias string) ([]Argument, bool) {
 
 // rows is the query of a set-returning function's rows.
 func (in *inliner) rows(fn *Function, call *sqlparse.FuncCall, cols []Argument) (*sqlparse.SelectStmt, bool) {
-	b := in.body(fn, call)
+	b := in.body(fn, call, in.around.from)
 	if b == nil || b.q.open || len(b.q.out) != len(cols) || len(cols) == 1 && fn.Sig.ReturnsRow != 0 {
 		return nil, false
+	}
+	if fn.RetSet {
+		in.keepOrder(b, cols)
 	}
 	s := b.sel
 	names := make([]string, len(cols))

@@ -48,6 +48,11 @@ func inlineFixture() Env {
 	callable(s, "counted", "select count(r) from meetings", "bigint", room)
 	callable(s, "divides", "select sum(id * (10 / n)) from meetings", "bigint", Argument{Name: "n", Type: "integer"})
 	callable(s, "sorted", "select id from meetings where room = r order by r", "integer", room)
+	ordered := callable(s, "ordered", "select id, room from meetings where room <> r order by 2 desc, id", "record", room)
+	ordered.RetSet, ordered.Sig.ReturnsKind = true, 'p'
+	columns := s.Relations["public"]["meetings"].Columns
+	columns[0].TypeName, columns[1].TypeName = "text", "integer"
+	ordered.Sig.Args = append(ordered.Sig.Args, Argument{Name: "n", Type: "integer", Mode: 't'}, Argument{Name: "m", Type: "text", Mode: 't'})
 	return env
 }
 
@@ -85,6 +90,18 @@ func TestInline(t *testing.T) {
 		`select n_in(x) from set_of('a') with ordinality x`: "",
 		`select set_of('a')`:                                "",
 		`select n_in(distinct 'a')`:                         "",
+		`select n_in(nextval('s')::text)`:                   `FROM LATERAL (SELECT`,
+		`insert into notes (body) values (n_in(nextval('s')::text))`: `FROM LATERAL (SELECT`,
+		`select n_in(nextval('s')::text) from notes`:                 "",
+		`select (select n_in(random()::text))`:                       "",
+		`select i from set_of(random()::text) i`:                     `FROM LATERAL (SELECT`,
+		`select i from notes, set_of(random()::text) i`:              "",
+		`select * from ordered('a') o (x, y)`:                        `o(x, y) ORDER BY o.y DESC, o.x`,
+		`select * from ordered('a') limit 3`:                         `ORDER BY ordered.m DESC, ordered.n LIMIT 3`,
+		`select * from ordered('a') order by n`:                      `id) ordered(n, m) ORDER BY n`,
+		`select n, row_number() over () from ordered('a')`:           `id OFFSET 0`,
+		`select * from notes, ordered('a')`:                          `id OFFSET 0`,
+		`select count(*) from ordered('a')`:                          `id) ordered`,
 	} {
 		p := Plan(sql, env)
 		switch {

@@ -183,3 +183,18 @@ create or replace function n_in(r text) returns bigint language sql stable as 's
 select n_in('r3');
 rollback;
 select n_in('r3');
+-- the order of a function's rows is seen where nothing sorts them again; what is volatile is evaluated as often as in PostgreSQL
+--! setup
+create function sorted_ids(m int) returns table (id int, minutes int) language sql stable as 'select id, minutes from meeting where minutes > m order by minutes desc, id';
+select row_number() over () as n, id from sorted_ids(20) order by n;
+select n, id from (select row_number() over () as n, s.* from sorted_ids(20) s limit 10) x order by n;
+select array_agg(id) from sorted_ids(40);
+select * from sorted_ids(20) order by id;
+select id from sorted_ids(60) s(id, x) where x > 70 order by 1;
+select count(*) from room, sorted_ids(40);
+--! setup
+create temp table sorted_note (n serial, id int);
+insert into sorted_note (id) select id from sorted_ids(40);
+select n, id from sorted_note order by n;
+select twice((random() * 0)::int), twice(nextval('pg_temp.sorted_note_n_seq')::int) as again;
+select * from sorted_ids(20 + (random() * 0)::int) order by 1;
