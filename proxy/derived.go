@@ -11,8 +11,11 @@ import (
 )
 
 // derivedSQL gives the partitions on a backend with their tables, and the constraints and unique indexes whose names
-// PostgreSQL made, for partitions and for foreign keys to them, with the user's own.
-const derivedSQL = `WITH RECURSIVE up AS (
+// PostgreSQL made, for partitions and for foreign keys to them, with the user's own. Partitions that the user has made, of a
+// local table, keep their names.
+const derivedSQL = `WITH RECURSIVE shard AS (
+  SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname ~ '^pleiad_[0-9]+$'
+), up AS (
   SELECT oid, conparentid AS at FROM pg_catalog.pg_constraint WHERE conparentid <> 0
   UNION ALL
   SELECT u.oid, p.conparentid FROM up u JOIN pg_catalog.pg_constraint p ON p.oid = u.at WHERE p.conparentid <> 0
@@ -20,10 +23,11 @@ const derivedSQL = `WITH RECURSIVE up AS (
   SELECT c.conrelid AS rel, c.conname AS name, top.conname AS own
   FROM up u JOIN pg_catalog.pg_constraint c ON c.oid = u.oid JOIN pg_catalog.pg_constraint top ON top.oid = u.at
   WHERE top.conparentid = 0 AND c.conname <> top.conname
+  AND (c.conrelid IN (SELECT oid FROM shard) OR c.confrelid IN (SELECT oid FROM shard))
   UNION
   SELECT x.indrelid, c.relname, top.relname
   FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_index x ON x.indexrelid = i.inhrelid JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid JOIN pg_catalog.pg_class top ON top.oid = i.inhparent
-  WHERE c.relkind = 'i' AND c.relname <> top.relname
+  WHERE c.relkind = 'i' AND c.relname <> top.relname AND x.indrelid IN (SELECT oid FROM shard)
 )
 SELECT pg_catalog.json_build_object(
   'tables', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, c.relname, pn.nspname, p.relname))

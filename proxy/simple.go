@@ -59,7 +59,7 @@ func (s *Session) runSeveral(text []byte) error {
 	// PostgreSQL parses the whole message before it runs any of it.
 	for _, sp := range spans {
 		if p := s.planText(text[sp.Start:sp.End]); p.tmpl.Kind == router.KindSyntax && p.tmpl.Refusal == nil {
-			return s.runSyntax(text[:sp.End])
+			return s.runSyntax(text)
 		}
 	}
 	for _, sp := range spans {
@@ -96,7 +96,7 @@ var errNewSyntax = pgerr.New(pgerr.FeatureNotSupported, "statement uses syntax t
 // runRejected does so for a statement; one that is refused may be wrong in the first place, too.
 func (s *Session) runRejected(r *request) error {
 	if r.tmpl.Refusal == nil {
-		return s.runSyntax(r.text)
+		return s.runSyntax(r.whole())
 	}
 	return s.parseOnly(r.text, r.oids, utf8.RuneCount(r.before), r.tmpl.Refusal)
 }

@@ -68,12 +68,12 @@ func (s *Session) readOnly(said int8) bool {
 }
 
 func (s *Session) txnCommit(r *request) {
+	if r.tmpl.Txn.Chain && s.gang.Txn.State != executor.TxnExplicit {
+		s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "COMMIT AND CHAIN can only be used in transaction blocks"))
+		return
+	}
 	switch s.gang.Txn.State {
 	case executor.TxnNone:
-		if r.tmpl.Txn.Chain {
-			s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "COMMIT AND CHAIN can only be used in transaction blocks"))
-			return
-		}
 		s.warn(pgerr.NoActiveSQLTransaction, "there is no transaction in progress")
 		s.tag("COMMIT")
 		return
@@ -98,12 +98,12 @@ func (s *Session) txnCommit(r *request) {
 }
 
 func (s *Session) txnRollback(r *request) {
+	if r.tmpl.Txn.Chain && s.gang.Txn.State != executor.TxnExplicit {
+		s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "ROLLBACK AND CHAIN can only be used in transaction blocks"))
+		return
+	}
 	switch s.gang.Txn.State {
 	case executor.TxnNone:
-		if r.tmpl.Txn.Chain {
-			s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "ROLLBACK AND CHAIN can only be used in transaction blocks"))
-			return
-		}
 		s.warn(pgerr.NoActiveSQLTransaction, "there is no transaction in progress")
 		s.tag("ROLLBACK")
 		return

@@ -86,7 +86,7 @@ var writeWords = wordSet("update insert delete merge truncate copy lock share re
 var stateWords = wordSet(`temp temporary listen unlisten discard reset load set_config setseed nextval setval currval
 	lastval pg_advisory_lock pg_advisory_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared
 	pg_advisory_unlock pg_advisory_unlock_shared pg_advisory_unlock_all prepare deallocate
-	hold dblink_connect lo_open lo_create create drop alter grant revoke comment security do call
+	hold dblink_connect lo_open lo_create create drop alter grant revoke comment security do
 	pg_export_snapshot pg_replication_origin_session_setup`)
 
 // sequenceWords are those without which no sequence advances.
@@ -107,7 +107,7 @@ var dynamicFunctions = wordSet(`query_to_xml query_to_xmlschema query_to_xml_and
 	pg_input_is_valid pg_input_error_info`)
 
 // dynamicWords begin statements that run other SQL, change the schema, or open a cursor by its name.
-var dynamicWords = wordSet(`execute open create drop alter grant revoke comment security do call truncate cluster vacuum
+var dynamicWords = wordSet(`execute open create drop alter grant revoke comment security do truncate cluster vacuum
 	reindex import reassign analyze analyse`)
 
 // clockWords give the time of the transaction or of the statement.

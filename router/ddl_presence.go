@@ -177,7 +177,13 @@ func (d *ddl) typePresence(tn *sqlparse.TypeName) (presence, *pgerr.Error) {
 		return tablePresence(rel, false), nil
 	}
 	return presence{where: onMaybe,
-		check: "pg_catalog.to_regtype(" + quoteLiteral(quoteName(schema, name)) + ") IS NOT NULL"}, nil
+		check: typeThere(schema, name)}, nil
+}
+
+// typeThere is true where a type is, though it be only a shell, which to_regtype does not take.
+func typeThere(schema, name string) string {
+	return "EXISTS (SELECT FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace" +
+		" WHERE (n.nspname, t.typname) OPERATOR(pg_catalog.=) (" + quoteLiteral(schema) + ", " + quoteLiteral(name) + "))"
 }
 
 // typeSchema finds the schema of a user's type.

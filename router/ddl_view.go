@@ -58,6 +58,11 @@ func (r *reads) see(t *Table) {
 
 // homeType is true of the row type of a relation that home alone has.
 func (d *ddl) homeType(tn *sqlparse.TypeName) bool {
+	if tn.PctType && len(tn.Names) > 1 { // table.column%TYPE
+		schema, name := listName(tn.Names[:len(tn.Names)-1])
+		t, _ := d.env.resolve(&sqlparse.RangeVar{Schemaname: schema, Relname: name})
+		return t == nil || !t.Everywhere
+	}
 	schema, name := listName(tn.Names)
 	schema, ok := d.typeSchema(schema, name)
 	if !ok {

@@ -125,6 +125,8 @@ func (a *analysis) call(q *query, f *sqlparse.FuncCall, sc *scope) fnFacts {
 	switch {
 	case fn == "age" && len(f.Args) == 2:
 		facts &^= fnClock
+	case fn == "ts_rewrite" && len(f.Args) == 3: // the other one runs a query
+		facts &^= fnDynamic
 	case fn == "set_config" && facts&fnPins != 0:
 		a.setConfig++
 		if isLocalTrue(f.Args) {

@@ -91,7 +91,7 @@ func (a *analysis) targetTable(t *Table, op operation) {
 		return
 	}
 	distributed := t.Kind == TableSharded || t.Kind == TableReference
-	if t.HasRules && t.Kind != TableView {
+	if t.HasRules && distributed {
 		a.refuse(refRules)
 	}
 	a.reaches(t.WriteReach, distributed)

@@ -182,6 +182,9 @@ func (d *decoder) reachOfRelations(g *reaches) {
 		g.edge(change, write)
 		g.edge(change, node{nodeTriggers, oid, 0})
 		g.edge(write, read)
+		if t.HasRules {
+			g.own[write] |= router.ReachClock // a rule may read the time
+		}
 		for _, c := range t.Columns {
 			if c.TypeOID >= userOID {
 				g.edge(read, node{nodeType, c.TypeOID, 0})

@@ -22,10 +22,13 @@ type Derived struct {
 
 // clientTerms makes an ErrorResponse or NoticeResponse speak of what the client knows: positions count from the start of
 // its whole message, shift characters ahead of the statement, a shard's table is the table itself, and a constraint is the
-// one that the user made. A frame that needs no change is returned as it is.
+// one that the user made; what pleiad did beside the statement is no context of it. A frame that needs no change is returned as it is.
 func (m *Member) clientTerms(frame []byte, shift int) []byte {
 	if shift != 0 {
 		frame = MovePosition(frame, func(p int) int { return p + shift })
+	}
+	if ownContext.MatchString(wire.ErrorField(frame, 'W')) {
+		frame = withoutFields(frame, "W")
 	}
 	schema := wire.ErrorField(frame, 's')
 	if !isShardSchema(schema) && wire.ErrorField(frame, 'n') == "" {
@@ -37,6 +40,9 @@ func (m *Member) clientTerms(frame []byte, shift int) []byte {
 	}
 	return d.fix(frame, schema)
 }
+
+// ownContext is the CONTEXT of an error that a function of pleiad's raised in a statement that is pleiad's, too.
+var ownContext = regexp.MustCompile(`^PL/pgSQL function pleiad\.(begin_ddl|lock_ddl|partition_key|register_\w+|create_shards|sync_shards|close_shards|open_shards|attach_indexes)\(`)
 
 // restricted is how a foreign key's error names the table whose rows are referenced.
 var restricted = regexp.MustCompile(`^(update or delete on table )"([^"]+)"`)
@@ -131,12 +137,15 @@ func MovePosition(frame []byte, to func(int) int) []byte {
 }
 
 // WithoutPosition returns an ErrorResponse without its position: the statement that failed is not the client's.
-func WithoutPosition(frame []byte) []byte {
+func WithoutPosition(frame []byte) []byte { return withoutFields(frame, "Pqp") }
+
+// withoutFields returns an ErrorResponse or NoticeResponse without the fields whose letters are given.
+func withoutFields(frame []byte, letters string) []byte {
 	out, at := wire.Begin(nil, frame[0])
 	b := wire.BodyOf(frame)
 	for k := b.Byte(); k != 0; k = b.Byte() {
 		v := b.Text()
-		if k != 'P' && k != 'q' && k != 'p' {
+		if strings.IndexByte(letters, k) < 0 {
 			out = append(append(append(out, k), v...), 0)
 		}
 	}

@@ -152,6 +152,8 @@ WITH nsp AS MATERIALIZED (
         UNION ALL
         SELECT 'w', tgrelid, 0, tgqual::text FROM pg_trigger WHERE tgqual IS NOT NULL
         UNION ALL
+        SELECT 'w', ev_class, 0, concat_ws(' ', ev_qual::text, ev_action::text) FROM pg_rewrite WHERE ev_type <> '1' AND oid >= 16384
+        UNION ALL
         SELECT 'r', polrelid, 0, concat_ws(' ', polqual::text, polwithcheck::text) FROM pg_policy
         UNION ALL
         SELECT 't', oid, 0, typdefaultbin::text FROM pg_type WHERE typdefaultbin IS NOT NULL
@@ -197,6 +199,9 @@ WITH nsp AS MATERIALIZED (
         UNION SELECT 'r', p.polrelid, 0, 'n', d.refobjid
               FROM pg_depend d JOIN pg_policy p ON p.oid = d.objid
               WHERE d.classid = 3256 AND d.refclassid = 1259 AND d.refobjid <> p.polrelid
+        UNION SELECT 'w', w.ev_class, 0, k.kind, d.refobjid  -- what a table's rules do instead of a write, or also
+              FROM pg_rewrite w JOIN pg_depend d ON d.classid = 2618 AND d.objid = w.oid AND d.refclassid = 1259 AND d.refobjid <> w.ev_class
+              CROSS JOIN (VALUES ('n'), ('m')) k(kind) WHERE w.ev_type <> '1'
         UNION SELECT 'w', i.inhparent, 0, 'w', i.inhrelid FROM pg_inherits i JOIN rel r ON r.oid = i.inhrelid) e
   WHERE e.kind NOT IN ('r', 'w', 'd') OR EXISTS (SELECT FROM pg_class c JOIN nsp n ON n.oid = c.relnamespace WHERE c.oid = e.oid)
 ), oprs AS (
