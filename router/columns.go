@@ -28,7 +28,8 @@ func meantColumns(tree sqlparse.Node) *columnUse {
 				c.names[last] = true
 			}
 		case n.GetJoinExpr() != nil:
-			c.all = c.all || n.GetJoinExpr().IsNatural
+			// An alias of a join gives its columns other names, and its name stands for all of them.
+			c.all = c.all || n.GetJoinExpr().IsNatural || n.GetJoinExpr().Alias != nil
 			for _, name := range sqlparse.Strings(n.GetJoinExpr().UsingClause) {
 				c.names[name] = true
 			}
