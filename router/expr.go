@@ -1,6 +1,8 @@
 package router
 
 import (
+	"slices"
+
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
@@ -189,7 +191,7 @@ func (a *analysis) valueFunction(n sqlparse.Node) fnFacts {
 	return facts
 }
 
-// systemColumn notes tableoid, and whether the level is correlated: every column reference comes by here.
+// systemColumn notes system columns of sharded tables, tableoid wherever it is, and whether the level is correlated: every column reference comes by here.
 func (a *analysis) systemColumn(q *query, ref *sqlparse.ColumnRef, sc *scope) {
 	if a.seen != nil {
 		a.seen(ref, sc)
@@ -208,4 +210,20 @@ func (a *analysis) systemColumn(q *query, ref *sqlparse.ColumnRef, sc *scope) {
 		q.tableOID = true
 		a.tableOID = true
 	}
+	a.hidden = a.hidden || at == nil && hiddenColumn(parts, sc)
+}
+
+// hiddenColumn reports whether a reference that names no column may be a sharded table's system column.
+func hiddenColumn(parts []string, sc *scope) bool {
+	if len(parts) == 0 || !slices.Contains(systemColumns, parts[len(parts)-1]) {
+		return false
+	}
+	for ; sc != nil; sc = sc.parent {
+		if sc.ns != nil && slices.ContainsFunc(sc.ns.items, func(it nsItem) bool {
+			return it.rel != nil && it.rel.sharded() && !it.rel.target && (len(parts) == 1 || it.name == parts[len(parts)-2])
+		}) {
+			return true
+		}
+	}
+	return false
 }

@@ -51,6 +51,8 @@ func (a *analysis) gatherable() *pgerr.Error {
 		return refLocking
 	case a.tableOID:
 		return refTableOID
+	case a.hidden:
+		return refSystemColumn
 	case a.fn&fnUnknown != 0:
 		return refUnknownFunc
 	}
@@ -188,8 +190,9 @@ func (b *gatherBuilder) array(r *rel, t *Table, cols []string) (string, *pgerr.E
 		}
 		value := alias + "." + quoteIdent(cols[i])
 		if keys := use.paths[cols[i]]; len(keys) > 0 && c.TypeOID == jsonbOID && !use.whole(alias, cols[i], cols) && b.p.env.ownOperatorsFirst() {
-			value = jsonbOfKeys(value, keys)
-			b.literals = true
+			whole := value
+			value = jsonbOfKeys(whole, keys)
+			b.literals = b.literals || value != whole
 		}
 		row = append(row, value)
 		text = text || c.TypeOID >= firstUserOID

@@ -28,6 +28,7 @@ var (
 	refSortVolatile = refusal("ORDER BY a volatile expression is not supported over several shards", "Restrict the query to one shard with = on the partition key.")
 	refSortShape    = refusal("ORDER BY of this query is not supported over several shards", "Order by plain columns or expressions of them, or restrict the query to one shard with = on the partition key.")
 	refTableOID     = refusal("tableoid is not supported over several shards", "Restrict the query to one shard with = on the partition key.")
+	refSystemColumn = refusal("ctid, xmin and other system columns are not supported where one backend finishes the query", "Restrict every sharded table to one shard with = on its partition key, or join them on it.")
 	refVolatile     = refusal("a function that is not evaluated row by row cannot be called over several shards", "Evaluate it in a statement of its own and pass the value as a parameter.")
 	refClock        = refusal("a view, function, trigger or default reads the time, and the statement runs on several shards", "Write now() in the statement itself, or restrict it to one shard with = on the partition key.")
 	refUnknownFunc  = refusal("a statement over several shards calls a function that pleiad does not know", "Create the function through pleiad, or restrict the query to one shard with = on the partition key.")
