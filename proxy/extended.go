@@ -449,9 +449,10 @@ func (s *Session) bindLocal(p *portal, tail []byte, params int) error {
 		return err
 	}
 	t := p.st.plan.tmpl
-	if n := len(p.params); n != t.NParams && t.Kind != router.KindExecute {
+	// Parse may have declared more parameters than the text names.
+	if n, want := len(p.params), max(t.NParams, len(p.st.oids)); n != want && t.Kind != router.KindExecute {
 		return s.failBatch(pgerr.New(pgerr.ProtocolViolation,
-			"bind message supplies %d parameters, but prepared statement %q requires %d", n, p.st.name, t.NParams))
+			"bind message supplies %d parameters, but prepared statement %q requires %d", n, p.st.name, want))
 	}
 	p.bind = append([]byte(nil), tail[:params]...)
 	if _, bad := p.decode(p.bind); bad != nil { // again, now pointing into the copy

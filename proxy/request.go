@@ -50,6 +50,21 @@ func (r *request) whole() []byte {
 	return r.text
 }
 
+// onlyNamed is the request with those parameters alone that its text names: texts that are made of it count their own from
+// there. A client may have declared more, and a statement that is a part of another has them all.
+func (r *request) onlyNamed() *request {
+	n := r.tmpl.NParams
+	if len(r.params) <= n && len(r.oids) <= n {
+		return r
+	}
+	only := *r
+	only.oids, only.params = r.oids[:min(n, len(r.oids)):min(n, len(r.oids))], r.params[:min(n, len(r.params))]
+	if r.bind != nil {
+		only.bind = executor.FirstParams(r.bind, n)
+	}
+	return &only
+}
+
 // run executes a statement, wherever it belongs, and writes its answer without ReadyForQuery. An error of the
 // statement's is written and noted (Session.failed); the returned error ends the session.
 func (s *Session) run(r *request) error {
@@ -86,15 +101,15 @@ func (s *Session) run(r *request) error {
 	case router.KindInsert:
 		return s.runInsert(r)
 	case router.KindInsertQuery:
-		return s.runInsertQuery(r)
+		return s.runInsertQuery(r.onlyNamed())
 	case router.KindPrelude:
-		return s.runPrelude(r)
+		return s.runPrelude(r.onlyNamed())
 	case router.KindInlined, router.KindRoutine:
 		return s.runCalls(r)
 	case router.KindSessionViews:
 		return s.runSessionViews(r)
 	case router.KindCopyRows:
-		return s.runCopyRows(r)
+		return s.runCopyRows(r.onlyNamed())
 	case router.KindEverywhere:
 		return s.runEverywhere(r)
 	case router.KindCopyIn:
@@ -267,11 +282,12 @@ func (s *Session) runSharded(r *request) error {
 		return s.refuse(r, executor.ClientError(err))
 	}
 	if c := r.tmpl.Clock; r.instant != nil && c != nil && c.Defaults && r.tmpl.InsertQuery != nil {
-		return s.runInsertQuery(r) // its query evaluates the defaults
+		return s.runInsertQuery(r.onlyNamed()) // its query evaluates the defaults
 	}
 	if b, one := set.single(); one {
 		return s.forward(r, b)
 	}
+	r = r.onlyNamed()
 	switch {
 	case r.tmpl.Scatter != nil:
 		return s.runScatter(r, set)

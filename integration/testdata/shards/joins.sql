@@ -64,7 +64,7 @@ select r.id, count(m.id) from room r left join meeting m on m.room = r.id and m.
 select r.id, m.id from room r full join meeting m on m.minutes > r.floor;
 select id from room join meeting on true;
 select m.id from meeting m join room r on r.nosuch = m.id;
-select j.* from (person p join meeting m on m.id = p.id) as j (key, who) order by 1, id limit 3;
-select j from (room r join dept d on d.id = r.floor join person p on p.dept = d.id) as j (key) order by key, budget limit 2;
-select row_to_json(j) from (person p join attendance a on a.meeting = p.id) as j (a, b, c, d, e, f, g, h, i, k, l, m, n) order by a, k, l limit 2;
+select j.* from (person p join meeting m on m.id = p.id) as j (key, who) order by key, who, minutes limit 3;
+select j from (room r join dept d on d.id = r.floor) as j (key) order by key limit 2;
+select row_to_json(j) from (person p join attendance a on a.meeting = p.id) as j (a, b, c, d, e, f, g, h, i, k, l, m, n) order by a, k, l, m limit 2;
 select j.docs ->> 'lang', k.n from (person p join dept d on d.id = p.dept) as j (n, name, b, s, boss, dpt, email, act, docs) join (attendance x join note y on y.person = x.person) as k (n) on k.n = j.boss order by j.n, k.n limit 5;
