@@ -185,13 +185,20 @@ func (a *analysis) with(w *sqlparse.WithClause, sc *scope) {
 		}
 	}
 	for _, l := range all {
-		if l.node.Ctequery.GetSelectStmt() == nil {
-			a.writes = true
+		if l.node.Ctequery.GetSelectStmt() == nil && l.dml == nil {
 			a.single(refDMLCTE)
-			l.dml = a.modifying(l)
+			a.modify(l)
 		}
 	}
 	a.withs = append(a.withs, all...)
+}
+
+// modify analyses a data-modifying WITH query, once.
+func (a *analysis) modify(l *cteList) {
+	a.writes = true
+	l.modifying = true
+	l.dml = a.modifying(l)
+	l.modifying = false
 }
 
 // unused notes what WITH queries name that nothing refers to: they do not run, but must still be understood where the
@@ -219,6 +226,13 @@ func (a *analysis) unused() {
 
 // reference analyses a WITH query for one reference to it.
 func (a *analysis) reference(l *cteList) *query {
+	if l.dml == nil && l.node.Ctequery.GetSelectStmt() == nil { // a later one's, or its own, which PostgreSQL refuses
+		a.single(refRecursive)
+		if l.modifying {
+			return &query{open: true, dml: true}
+		}
+		a.modify(l)
+	}
 	if l.dml != nil {
 		return l.dml
 	}

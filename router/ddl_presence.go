@@ -97,10 +97,13 @@ func (d *ddl) presence(kind sqlparse.ObjectType, object sqlparse.Node) (presence
 	case sqlparse.ObjectAttribute:
 		return d.typePresence(listTypeName(list))
 	case sqlparse.ObjectDomConstraint:
-		if len(list) > 0 {
-			return d.typePresence(typeNameOf(list[0]))
+		switch {
+		case len(list) == 0:
+			return presence{}, nil
+		case list[0].GetTypeName() == nil: // RENAME CONSTRAINT names the domain alone
+			return d.typePresence(listTypeName(list))
 		}
-		return presence{}, nil
+		return d.typePresence(typeNameOf(list[0]))
 	case sqlparse.ObjectStatistics:
 		_, name := listName(list)
 		return presence{where: onMaybe,

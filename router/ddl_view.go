@@ -64,6 +64,9 @@ func (d *ddl) homeType(tn *sqlparse.TypeName) bool {
 		return t == nil || !t.Everywhere
 	}
 	schema, name := listName(tn.Names)
+	if tempSchema(schema) || schema == "" && d.env.Temp[name] {
+		return true
+	}
 	schema, ok := d.typeSchema(schema, name)
 	if !ok {
 		return false

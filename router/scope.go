@@ -104,6 +104,7 @@ type cteList struct {
 	dml       *query // data-modifying: analysed once, where it stands
 	working   bool   // the recursive query's own name, inside it
 	used      bool   // it was referred to
+	modifying bool   // dml is being made
 }
 
 func (l *cteList) find(name string) *cteList {
