@@ -20,6 +20,7 @@ const (
 	ReachUnknown                     // may name a relation that the snapshot does not hold: a temporary one, or none
 	ReachFiredName                   // reads the name of the table that it is a trigger of: a partition's, where rows fire it
 	ReachFiredOID                    // reads that table's oid, which differs between backends
+	ReachVolatile                    // is a user's volatile function, which may write
 )
 
 // ReachAnything is of code that cannot be judged.
@@ -49,6 +50,9 @@ func (e *Env) reachFacts(r Reach) fnFacts {
 	}
 	if r&ReachFiredOID != 0 {
 		f |= fnFiredOID
+	}
+	if r&ReachVolatile != 0 {
+		f |= fnUnseenVol
 	}
 	return f
 }

@@ -268,7 +268,7 @@ func (b *drawBuilder) update(s *sqlparse.UpdateStmt) bool {
 	switch {
 	case b.facts(s.ReturningList...)&lateFacts != 0, // between the values of two rows
 		len(t.PrimKey) == 0 || t.RLS || t.Relkind == 'v' || b.a.statementTrigger,
-		s.WithClause != nil || len(s.FromClause) > 0 || len(b.q.rels) != 1 || b.a.exprFacts(s.WhereClause)&(homeOnly|fnPerRow|fnVolatile|fnUserVol) != 0,
+		s.WithClause != nil || len(s.FromClause) > 0 || len(b.q.rels) != 1 || b.a.exprFacts(s.WhereClause)&(homeOnly|fnPerRow|fnVolatile|fnUserVol|fnUnseenVol) != 0,
 		s.WhereClause.GetCurrentOfExpr() != nil:
 		return false
 	}

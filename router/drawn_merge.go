@@ -21,7 +21,7 @@ type mergeDraw struct {
 func (b *drawBuilder) merge(s *sqlparse.MergeStmt) bool {
 	m := &mergeDraw{drawBuilder: b, s: s, alias: sourceAlias(s.SourceRelation)}
 	if len(b.q.rels) != 2 || b.q.rels[1].open || len(b.q.rels[1].cols) == 0 || len(b.q.subs) > 0 || m.alias == "" || s.WithClause != nil ||
-		len(s.ReturningList) > 0 || b.a.statementTrigger || b.t.RLS || b.facts(s.JoinCondition)&(homeOnly|fnPerRow|fnVolatile|fnUserVol) != 0 {
+		len(s.ReturningList) > 0 || b.a.statementTrigger || b.t.RLS || b.facts(s.JoinCondition)&(homeOnly|fnPerRow|fnVolatile|fnUserVol|fnUnseenVol) != 0 {
 		return false
 	}
 	m.src = b.q.rels[1]
@@ -38,7 +38,7 @@ func (b *drawBuilder) merge(s *sqlparse.MergeStmt) bool {
 		case b.assignsLate(w):
 			return false // a value for each pair of rows
 		}
-		if b.facts(w.Condition)&(homeOnly|fnPerRow|fnVolatile|fnUserVol) != 0 {
+		if b.facts(w.Condition)&(homeOnly|fnPerRow|fnVolatile|fnUserVol|fnUnseenVol) != 0 {
 			return false
 		}
 	}

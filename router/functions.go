@@ -37,13 +37,14 @@ const (
 	fnClockInside                     // code that may read the transaction's or the statement's time
 	fnFiredName                       // as a trigger, reads its table's name
 	fnFiredOID                        // as a trigger, reads its table's oid
+	fnUnseenVol                       // a user's volatile function that is not called by its name
 )
 
-// fnImpure are the facts that make two calls with equal arguments on two backends differ.
 // fnWrites are those of functions that may write rows or take locks to the transaction's end: their backend has a part in its
 // outcome. A sequence's value is no such part.
-const fnWrites = fnVolatile | fnUserVol | fnUnknown | fnDynamic
+const fnWrites = fnVolatile | fnUserVol | fnUnseenVol | fnUnknown | fnDynamic
 
+// fnImpure are the facts that make two calls with equal arguments on two backends differ.
 const fnImpure = fnClock | fnServer | fnPerRow | fnVolatile | fnHome | fnPins | fnNextval | fnCurrval | fnDynamic |
 	fnUnknown | fnUserStable | fnUserVol | fnTables | fnSharded
 

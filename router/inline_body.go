@@ -67,7 +67,7 @@ func (in *inliner) body(fn *Function, call *sqlparse.FuncCall, once bool) *inlin
 }
 
 // fnRepeats are the facts of functions that may not be called another number of times than a function's body would.
-const fnRepeats = fnPerRow | fnVolatile | fnHome | fnPins | fnNextval | fnCurrval | fnDynamic | fnUnknown | fnUserVol
+const fnRepeats = fnPerRow | fnVolatile | fnHome | fnPins | fnNextval | fnCurrval | fnDynamic | fnUnknown | fnUserVol | fnUnseenVol
 
 // statements are those of a function's body in SQL; nil where it cannot be read.
 func (f *Function) statements() []sqlparse.Node {

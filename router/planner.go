@@ -212,7 +212,7 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 }
 
 // fnPrimary are the facts of functions that are called on a primary alone: they write, may write, or tell of the server.
-const fnPrimary = fnServer | fnPerRow | fnVolatile | fnHome | fnPins | fnNextval | fnCurrval | fnDynamic | fnUnknown | fnUserVol
+const fnPrimary = fnServer | fnPerRow | fnVolatile | fnHome | fnPins | fnNextval | fnCurrval | fnDynamic | fnUnknown | fnUserVol | fnUnseenVol
 
 // readsOnly tells whether a standby can answer a SELECT. System catalogs are left to the primary: they tell of the
 // server, and of changes that every session has to see.

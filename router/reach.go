@@ -9,7 +9,15 @@ import (
 )
 
 // hidden are the facts of functions that matter where a call is not written as one.
-const hidden = fnTables | fnSharded | fnDynamic | fnPins | fnNextval | fnCurrval | fnHome | fnClockInside
+const hidden = fnTables | fnSharded | fnDynamic | fnPins | fnNextval | fnCurrval | fnHome | fnClockInside | fnUnseenVol
+
+// unseen are the facts of a function that is called by what does not look like a call.
+func (f fnFacts) unseen() fnFacts {
+	if f&fnUserVol != 0 {
+		f |= fnUnseenVol
+	}
+	return f & hidden
+}
 
 // unnamed is what a node's operator or type may call, and what a field selection may: x.f is f(x) where x has no
 // field f (ParseFuncOrColumn in parse_func.c).
@@ -29,7 +37,7 @@ func (e *Env) unnamed(n sqlparse.Node) fnFacts {
 		var f fnFacts
 		for _, field := range sqlparse.Strings(n.GetAIndirection().Indirection) {
 			if facts := e.functionFacts("", field); facts&fnUnknown == 0 {
-				f |= facts & hidden
+				f |= facts.unseen()
 			}
 		}
 		return f
@@ -50,7 +58,7 @@ func (e *Env) called(n sqlparse.Node) fnFacts {
 			break
 		}
 		if facts := e.functionFacts("", parts[len(parts)-1]); facts&fnUnknown == 0 {
-			f |= facts & hidden
+			f |= facts.unseen()
 		}
 	}
 	return f
@@ -87,14 +95,15 @@ func (a *analysis) attribute(ref *sqlparse.ColumnRef, sc *scope) fnFacts {
 		return 0
 	}
 	facts := a.env.functionFacts("", parts[len(parts)-1])
-	if facts&fnUnknown != 0 || facts&hidden == 0 {
+	unseen := facts.unseen()
+	if facts&fnUnknown != 0 || unseen == 0 {
 		return 0
 	}
 	if _, at := sc.lookup(ref); at != nil {
 		return 0
 	}
-	a.reached(facts & hidden)
-	return facts & hidden
+	a.reached(unseen)
+	return unseen
 }
 
 // reached notes facts of code that the statement does not name.

@@ -253,6 +253,9 @@ func (d *decoder) reachOfFunctions(g *reaches) (map[node]string, error) {
 	bodies := map[node]string{}
 	for i, oid := range f.OID {
 		n := node{nodeFunction, oid, 0}
+		if f.Vol[i] == "v" && oid >= userOID {
+			g.own[n] |= router.ReachVolatile
+		}
 		switch {
 		case f.Kind[i] == "a":
 			trans, err := numbers[uint32](f.Trans[i])

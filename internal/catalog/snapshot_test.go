@@ -237,3 +237,41 @@ func BenchmarkLoadSnapshot(b *testing.B) {
 		}
 	}
 }
+
+// TestUnseenVolatile: a user's volatile function may write where no text names it; its statement has a part in the transaction's
+// outcome then, and a standby does not answer it, nor is it run a second time.
+func TestUnseenVolatile(t *testing.T) {
+	_, c := richSchema(t)
+	for _, sql := range []string{
+		"CREATE TABLE seen_rows (k int PRIMARY KEY, n int) WITH (pleiad.reference)",
+		"CREATE FUNCTION noted(int, int) RETURNS int VOLATILE LANGUAGE plpgsql AS 'begin raise debug ''x''; return 1; end'",
+		"CREATE FUNCTION noted(int) RETURNS boolean VOLATILE LANGUAGE plpgsql AS 'begin raise debug ''x''; return true; end'",
+		"CREATE FUNCTION plain(int, int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'begin return 1; end'",
+		"CREATE FUNCTION wraps(int) RETURNS boolean STABLE LANGUAGE plpgsql AS 'begin return noted($1); end'",
+		"CREATE OPERATOR =@= (LEFTARG = int, RIGHTARG = int, FUNCTION = noted)",
+		"CREATE OPERATOR =#= (LEFTARG = int, RIGHTARG = int, FUNCTION = plain)",
+		"CREATE AGGREGATE noting(int) (SFUNC = noted, STYPE = int)",
+		"CREATE DOMAIN noted_int AS int CHECK (noted(value))",
+		"CREATE TABLE guarded_rows (k int PRIMARY KEY) WITH (pleiad.reference)",
+		"CREATE POLICY p ON guarded_rows USING (noted(k))",
+		"ALTER TABLE guarded_rows ENABLE ROW LEVEL SECURITY",
+	} {
+		c.must(sql)
+	}
+	for text, writes := range map[string]bool{
+		"SELECT k FROM seen_rows":                   false,
+		"SELECT k =#= n FROM seen_rows":             false,
+		"SELECT k =@= n FROM seen_rows":             true,
+		"SELECT k FROM seen_rows ORDER BY k =@= n":  true,
+		"SELECT noting(k) FROM seen_rows":           true,
+		"SELECT k::noted_int FROM seen_rows":        true,
+		"SELECT * FROM guarded_rows":                true,
+		"SELECT wraps(k) FROM seen_rows":            true,
+		"SELECT s.noted FROM (SELECT 1 AS noted) s": false,
+	} {
+		p := router.Plan(text, c.env)
+		if p.Refusal != nil || p.Writes != writes || p.ReadOnly == writes {
+			t.Errorf("%s: writes %t, read-only %t, %v", text, p.Writes, p.ReadOnly, p.Refusal)
+		}
+	}
+}
