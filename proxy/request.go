@@ -38,6 +38,8 @@ type request struct {
 	// take, when set, gets the statement that ends a plan over several backends, and runs it by itself.
 	take func(run *executor.Scatter) error
 
+	inside bool // of code that runs statement by statement: there may be no transaction block
+
 	// describe is true if a RowDescription is owed (simple protocol).
 	describe bool
 }

@@ -35,8 +35,14 @@ type call struct {
 	oids  []uint32 // of the variables
 	vars  []datum
 	count int64 // ROW_COUNT
-	ret   datum
-	ends  uint32 // the type of what it returns
+	// columns are where a record's fields stand in the rows that fill it, elements the types that FOREACH takes apart.
+	columns  map[*router.ProgramRecord][]int
+	elements map[*router.ProgramSQL]uint32
+	// caught are the errors whose handlers run, the innermost last.
+	caught [][]byte
+	blocks int // with handlers, that run
+	ret    datum
+	ends   uint32 // the type of what it returns
 }
 
 // runRoutine runs DO, CALL or a SELECT of calls. Everything is looked at before any of it runs: what is not known to go as
@@ -104,6 +110,7 @@ func (x *routine) answer(calls []*call, told executor.Description) error {
 
 const (
 	boolOID = 16
+	int8OID = 20
 	int4OID = 23
 	textOID = 25
 )
@@ -111,17 +118,18 @@ const (
 // prepare learns the types of variables and statements. nil without a failure is for code that stays refused.
 func (x *routine) prepare(home *executor.Member, in *router.RoutineCall) (c *call, failure []byte, err error) {
 	p := in.Program
-	c = &call{routine: x, prog: p, name: "inline_code_block", vars: make([]datum, len(p.Vars))}
+	c = &call{routine: x, prog: p, name: "inline_code_block", vars: make([]datum, len(p.Vars)),
+		columns: map[*router.ProgramRecord][]int{}, elements: map[*router.ProgramSQL]uint32{}}
 	for i := range c.vars {
 		c.vars[i].null = true
 	}
 	sql := "SELECT 1"
 	for i, v := range p.Vars {
-		if v.Type != "" {
-			sql += ", $" + strconv.Itoa(i+1) + "::" + v.Type
-		} else {
-			sql += ", $" + strconv.Itoa(i+1) + "::int"
+		typ := v.Type
+		if typ == "" {
+			typ = "int" // it is never used, or learned later
 		}
+		sql += ", $" + strconv.Itoa(i+1) + "::" + typ
 	}
 	if in.Fn != nil {
 		sql += ", " + strconv.FormatUint(uint64(in.Fn.OID), 10) + "::pg_catalog.regprocedure::text"
@@ -140,6 +148,9 @@ func (x *routine) prepare(home *executor.Member, in *router.RoutineCall) (c *cal
 	for i, o := range c.oids {
 		if !plainType(o) || d.Typmods[i+1] != -1 {
 			return nil, nil, nil
+		}
+		if p.Vars[i].Learned {
+			c.oids[i] = 0
 		}
 	}
 	if in.Fn != nil && !p.Void {
@@ -170,118 +181,19 @@ func plainType(oid uint32) bool {
 	return oid > 0 && oid < firstUserOID && oid != bpchar && oid != bit && oid != record
 }
 
-// learn asks for the types of every statement of the code, and whether its values can go where it puts them.
-func (c *call) learn(home *executor.Member) (bool, error) {
-	for i := range c.prog.Vars {
-		if v := &c.prog.Vars[i]; v.Default != nil {
-			if ok, err := c.fits(home, v.Default, c.oids[i]); !ok || err != nil {
-				return false, err
-			}
-		}
-	}
-	return c.learnSteps(home, c.prog.Steps)
-}
-
-func (c *call) learnSteps(home *executor.Member, steps []router.ProgramStep) (bool, error) {
-	for i := range steps {
-		if ok, err := c.learnStep(home, &steps[i], i == len(steps)-1); !ok || err != nil {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-func (c *call) learnStep(home *executor.Member, s *router.ProgramStep, last bool) (ok bool, err error) {
-	switch s.Kind {
-	case "assignment":
-		return c.fits(home, s.SQL, c.oids[s.Target])
-	case "RETURN":
-		if s.SQL == nil || c.prog.Void {
-			return s.SQL == nil, nil
-		}
-		return c.fits(home, s.SQL, c.ends)
-	case "EXECUTE":
-		ok, err = c.fits(home, s.SQL, textOID)
-	case "GET DIAGNOSTICS":
-		return converts(20, c.oids[s.Target]), nil
-	case "IF":
-		for _, arm := range s.Arms {
-			if ok, err := c.fits(home, arm.Cond, boolOID); !ok || err != nil || c.types[arm.Cond][0] != boolOID {
-				return false, err
-			}
-			if ok, err := c.learnSteps(home, arm.Body); !ok || err != nil {
-				return false, err
-			}
-		}
-		return c.learnSteps(home, s.Else)
-	default:
-		ok = true
-		if s.SQL != nil {
-			ok, err = c.describe(home, s.SQL)
-		}
-		if ok && err == nil && !c.prog.PL && last && !c.prog.Void {
-			types := c.types[s.SQL]
-			ok = len(types) == 1 && converts(types[0], c.ends)
-		}
-		if ok && err == nil {
-			ok = c.intoFits(c.types[s.SQL], s.Into)
-		}
-	}
-	for _, a := range s.Args {
-		if ok && err == nil {
-			ok, err = c.describe(home, a)
-			ok = ok && len(c.types[a]) == 1 && plainType(c.types[a][0])
-		}
-	}
-	for _, o := range s.Options {
-		if ok && err == nil {
-			ok, err = c.fits(home, o.Expr, textOID)
-		}
-	}
-	return ok, err
-}
-
-// intoFits reports whether columns can go into variables.
-func (c *call) intoFits(types []uint32, into []int) bool {
-	for i, v := range into {
-		if i < len(types) && !converts(types[i], c.oids[v]) {
-			return false
-		}
-	}
-	return true
-}
-
-// fits reports whether a statement's only column can go where a type is wanted.
-func (c *call) fits(home *executor.Member, p *router.ProgramSQL, to uint32) (bool, error) {
-	ok, err := c.describe(home, p)
-	return ok && len(c.types[p]) == 1 && converts(c.types[p][0], to), err
-}
-
-// describe asks home for a statement's columns.
-func (c *call) describe(home *executor.Member, p *router.ProgramSQL) (bool, error) {
-	oids := c.typesOf(p)
-	d, failure, err := home.DescribeText(p.Text, oids)
-	if err != nil || failure != nil {
-		return false, err
-	}
-	c.types[p] = d.Types
-	return len(d.Params) == len(oids), nil
-}
-
-func (c *call) typesOf(p *router.ProgramSQL) []uint32 {
-	oids := make([]uint32, len(p.Vars))
-	for i, v := range p.Vars {
-		oids[i] = c.oids[v]
-	}
-	return oids
-}
-
 // numbers are the types between which every assignment is a cast function of its own, the same for assignment and for ::.
 var numbers = map[uint32]bool{20: true, 21: true, 23: true, 700: true, 701: true, 1700: true}
 
 // converted are the types whose values text is read as, and written as text, in an assignment.
 var converted = map[uint32]bool{boolOID: true, 17: true, 20: true, 21: true, 23: true, 114: true, 700: true, 701: true, 1082: true, 1083: true,
 	1114: true, 1184: true, 1186: true, 1266: true, 1700: true, 2950: true, 3802: true}
+
+// arrays are those of such types.
+var arrays = map[uint32]string{
+	1000: "bool[]", 1001: "bytea[]", 1005: "int2[]", 1007: "int4[]", 1009: "text[]", 1015: "varchar[]", 1016: "int8[]", 1021: "float4[]",
+	1022: "float8[]", 1115: "timestamp[]", 1182: "date[]", 1183: "time[]", 1185: "timestamptz[]", 1187: "interval[]", 1231: "numeric[]",
+	1270: "timetz[]", 199: "json[]", 2951: "uuid[]", 3807: "jsonb[]",
+}
 
 // converts reports whether PL/pgSQL assigns values of one type to another as a cast written with :: does.
 func converts(from, to uint32) bool {
@@ -291,10 +203,10 @@ func converts(from, to uint32) bool {
 		return plainType(from)
 	case numbers[from] && numbers[to]:
 		return true
-	case (from == textOID || from == varchar) && (to == textOID || to == varchar || converted[to]):
+	case (from == textOID || from == varchar) && (to == textOID || to == varchar || converted[to] || arrays[to] != ""):
 		return true
 	}
-	return (to == textOID || to == varchar) && converted[from]
+	return (to == textOID || to == varchar) && (converted[from] || arrays[from] != "")
 }
 
 // bindOf is Bind's body from the formats on, for values in binary format.

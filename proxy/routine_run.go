@@ -1,10 +1,8 @@
 package proxy
 
 import (
-	"encoding/binary"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/router"
@@ -39,15 +37,11 @@ func (c *call) whole(in *router.RoutineCall, oids []uint32) (failure []byte, err
 	if c.prog.Found >= 0 {
 		c.vars[c.prog.Found] = datum{data: []byte{0}}
 	}
-	for i := range c.prog.Vars {
-		if v := &c.prog.Vars[i]; v.Default != nil {
-			at := c.at(v.Line, "during statement block local variable initialization")
-			if failure, err := c.value(v.Default, c.oids[i], at, &c.vars[i]); failure != nil || err != nil {
-				return failure, err
-			}
-		}
+	how, failure, err := c.steps(c.prog.Steps)
+	if failure == nil && err == nil && how.kind != flowReturn && !c.prog.Void {
+		failure, err = c.report("BEGIN RAISE EXCEPTION USING ERRCODE = '2F005', MESSAGE = 'control reached end of function without RETURN'; END",
+			"PL/pgSQL function "+c.name)
 	}
-	_, failure, err = c.steps(c.prog.Steps)
 	c.ret.null = c.ret.null && !c.prog.Void
 	return failure, err
 }
@@ -99,18 +93,7 @@ func (c *call) at(line int, what string) string {
 	return "PL/pgSQL function " + c.name + " line " + strconv.Itoa(line) + " " + what
 }
 
-// steps runs statements until one returns.
-func (c *call) steps(list []router.ProgramStep) (ended bool, failure []byte, err error) {
-	for i := range list {
-		ended, failure, err = c.step(&list[i])
-		if ended || failure != nil || err != nil {
-			return ended, failure, err
-		}
-	}
-	return false, nil, nil
-}
-
-func (c *call) step(s *router.ProgramStep) (ended bool, failure []byte, err error) {
+func (c *call) step(s *router.ProgramStep) (how flow, failure []byte, err error) {
 	at := c.at(s.Line, "at "+s.Kind)
 	switch s.Kind {
 	case "SQL statement", "PERFORM":
@@ -119,29 +102,27 @@ func (c *call) step(s *router.ProgramStep) (ended bool, failure []byte, err erro
 		failure, err = c.dynamic(s, at)
 	case "assignment":
 		failure, err = c.value(s.SQL, c.oids[s.Target], at, &c.vars[s.Target])
-	case "GET DIAGNOSTICS":
-		n := datum{data: binary.BigEndian.AppendUint64(nil, uint64(c.count))}
-		failure, err = c.convert(n, 20, c.oids[s.Target], at, &c.vars[s.Target])
+	case "GET DIAGNOSTICS", "GET STACKED DIAGNOSTICS":
+		failure, err = c.diagnose(s, at)
 	case "RETURN":
 		if s.SQL != nil {
 			failure, err = c.value(s.SQL, c.ends, at, &c.ret)
 		}
-		return true, failure, err
-	case "IF":
-		for _, arm := range s.Arms {
-			var v datum
-			if failure, err = c.value(arm.Cond, boolOID, at, &v); failure != nil || err != nil {
-				return false, failure, err
-			}
-			if !v.null && v.data[0] == 1 {
-				return c.steps(arm.Body)
-			}
-		}
-		return c.steps(s.Else)
+		return flow{kind: flowReturn}, failure, err
+	case "EXIT", "CONTINUE":
+		return c.jump(s, at)
+	case "IF", "CASE":
+		return c.choose(s, at)
 	case "RAISE":
 		failure, err = c.raise(s, at)
+	case "ASSERT":
+		failure, err = c.assert(s, at)
+	case "statement block":
+		return c.block(s)
+	default:
+		return c.loop(s, at)
 	}
-	return false, failure, err
+	return flow{}, failure, err
 }
 
 // query runs an SQL statement of the code.
@@ -152,7 +133,7 @@ func (c *call) query(s *router.ProgramStep, at string) (failure []byte, err erro
 		return failure, err
 	}
 	c.count = count
-	if s.Into != nil && s.SQL.Reads {
+	if (s.Into != nil || s.Record != nil) && s.SQL.Reads {
 		c.count = min(got.rows, 1)
 	}
 	c.vars[c.prog.Found] = datum{data: []byte{0}}
@@ -179,20 +160,33 @@ func (r *rowsOf) take(values [][]byte) error {
 
 // into puts the first row into variables. A statement that writes must give no other.
 func (c *call) into(s *router.ProgramStep, types []uint32, first []datum, rows int64, at string) (failure []byte, err error) {
-	if s.Into == nil {
+	if s.Into == nil && s.Record == nil {
 		return nil, nil
 	}
 	if s.Strict && rows != 1 || rows > 1 && s.Kind != "EXECUTE" && !s.SQL.Reads {
 		// PostgreSQL says it in its own words.
 		return c.report("DECLARE x int; BEGIN SELECT 1 INTO STRICT x FROM pg_catalog.generate_series(1, "+strconv.FormatInt(min(rows, 2), 10)+"); END", at)
 	}
+	return c.put(s, types, first, at)
+}
+
+// put puts a row into variables or into a record; nil is no row.
+func (c *call) put(s *router.ProgramStep, types []uint32, row []datum, at string) (failure []byte, err error) {
 	for i, v := range s.Into {
-		if i >= len(first) {
+		if i >= len(row) {
 			c.vars[v] = datum{null: true}
 			continue
 		}
-		if failure, err = c.convert(first[i], types[i], c.oids[v], at, &c.vars[v]); failure != nil || err != nil {
+		if failure, err = c.convert(row[i], types[i], c.oids[v], at, &c.vars[v]); failure != nil || err != nil {
 			return failure, err
+		}
+	}
+	if s.Record != nil {
+		for i, f := range s.Record.Fields {
+			c.vars[f.Var] = datum{null: true}
+			if row != nil {
+				c.vars[f.Var] = row[c.columns[s.Record][i]]
+			}
 		}
 	}
 	return nil, nil
@@ -200,36 +194,9 @@ func (c *call) into(s *router.ProgramStep, types []uint32, first []datum, rows i
 
 // dynamic is EXECUTE.
 func (c *call) dynamic(s *router.ProgramStep, at string) (failure []byte, err error) {
-	var text datum
-	if failure, err = c.value(s.SQL, textOID, at, &text); failure != nil || err != nil {
+	next, query, types, failure, err := c.composed(s, at)
+	if failure != nil || err != nil {
 		return failure, err
-	}
-	var args []datum
-	var oids []uint32
-	for _, a := range s.Args {
-		var v datum
-		if failure, err = c.value(a, c.types[a][0], at, &v); failure != nil || err != nil {
-			return failure, err
-		}
-		args, oids = append(args, v), append(oids, c.types[a][0])
-	}
-	if text.null {
-		return c.report("BEGIN EXECUTE NULL; END", at)
-	}
-	next := c.request(string(text.data), oids, args, nil)
-	home, err := c.s.gang.Join(c.s.ctx, c.s.db.home)
-	if err != nil {
-		return nil, err
-	}
-	query := string(text.data)
-	d, failure, err := home.DescribeText(query, oids)
-	switch {
-	case failure != nil:
-		return withContext(failure, query, at), nil
-	case err != nil:
-		return nil, err
-	case !runsInside(next.tmpl) || len(d.Params) != len(oids) || !c.intoFits(d.Types, s.Into):
-		return nil, refusalOfCode(c.r.tmpl)
 	}
 	var got rowsOf
 	count, failure, err := c.captured(next, []string{`SQL statement "` + query + `"`, at}, got.take)
@@ -237,7 +204,45 @@ func (c *call) dynamic(s *router.ProgramStep, at string) (failure []byte, err er
 		return failure, err
 	}
 	c.count = count
-	return c.into(s, d.Types, got.first, got.rows, at)
+	return c.into(s, types, got.first, got.rows, at)
+}
+
+// composed is the statement that EXECUTE makes, and the types of its columns.
+func (c *call) composed(s *router.ProgramStep, at string) (next *request, query string, types []uint32, failure []byte, err error) {
+	var text datum
+	if failure, err = c.value(s.SQL, textOID, at, &text); failure != nil || err != nil {
+		return nil, "", nil, failure, err
+	}
+	var args []datum
+	var oids []uint32
+	if !text.null {
+		for _, a := range s.Args {
+			var v datum
+			if failure, err = c.value(a, c.types[a][0], at, &v); failure != nil || err != nil {
+				return nil, "", nil, failure, err
+			}
+			args, oids = append(args, v), append(oids, c.types[a][0])
+		}
+	} else {
+		failure, err = c.report("BEGIN EXECUTE NULL; END", at)
+		return nil, "", nil, failure, err
+	}
+	query = string(text.data)
+	next = c.request(query, oids, args, nil)
+	home, err := c.s.gang.Join(c.s.ctx, c.s.db.home)
+	if err != nil {
+		return nil, "", nil, nil, err
+	}
+	d, failure, err := home.DescribeText(query, oids)
+	switch {
+	case failure != nil:
+		return nil, "", nil, withContext(failure, query, at), nil
+	case err != nil:
+		return nil, "", nil, nil, err
+	case !runsInside(next.tmpl) || len(d.Params) != len(oids) || !c.intoFits(d.Types, s.Into):
+		return nil, "", nil, nil, refusalOfCode(c.r.tmpl)
+	}
+	return next, query, d.Types, nil, nil
 }
 
 // runsInside reports whether a statement that EXECUTE gives runs as one of the code's own.
@@ -265,6 +270,9 @@ func (c *call) value(p *router.ProgramSQL, to uint32, at string, out *datum) (fa
 	if failure != nil || err != nil {
 		return failure, err
 	}
+	if p.Source != "" {
+		c.count = 1 // what PostgreSQL evaluates by a query counts as one
+	}
 	return c.convert(got, c.types[p][0], to, at, out)
 }
 
@@ -278,7 +286,7 @@ func (c *call) convert(v datum, from, to uint32, at string, out *datum) (failure
 	if err != nil {
 		return nil, err
 	}
-	rows, failure, err := home.AskFormats("SELECT $1::"+typeNames[to], []uint32{from}, bindOf([]datum{v}), []int16{1})
+	rows, failure, err := home.AskFormats("SELECT $1::"+typeNames[to]+arrays[to], []uint32{from}, bindOf([]datum{v}), []int16{1})
 	if err != nil || failure != nil {
 		if failure != nil {
 			failure = withContext(failure, "", at)
@@ -293,64 +301,6 @@ func (c *call) convert(v datum, from, to uint32, at string, out *datum) (failure
 var typeNames = map[uint32]string{
 	boolOID: "bool", 17: "bytea", 20: "int8", 21: "int2", 23: "int4", 25: "text", 114: "json", 700: "float4", 701: "float8", 1043: "varchar",
 	1082: "date", 1083: "time", 1114: "timestamp", 1184: "timestamptz", 1186: "interval", 1266: "timetz", 1700: "numeric", 2950: "uuid", 3802: "jsonb",
-}
-
-// raise is RAISE: PostgreSQL makes the report, under the code's own context.
-func (c *call) raise(s *router.ProgramStep, at string) (failure []byte, err error) {
-	var message strings.Builder
-	message.WriteString(s.Message[0])
-	for i, a := range s.Args {
-		text := "<NULL>"
-		context := []string{at}
-		if a.Source != "" {
-			context = []string{a.Source, at}
-		}
-		next := c.bound(a)
-		next.formats = nil
-		_, failure, err := c.captured(next, context, func(values [][]byte) error {
-			if values[0] != nil {
-				text = string(values[0])
-			}
-			return nil
-		})
-		if failure != nil || err != nil {
-			return failure, err
-		}
-		message.WriteString(text + s.Message[i+1])
-	}
-	sql := "BEGIN RAISE " + s.Level + " USING MESSAGE = " + quoteText(message.String())
-	for _, o := range s.Options {
-		var v datum
-		if failure, err = c.value(o.Expr, textOID, at, &v); failure != nil || err != nil {
-			return failure, err
-		}
-		text := "NULL"
-		if !v.null {
-			text = quoteText(string(v.data))
-		}
-		sql += ", " + o.Name + " = " + text
-	}
-	return c.report(sql+"; END", at)
-}
-
-// quoteText is a string constant that means the same whatever standard_conforming_strings is.
-func quoteText(s string) string {
-	return "E'" + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "'", "''") + "'"
-}
-
-// report runs a block at home that does nothing but report, and puts the code's own context into what it says.
-func (c *call) report(block, at string) (failure []byte, err error) {
-	tag := "$report$"
-	for strings.Contains(block, tag) {
-		tag = strings.TrimSuffix(tag, "$") + "x$"
-	}
-	next := &request{text: []byte("DO " + tag + block + tag), tmpl: &router.Template{Kind: router.KindHome, Command: "DO"}}
-	own := func(f []byte) []byte { return replaceContext(f, at) }
-	_, failure, err = c.s.captureReports(next, own, func([][]byte) error { return nil })
-	if failure != nil {
-		failure = own(failure)
-	}
-	return failure, err
 }
 
 // sql runs a statement of the code with its variables.

@@ -149,7 +149,7 @@ func (s *Session) afterRollback() {
 
 func (s *Session) txnSavepoint(r *request) error {
 	t := r.tmpl.Txn
-	if s.gang.Txn.State != executor.TxnExplicit {
+	if s.gang.Txn.State != executor.TxnExplicit && !r.inside {
 		word := map[router.TxnOp]string{
 			router.TxnSavepoint: "SAVEPOINT", router.TxnRelease: "RELEASE SAVEPOINT",
 			router.TxnRollbackTo: "ROLLBACK TO SAVEPOINT",

@@ -390,3 +390,6 @@ func RefuseFunction() *pgerr.Error { return refFuncSharded }
 
 // RefuseCode is why DO or CALL with code over sharded or reference tables does not run.
 func RefuseCode() *pgerr.Error { return refDo }
+
+// RefuseLoopQuery is why code does not go on whose loop PostgreSQL would have begun.
+func RefuseLoopQuery() *pgerr.Error { return refLoopQuery }

@@ -63,6 +63,7 @@ var (
 	refCurrentOf    = refusal("WHERE CURRENT OF is not supported in a statement with other sharded tables", "Name the row by its key.")
 	refMerge        = refusal("MERGE over several shards is not supported yet", "Restrict target and source to one shard with = on the partition key.")
 	refMergeKey     = refusal("MERGE over several shards must join on the whole partition key of its target and insert that key", "Equate each column of the target's partition key with the source's value that is inserted into it.")
+	refLoopQuery    = refusal("the query of a loop over sharded or reference tables failed behind its first rows", "Run the query by itself to see why.")
 	refDo           = refusal("DO and CALL with code that may use sharded or reference tables are not supported", "Run the statements from the client.")
 	refCopyProgram  = refusal("COPY with a server-side program or file is not allowed", "Use COPY … FROM STDIN or COPY … TO STDOUT; psql's \\copy does.")
 	refAlterSystem  = refusal("ALTER SYSTEM is not allowed", "Connect to the server itself.")

@@ -23,60 +23,6 @@ type RoutineCall struct {
 	Program *Program
 }
 
-// Program is the code of a function, a procedure or a DO block.
-type Program struct {
-	PL    bool // PL/pgSQL; else the statements of a function in SQL, whose last one gives the value
-	Vars  []ProgramVar
-	Found int // the variable FOUND; -1 for none
-	Line  int
-	Steps []ProgramStep
-	Void  bool
-}
-
-// ProgramVar is a variable; a call's arguments are the first.
-type ProgramVar struct {
-	Type    string
-	Default *ProgramSQL
-	Line    int
-}
-
-// ProgramSQL is a statement of a program: parameter i is variable Vars[i].
-type ProgramSQL struct {
-	Text   string
-	Vars   []int
-	Reads  bool   // a SELECT
-	gives  bool   // gives rows
-	Source string // as PostgreSQL names it in an error's context; "" for an expression that it evaluates without a query
-}
-
-// ProgramStep is one statement of a program.
-type ProgramStep struct {
-	Kind    string // as pl_exec.c names it in error contexts
-	Line    int
-	SQL     *ProgramSQL
-	Into    []int
-	Strict  bool
-	Target  int
-	Arms    []ProgramArm
-	Else    []ProgramStep
-	Level   string
-	Message []string // RAISE: what stands between the arguments
-	Args    []*ProgramSQL
-	Options []RaiseOption
-}
-
-// ProgramArm is one of IF's.
-type ProgramArm struct {
-	Cond *ProgramSQL
-	Body []ProgramStep
-}
-
-// RaiseOption is one of RAISE … USING.
-type RaiseOption struct {
-	Name string
-	Expr *ProgramSQL
-}
-
 // tryRoutine plans DO, CALL and a SELECT of calls that are refused for what their code reaches.
 func (p *planner) tryRoutine() {
 	t := p.t
@@ -112,7 +58,9 @@ type routineBuilder struct {
 	env  *Env
 	out  *Routine
 	vars []ProgramVar // of the function in SQL that is read
-	bad  bool
+	// defaults are the expressions of the variables of the body in PL/pgSQL that is read.
+	defaults map[int]string
+	bad      bool
 }
 
 // do reads a DO block.
@@ -275,6 +223,7 @@ func (b *routineBuilder) statement(n sqlparse.Node, names *programNames, pl bool
 		b.bad = true
 		return nil
 	}
+	out.lazy = out.Reads && (a.locking || a.fn&fnRepeats != 0)
 	if !pl && b.env.foldsInStatement(n, names, b.vars, func(ref *sqlparse.ColumnRef) int { return ps.of[ref] - 1 }) {
 		b.bad = true
 		return nil
@@ -291,7 +240,7 @@ func (b *routineBuilder) statement(n sqlparse.Node, names *programNames, pl bool
 		switch {
 		case n.GetParamRef() != nil:
 			i := int(n.GetParamRef().Number) - 1
-			if i < 0 || i >= names.args(pl) {
+			if i < 0 || i >= names.args() {
 				b.bad = true
 				return n, false
 			}

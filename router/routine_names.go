@@ -11,20 +11,62 @@ type programNames struct {
 	fn   string
 	list []string
 	in   int // how many of a PL/pgSQL body's are arguments
+
+	// Of a PL/pgSQL body alone:
+	prog    *Program
+	scopes  [][]int                // what can be seen, by block and loop, outermost first
+	labels  []string               // of the blocks and loops around
+	record  map[int]bool           // the numbers that are records
+	records map[int]*ProgramRecord // and what they hold where it is certain
+	fills   map[int]int            // how many statements fill a record
 }
 
-func (ns *programNames) args(pl bool) int {
-	if pl {
+// args is how many $n there are, which are the first variables.
+func (ns *programNames) args() int {
+	if ns.prog != nil {
 		return ns.in
 	}
 	return len(ns.list)
 }
 
+// index is the variable that a name means, -1 for none.
 func (ns *programNames) index(name string) int {
 	if name == "" {
 		return -1
 	}
-	return slices.Index(ns.list, name)
+	if ns.prog == nil {
+		return slices.Index(ns.list, name)
+	}
+	for i := len(ns.scopes) - 1; i >= 0; i-- {
+		for _, at := range ns.scopes[i] {
+			if ns.list[at] == name {
+				return at
+			}
+		}
+	}
+	return -1
+}
+
+// argument is the argument of a name, -1 for none.
+func (ns *programNames) argument(name string) int { return slices.Index(ns.list[:ns.args()], name) }
+
+// push makes variables visible until pop.
+func (ns *programNames) push(vars ...int) { ns.scopes = append(ns.scopes, vars) }
+
+func (ns *programNames) pop() { ns.scopes = ns.scopes[:len(ns.scopes)-1] }
+
+// field is the variable for a field of a record.
+func (ns *programNames) field(rec *ProgramRecord, name string) int {
+	for _, f := range rec.Fields {
+		if f.Name == name {
+			return f.Var
+		}
+	}
+	at := len(ns.prog.Vars)
+	ns.prog.Vars = append(ns.prog.Vars, ProgramVar{Learned: true})
+	ns.list = append(ns.list, "")
+	rec.Fields = append(rec.Fields, ProgramField{name, at})
+	return at
 }
 
 // programUses are where a statement names variables: of holds their numbers, from 1.
@@ -47,14 +89,18 @@ func (ps *programUses) see(ref *sqlparse.ColumnRef, sc *scope) {
 			break
 		}
 		switch column, open := sc.has(parts[0]); {
-		case open || column && ps.pl || hiddenColumns[parts[0]]:
+		case open || column && ps.pl || hiddenColumns[parts[0]] || ps.names.record[i]:
 			ps.bad = true
 		case !column:
 			at = i + 1
 		}
-	case len(parts) == 2 && len(ref.Fields) == 2 && parts[0] == ps.names.fn && ps.names.index(parts[1]) >= 0 && !sc.names(parts[0]):
-		at = ps.names.index(parts[1]) + 1
-	case ps.names.index(parts[0]) >= 0 || parts[0] == ps.names.fn:
+	case len(parts) == 2 && len(ref.Fields) == 2 && ps.names.records[ps.names.index(parts[0])] != nil && !sc.names(parts[0]):
+		at = ps.names.field(ps.names.records[ps.names.index(parts[0])], parts[1]) + 1
+	case len(parts) == 2 && len(ref.Fields) == 2 && parts[0] == ps.names.fn && ps.names.argument(parts[1]) >= 0 && ps.names.index(parts[0]) < 0 && !sc.names(parts[0]):
+		at = ps.names.argument(parts[1]) + 1
+	case ps.names.record[ps.names.index(parts[0])]:
+		ps.bad = true
+	case ps.names.index(parts[0]) >= 0 || parts[0] == ps.names.fn || slices.Contains(ps.names.labels, parts[0]):
 		ps.bad = ps.bad || !sc.names(parts[0])
 	}
 	if before, again := ps.of[ref]; again && before != at {

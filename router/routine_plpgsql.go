@@ -1,6 +1,7 @@
 package router
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/pleiad/pleiad/router/sqlparse"
@@ -16,86 +17,147 @@ func (b *routineBuilder) plpgsql(definition, body string, fn *Function) *Program
 	if b.bad = b.bad || err != nil; b.bad {
 		return nil
 	}
-	out := &Program{PL: true, Found: -1, Line: f.Line, Void: fn == nil || fn.Kind == 'p' || fn.Sig.Returns == "void"}
-	names := &programNames{}
+	out := &Program{PL: true, Found: -1, Void: fn == nil || fn.Kind == 'p' || fn.Sig.Returns == "void"}
+	names := &programNames{prog: out, record: map[int]bool{}, records: map[int]*ProgramRecord{}, fills: map[int]int{}}
 	if fn != nil {
 		names.fn, names.in = fn.Name, len(fn.Sig.Args)
 	}
+	var outer []int
+	b.defaults = map[int]string{}
 	for i, v := range f.Vars {
-		if v.Name == "found" && v.Line == 0 && i >= names.in {
-			out.Found, v.Type = i, "boolean" // which the parser spells in quotes
+		in := ProgramVar{Type: b.variableType(v), Line: v.Line}
+		switch {
+		case v.Record:
+			names.record[i] = true
+		case v.Name == "found" && v.Line == 0 && i >= names.in:
+			out.Found, in.Type = i, "boolean" // which the parser spells in quotes
+		case strings.HasPrefix(v.Name, "__Case__Variable_"):
+			in = ProgramVar{Learned: true}
 		}
-		if v.Name == "(unnamed row)" {
-			v.Name = ""
+		if i < names.in || i == out.Found {
+			outer = append(outer, i)
 		}
-		b.bad = b.bad || v.Name != "" && (names.index(v.Name) >= 0 || strings.ContainsAny(v.Type, "%()") || !v.Plain)
-		names.list = append(names.list, v.Name)
-		out.Vars = append(out.Vars, ProgramVar{Type: strings.TrimSpace(v.Type), Line: v.Line})
+		b.defaults[i] = v.Default
+		names.list, out.Vars = append(names.list, v.Name), append(out.Vars, in)
 	}
-	for i, v := range f.Vars {
-		if v.Default != "" {
-			out.Vars[i].Default = b.expr(v.Default, names)
-		}
-	}
-	out.Steps = b.steps(f.Body, names)
-	if !out.Void && !returns(out.Steps) {
-		b.bad = true // 2F005 may be due
-	}
+	names.push(outer...)
+	countFills([]sqlparse.PLStatement{f.Block}, names.fills)
+	out.Steps = b.steps([]sqlparse.PLStatement{f.Block}, names)
 	return out
 }
 
-// returns reports whether control cannot reach the end of the statements.
-func returns(list []ProgramStep) bool {
-	for _, s := range list {
-		switch s.Kind {
-		case "RETURN":
-			return s.SQL != nil
-		case "IF":
-			all := returns(s.Else)
-			for _, a := range s.Arms {
-				all = all && returns(a.Body)
-			}
-			if all {
-				return true
-			}
-		}
+// variableType is a variable's type as a cast names it, "" where it has none of its own.
+func (b *routineBuilder) variableType(v sqlparse.PLVar) string {
+	typ := strings.TrimSpace(v.Type)
+	if v.Name == "" || v.Record {
+		return ""
 	}
-	return false
+	if typ == `pg_catalog."integer"` { // the parser's spelling of a loop's variable
+		return "integer"
+	}
+	if column, ok := strings.CutSuffix(strings.ToLower(typ), "%type"); ok {
+		typ = b.columnType(column)
+	}
+	b.bad = b.bad || strings.ContainsAny(typ, "%()") || typ == "" || !v.Plain
+	return typ
 }
 
+// columnType is the type of table.column, "" where that is not certain.
+func (b *routineBuilder) columnType(name string) string {
+	at := strings.LastIndexByte(name, '.')
+	if at < 0 {
+		return "" // of a variable
+	}
+	stmts, err := sqlparse.Parse("SELECT FROM " + name[:at])
+	if err != nil || len(stmts) != 1 || len(stmts[0].Node.GetSelectStmt().GetFromClause()) != 1 {
+		return ""
+	}
+	rv := stmts[0].Node.GetSelectStmt().FromClause[0].GetRangeVar()
+	if rv == nil {
+		return ""
+	}
+	t, _ := b.env.resolve(rv)
+	if t == nil {
+		return ""
+	}
+	for i := range t.Columns {
+		if t.Columns[i].Name == strings.TrimSpace(name[at+1:]) {
+			return t.Columns[i].TypeName
+		}
+	}
+	return ""
+}
+
+// steps reads statements. What records hold behind them is not certain where the statements may not have run.
 func (b *routineBuilder) steps(list []sqlparse.PLStatement, names *programNames) []ProgramStep {
+	before := maps.Clone(names.records)
 	var out []ProgramStep
-	for _, in := range list {
+	for i := range list {
 		if b.bad {
 			return nil
 		}
-		s := ProgramStep{Kind: in.Kind, Line: in.Line, Into: in.Into, Strict: in.Strict, Target: in.Target}
-		switch in.Kind {
-		case "SQL statement", "PERFORM":
-			s.SQL = b.query(in.Query, names)
-			if s.SQL != nil && in.Kind == "SQL statement" {
-				b.bad = b.bad || s.SQL.gives != (in.Into != nil)
-			}
-		case "EXECUTE":
-			s.SQL = b.expr(in.Query, names)
-			s.Args = b.exprs(in.Args, names)
-		case "assignment":
-			s.SQL = b.assigned(in.Query, names)
-		case "RETURN":
-			if in.Query != "" {
-				s.SQL = b.expr(in.Query, names)
-			}
-		case "IF":
-			for _, arm := range in.Arms {
-				s.Arms = append(s.Arms, ProgramArm{b.expr(arm.Cond, names), b.steps(arm.Body, names)})
-			}
-			s.Else = b.steps(in.Else, names)
-		case "RAISE":
-			b.raise(&s, in, names)
-		}
-		out = append(out, s)
+		out = append(out, b.step(&list[i], names))
 	}
+	names.records = before
 	return out
+}
+
+func (b *routineBuilder) step(in *sqlparse.PLStatement, names *programNames) ProgramStep {
+	s := ProgramStep{Kind: in.Kind, Line: in.Line, Label: in.Label, Into: in.Into, Strict: in.Strict, Target: in.Target}
+	for _, v := range s.Into {
+		b.bad = b.bad || names.list[v] == "" || names.record[v]
+	}
+	switch in.Kind {
+	case "SQL statement", "PERFORM":
+		s.SQL = b.query(in.Query, names)
+		if s.SQL != nil && in.Kind == "SQL statement" {
+			b.bad = b.bad || s.SQL.gives != (in.Into != nil || in.Record >= 0)
+		}
+		b.fill(&s, in, names)
+	case "EXECUTE":
+		s.SQL = b.expr(in.Query, names)
+		s.Args = b.exprs(in.Args, names)
+		b.bad = b.bad || in.Record >= 0
+	case "assignment":
+		s.SQL = b.assigned(in, names)
+	case "RETURN":
+		if in.Query != "" {
+			s.SQL = b.expr(in.Query, names)
+		}
+	case "IF":
+		b.arms(&s, in, names)
+	case "CASE":
+		if in.Query != "" {
+			s.SQL = b.expr(in.Query, names)
+			names.push(in.Target)
+			defer names.pop()
+		}
+		s.Missing = in.Missing
+		b.arms(&s, in, names)
+	case "EXIT", "CONTINUE":
+		if in.Query != "" {
+			s.SQL = b.expr(in.Query, names)
+		}
+	case "GET DIAGNOSTICS", "GET STACKED DIAGNOSTICS":
+		for _, item := range in.Items {
+			s.Items = append(s.Items, ProgramItem(item))
+			b.bad = b.bad || names.list[item.Target] == "" || names.record[item.Target]
+		}
+	case "ASSERT":
+		s.SQL, s.Args = b.expr(in.Query, names), b.exprs(in.Args, names)
+	case "RAISE":
+		b.raise(&s, in, names)
+	default:
+		b.compound(&s, in, names)
+	}
+	return s
+}
+
+func (b *routineBuilder) arms(s *ProgramStep, in *sqlparse.PLStatement, names *programNames) {
+	for _, arm := range in.Arms {
+		s.Arms = append(s.Arms, ProgramArm{b.expr(arm.Cond, names), b.steps(arm.Body, names)})
+	}
+	s.Else = b.steps(in.Else, names)
 }
 
 // query is one SQL statement of a body.
@@ -154,16 +216,16 @@ func (b *routineBuilder) exprs(list []string, names *programNames) []*ProgramSQL
 }
 
 // assigned is the right side of an assignment, which the parser gives as a whole.
-func (b *routineBuilder) assigned(text string, names *programNames) *ProgramSQL {
-	target, expr, ok := strings.Cut(text, "=")
+func (b *routineBuilder) assigned(in *sqlparse.PLStatement, names *programNames) *ProgramSQL {
+	target, expr, ok := strings.Cut(in.Query, "=")
 	target = strings.TrimSpace(strings.TrimSuffix(target, ":"))
-	if !ok || names.index(strings.ToLower(target)) < 0 {
+	if !ok || names.index(strings.ToLower(target)) != in.Target || names.record[in.Target] {
 		b.bad = true
 		return nil
 	}
 	s := b.expr(expr, names)
 	if s != nil && s.Source != "" {
-		s.Source = `PL/pgSQL assignment "` + text + `"`
+		s.Source = `PL/pgSQL assignment "` + in.Query + `"`
 	}
 	return s
 }
@@ -172,31 +234,56 @@ func (b *routineBuilder) assigned(text string, names *programNames) *ProgramSQL 
 var raiseLevels = map[int]string{14: "DEBUG", 15: "LOG", 17: "INFO", 18: "NOTICE", 19: "WARNING", 21: "EXCEPTION"}
 
 // raiseOptions are those of PLpgSQL_raise_option_type.
-var raiseOptions = []string{"ERRCODE", "", "DETAIL", "HINT", "COLUMN", "CONSTRAINT", "DATATYPE", "TABLE", "SCHEMA"}
+var raiseOptions = []string{"ERRCODE", "MESSAGE", "DETAIL", "HINT", "COLUMN", "CONSTRAINT", "DATATYPE", "TABLE", "SCHEMA"}
 
-func (b *routineBuilder) raise(s *ProgramStep, in sqlparse.PLStatement, names *programNames) {
-	s.Level = raiseLevels[in.Level]
-	var part strings.Builder
-	for i := 0; i < len(in.Message); i++ {
-		switch {
-		case in.Message[i] != '%':
-			part.WriteByte(in.Message[i])
-		case i+1 < len(in.Message) && in.Message[i+1] == '%':
-			part.WriteByte('%')
-			i++
-		default:
-			s.Message = append(s.Message, part.String())
-			part.Reset()
-		}
-	}
-	s.Message = append(s.Message, part.String())
+func (b *routineBuilder) raise(s *ProgramStep, in *sqlparse.PLStatement, names *programNames) {
+	s.Level, s.Name = raiseLevels[in.Level], in.Name
 	s.Args = b.exprs(in.Args, names)
-	b.bad = b.bad || s.Level == "" || len(s.Args) != len(s.Message)-1
+	if in.Told {
+		s.Message = messageParts(in.Message)
+	}
+	b.bad = b.bad || s.Level == "" || len(s.Args) != max(len(s.Message)-1, 0)
 	for _, o := range in.Options {
-		if o.Option < 0 || o.Option >= len(raiseOptions) || raiseOptions[o.Option] == "" {
+		if o.Option < 0 || o.Option >= len(raiseOptions) {
 			b.bad = true
 			return
 		}
 		s.Options = append(s.Options, RaiseOption{raiseOptions[o.Option], b.expr(o.Expr, names)})
+	}
+}
+
+// messageParts is what stands between the places of RAISE's arguments.
+func messageParts(message string) (out []string) {
+	var part strings.Builder
+	for i := 0; i < len(message); i++ {
+		switch {
+		case message[i] != '%':
+			part.WriteByte(message[i])
+		case i+1 < len(message) && message[i+1] == '%':
+			part.WriteByte('%')
+			i++
+		default:
+			out = append(out, part.String())
+			part.Reset()
+		}
+	}
+	return append(out, part.String())
+}
+
+// countFills counts the statements that fill each record.
+func countFills(list []sqlparse.PLStatement, fills map[int]int) {
+	for i := range list {
+		s := &list[i]
+		if s.Record >= 0 {
+			fills[s.Record]++
+		}
+		for _, arm := range s.Arms {
+			countFills(arm.Body, fills)
+		}
+		for _, h := range s.Handlers {
+			countFills(h.Body, fills)
+		}
+		countFills(s.Else, fills)
+		countFills(s.Body, fills)
 	}
 }

@@ -1,0 +1,56 @@
+package router
+
+import "testing"
+
+// TestRoutine is which bodies in PL/pgSQL run statement by statement.
+func TestRoutine(t *testing.T) {
+	env := fixture()
+	for body, runs := range map[string]bool{
+		"begin perform 1 from meetings; end":                                                                                    true,
+		"begin for i in 1..3 loop perform i from meetings; end loop; end":                                                       true,
+		"declare n int; begin while n < 3 loop select count(*) into n from meetings; end loop; end":                             true,
+		"begin loop perform 1 from meetings; exit when found; end loop; end":                                                    true,
+		"declare x int; begin foreach x in array array[1, 2] loop perform x from meetings; end loop; end":                       true,
+		"declare n int; begin case n when 1 then perform 1 from meetings; else end case; end":                                   true,
+		"begin perform 1 from meetings; exception when others then raise notice '%', sqlerrm; end":                              true,
+		"declare r record; begin for r in select id from meetings loop raise notice '%', r.id; end loop; end":                   true,
+		"declare r record; begin for r in select id from meetings loop raise notice '%', r; end loop; end":                      false,
+		"declare r record; begin for r in select id from meetings loop perform r.id from users r; end loop; end":                false,
+		"declare r record; begin for r in select id from meetings for update loop null; end loop; end":                          false,
+		"declare r record; begin for r in select random() from meetings loop null; end loop; end":                               false,
+		"declare r record; begin for r in delete from meetings returning id loop raise notice '%', r.id; end loop; end":         true,
+		"declare r record; begin for r in execute 'select 1' loop perform r.a from meetings; end loop; end":                     false,
+		"declare r record; begin select id into r from meetings; raise notice '%', r.id; end":                                   true,
+		"declare r record; begin raise notice '%', r.id; select id into r from meetings; end":                                   false,
+		"declare r record; begin if found then select id into r from meetings; end if; raise notice '%', r.id; end":             false,
+		"declare r record; begin select id into r from meetings; select room into r from meetings; raise notice '%', r.id; end": false,
+		"declare r record; begin select id into r from meetings; r.id := 3; end":                                                false,
+		`declare r record; begin for r in select id from meetings loop perform r.id; end loop;
+			for r in select room from meetings loop perform r.room; end loop; end`: true,
+		`declare r record; begin for r in select id from meetings loop perform r.id; end loop;
+			for r in select room from meetings loop perform r.room; end loop; perform r.room; end`: false,
+		`declare r record; begin for r in select id from meetings loop
+			select room into r from meetings; end loop; end`: false,
+		"declare i int; begin declare i text; begin perform i from meetings; end; end":       true,
+		"declare id int; begin perform id from meetings; end":                                false,
+		"begin declare id int; begin null; end; perform id from meetings; end":               true,
+		"<<l>> declare i int; begin perform l.i from meetings; end":                          false,
+		"declare n meetings.id%type; begin perform n from meetings; end":                     true,
+		"declare n meetings.nothing%type; begin perform n from meetings; end":                false,
+		"declare n meetings%rowtype; begin perform 1 from meetings; end":                     false,
+		"declare n int not null := 3; begin perform 1 from meetings; end":                    false,
+		"declare n varchar(3); begin perform 1 from meetings; end":                           false,
+		"begin perform 1 from meetings; commit; end":                                         false,
+		"declare c cursor for select 1 from meetings; begin open c; end":                     false,
+		"declare n text; begin perform 1 from meetings; get diagnostics n = pg_context; end": false,
+		"begin perform 1 from meetings; raise unique_violation using message = 'x'; end":     true,
+		"begin perform 1 from meetings; assert found; end":                                   true,
+	} {
+		columns := env.Schema.Relations["public"]["meetings"].Columns
+		columns[1].TypeName = "integer"
+		p := Plan("DO $x$"+body+"$x$", env)
+		if got := p.Kind == KindRoutine; got != runs || !got && p.Kind != KindRefuse {
+			t.Errorf("%s: kind %d, want one that runs: %v", body, p.Kind, runs)
+		}
+	}
+}
