@@ -37,13 +37,13 @@ func (s *Session) runGather(r *request, set backends) error {
 	if r.describe && told.Fields != nil {
 		s.out.Out = append(s.out.Out, told.Fields...) // the final statement's columns are not the tables'
 	}
-	if slices.Contains(g.Text, true) {
+	if slices.ContainsFunc(g.Columns, func(c router.GatherColumn) bool { return c.Text }) {
 		if failure, err := checkTextStyle(worker); err != nil || failure != nil {
 			return s.collectFailed(failure, err)
 		}
 	}
 	collect := &executor.Collect{
-		Gang: &s.gang, Members: sources, Texts: []string{g.Fetch}, OIDs: types, Params: r.bind, Sparse: true,
+		Gang: &s.gang, Members: sources, Texts: []string{g.Fetch}, OIDs: types, Params: r.bind, Parts: g.Parts,
 		Limit: int64(s.srv.config().Limits.GatherMaxBytes), Formats: gatherFormats(g),
 	}
 	failure, err = collect.Run(s.ctx)
@@ -69,12 +69,7 @@ func (s *Session) runGather(r *request, set backends) error {
 		}
 	}
 	for _, m := range run.Members {
-		var arrays []*executor.Array
-		for i, name := range g.Types {
-			row := m.OIDs([]uint32{s.planner.env.Schema.Types[name]})
-			arrays = append(arrays, collect.Array(i, row[0]))
-		}
-		run.Arrays = append(run.Arrays, arrays)
+		run.Arrays = append(run.Arrays, s.gatherArrays(g, collect, m))
 	}
 	run.Position = s.positions(r, run)
 	return s.finishScatter(r, run)
@@ -152,15 +147,33 @@ func (s *Session) joinOwners(r *request) (members []*executor.Member, err error)
 	return members, nil
 }
 
-// gatherFormats are the formats that the arrays travel in.
-func gatherFormats(g *router.Gather) []int16 {
-	out := make([]int16, len(g.Text))
-	for i, text := range g.Text {
-		if !text {
-			out[i] = 1
+// gatherFormats are the formats of the fetch's columns, which the arrays have, too.
+func gatherFormats(g *router.Gather) (out []int16) {
+	if len(g.Parts) > 1 {
+		out = append(out, 1)
+	}
+	for _, c := range g.Columns {
+		if c.Text {
+			out = append(out, 0)
+		} else {
+			out = append(out, 1)
 		}
 	}
 	return out
+}
+
+// gatherArrays are the array parameters that a member gets.
+func (s *Session) gatherArrays(g *router.Gather, collect *executor.Collect, m *executor.Member) (arrays []*executor.Array) {
+	for _, part := range g.Parts {
+		for _, column := range part {
+			elem := g.Columns[column].OID
+			if row := g.Columns[column].Row; row != "" {
+				elem = m.OIDs([]uint32{s.planner.env.Schema.Types[row]})[0]
+			}
+			arrays = append(arrays, collect.Array(len(arrays), elem))
+		}
+	}
+	return arrays
 }
 
 // collectFailed answers with what went wrong in a statement that the client did not write: positions in it mean nothing.

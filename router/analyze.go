@@ -22,8 +22,9 @@ type analysis struct {
 	seen    func(ref *sqlparse.ColumnRef, sc *scope) // if not nil, is shown every column reference
 	unit    *unit                                    // the text being read; nil where nobody asks
 	filters []filter
-	all     []*rel     // every relation with a place, in the order of analysis
-	withs   []*cteList // every WITH query
+	refs    map[*sqlparse.ColumnRef][]*scope // where each column reference stands; a WITH query's once for each reference to it
+	all     []*rel                           // every relation with a place, in the order of analysis
+	withs   []*cteList                       // every WITH query
 
 	rels  []*rel // every relation that is a table, at all levels
 	edges []edge

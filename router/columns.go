@@ -81,11 +81,16 @@ func (c *columnUse) needs(alias, column string, cols []string) bool {
 	return len(c.paths[column]) > 0 || c.whole(alias, column, cols)
 }
 
-// whole reports whether it may be meant elsewhere than in paths. The relation's own name stands for its whole row, and so
-// does what is written like a column of it and is none: a function.
+// whole reports whether it may be meant elsewhere than in paths.
 func (c *columnUse) whole(alias, column string, cols []string) bool {
+	return c.all || c.names[column] || c.stars[""] || c.wholeRow(alias, cols)
+}
+
+// wholeRow reports whether the relation's row may be meant as one value. Its own name stands for that, and so does what is
+// written like a column of it and is none: a function.
+func (c *columnUse) wholeRow(alias string, cols []string) bool {
 	name := strings.ReplaceAll(alias[1:len(alias)-1], `""`, `"`)
-	return c.all || c.names[column] || c.names[name] || c.stars[""] || c.stars[name] || len(c.paths[name]) > 0 ||
+	return c.names[name] || c.stars[name] || len(c.paths[name]) > 0 ||
 		slices.ContainsFunc(c.members[name], func(m string) bool { return !slices.Contains(cols, m) && !slices.Contains(systemColumns, m) })
 }
 

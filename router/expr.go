@@ -196,6 +196,12 @@ func (a *analysis) systemColumn(q *query, ref *sqlparse.ColumnRef, sc *scope) {
 	if a.seen != nil {
 		a.seen(ref, sc)
 	}
+	if a.unit != nil {
+		if a.refs == nil {
+			a.refs = map[*sqlparse.ColumnRef][]*scope{}
+		}
+		a.refs[ref] = append(a.refs[ref], sc)
+	}
 	_, at := sc.lookup(ref)
 	for s := sc; s != nil && (at == nil || s.level != at.level); s = s.parent {
 		if s.level != nil {

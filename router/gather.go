@@ -19,14 +19,14 @@ func (p *planner) gatherOr(a *analysis) {
 }
 
 // gather plans a statement that is finished on one backend. What it needs of every sharded relation, its conditions on that
-// relation alone applied, is fetched; the statement's own text then runs with the relations' names replaced by
-// unnest($n::schema.table[]). The arrays' elements are rows of the tables' own types, so columns keep their names, types,
-// modifiers and collations.
+// relation alone applied, is fetched; the statement's own text then runs with the relations' names replaced by what makes
+// their rows of array parameters: an array for each column that may be meant, or else unnest($n::schema.table[]), whose
+// elements are rows of the table's own type. Columns keep their names, types, modifiers and collations.
 func (p *planner) gather(a *analysis) (*Gather, *pgerr.Error) {
 	if err := a.gatherable(); err != nil {
 		return nil, err
 	}
-	b := &gatherBuilder{p: p, a: a, g: &Gather{}, columns: map[*unit]*columnUse{}}
+	b := &gatherBuilder{p: p, a: a, g: &Gather{}, columns: map[*unit]*columnUse{}, found: map[*unit]*unitPaths{}, bare: map[*sqlparse.RangeVar]bool{}}
 	b.g.Home = p.homeCopy || a.needsHome() != nil || a.fn&(fnVolatile|fnServer|fnUserVol) != 0
 	splices, err := b.unit(a.unit)
 	if err != nil {
@@ -65,11 +65,10 @@ type gatherBuilder struct {
 	g        *Gather
 	parts    []fetch
 	columns  map[*unit]*columnUse
-	literals bool // a fetch holds literals of the statement
+	found    map[*unit]*unitPaths
+	bare     map[*sqlparse.RangeVar]bool // relations that are fetched column by column
+	literals bool                        // a fetch holds literals of the statement
 }
-
-// fetch is one relation's part of the fetch statement: the row expression, and FROM with its WHERE.
-type fetch struct{ row, from, typ string }
 
 // unit makes the splices of one text; a relation that is named twice by one place (a WITH query with two references) is
 // replaced once.
@@ -102,6 +101,9 @@ func (b *gatherBuilder) unit(u *unit) ([]Splice, *pgerr.Error) {
 		}
 		out = append(out, s)
 		out = append(out, unqualified(u, toks, r)...)
+		if b.bare[r.place.rv] {
+			out = append(out, b.paths(u).at[r.place.rv].splices()...)
+		}
 	}
 	slices.SortStableFunc(out, func(x, y Splice) int { return x.Start - y.Start })
 	return slices.CompactFunc(out, func(x, y Splice) bool { return x == y }), nil
@@ -126,7 +128,7 @@ func (b *gatherBuilder) view(r *rel) (string, *pgerr.Error) {
 		return "", nil
 	}
 	v := r.place.view
-	if v.Everywhere && b.distributable(r) {
+	if b.fetched(r) != nil {
 		return b.array(r, v, r.cols)
 	}
 	if v.Owner != b.p.env.User {
@@ -147,6 +149,18 @@ func (b *gatherBuilder) view(r *rel) (string, *pgerr.Error) {
 	return "(" + text.String() + ")", nil
 }
 
+// fetched is the table or view whose rows a relation's are, where they are fetched; else nil.
+func (b *gatherBuilder) fetched(r *rel) *Table {
+	v := r.place.view
+	switch {
+	case v == nil && r.sharded():
+		return r.table
+	case v != nil && v.Everywhere && r.sub.hasSharded() && b.distributable(r):
+		return v
+	}
+	return nil
+}
+
 // distributable reports whether a view's rows are those of its parts on each backend put together.
 func (b *gatherBuilder) distributable(r *rel) bool {
 	pure := true
@@ -160,90 +174,12 @@ func (b *gatherBuilder) distributable(r *rel) bool {
 	return err == nil && s.sharded
 }
 
-// array makes a relation's rows an array parameter.
-func (b *gatherBuilder) array(r *rel, t *Table, cols []string) (string, *pgerr.Error) {
-	rv := r.place.rv
-	switch {
-	case r.place.sampled:
-		return "", refTablesample
-	case !rv.Inh || rv.Catalogname != "" || len(cols) != len(t.Columns) || r.open:
-		return "", refNoKey
-	}
-	alias := quoteIdent(rv.Relname)
-	f := fetch{typ: quoteName(t.Schema, t.Name)}
-	f.from = " FROM " + f.typ + " AS " + alias
-	if rv.Alias != nil {
-		alias = quoteIdent(rv.Alias.Aliasname)
-		f.from = " FROM " + f.typ + " AS " + alias
-		if names := sqlparse.Strings(rv.Alias.Colnames); len(names) > 0 {
-			f.from += " (" + quoteIdents(names) + ")"
-		}
-	}
-	use := b.use(r.place.unit)
-	var row []string
-	text := false
-	for i := range t.Columns {
-		c := &t.Columns[i]
-		if !use.needs(alias, cols[i], cols) && c.TypeOID < firstUserOID {
-			row = append(row, "NULL")
-			continue
-		}
-		value := alias + "." + quoteIdent(cols[i])
-		if keys := use.paths[cols[i]]; len(keys) > 0 && c.TypeOID == jsonbOID && !use.whole(alias, cols[i], cols) && b.p.env.ownOperatorsFirst() {
-			whole := value
-			value = jsonbOfKeys(whole, keys)
-			b.literals = b.literals || value != whole
-		}
-		row = append(row, value)
-		text = text || c.TypeOID >= firstUserOID
-	}
-	f.row = "ROW(" + strings.Join(row, ", ") + ")::" + f.typ
-	where, err := b.conditions(r)
-	if err != nil {
-		return "", err
-	}
-	if len(where) > 0 {
-		f.from += " WHERE " + strings.Join(where, " AND ")
-	}
-	n := slices.Index(b.parts, f)
-	if n < 0 {
-		n = len(b.parts)
-		b.parts = append(b.parts, f)
-		b.g.Types = append(b.g.Types, t.Schema+"."+t.Name)
-		b.g.Text = append(b.g.Text, text)
-	}
-	return "pg_catalog.unnest($" + itoa(b.p.t.NParams+n+1) + "::" + f.typ + "[])", nil
-}
-
 func quoteIdents(names []string) string {
 	out := make([]string, len(names))
 	for i, n := range names {
 		out[i] = quoteIdent(n)
 	}
 	return strings.Join(out, ", ")
-}
-
-// statement is the fetch statement: one snapshot for all relations on a backend.
-func (b *gatherBuilder) statement() string {
-	var out strings.Builder
-	for i, f := range b.parts {
-		if i > 0 {
-			out.WriteString(" UNION ALL ")
-		}
-		out.WriteString("SELECT ")
-		for k := range b.parts {
-			if k > 0 {
-				out.WriteString(", ")
-			}
-			if k == i {
-				out.WriteString(f.row)
-			} else {
-				out.WriteString("NULL::" + b.parts[k].typ)
-			}
-		}
-		out.WriteString(f.from)
-	}
-	return out.String()
 }
 
 // conditions are the statement's conditions on one relation alone that a backend may apply ahead: every row that they let

@@ -155,13 +155,13 @@ type Scatter struct {
 // Gather is how a statement finishes on one backend: the rows that it reads of sharded relations are fetched from all that
 // hold them, and given to it as array parameters.
 type Gather struct {
-	// Fetch is the statement that each backend gets: one column for each array, of a composite type; a row has a value in one
-	// column and NULL in the others. It takes the client's parameters.
+	// Fetch is the statement that each backend gets. It takes the client's parameters. Where it has several parts, its first
+	// column is the number of a row's part, an int2.
 	Fetch string
-	// Types are the columns' types, by qualified name as in Schema.Types.
-	Types []string
-	// Text is true of columns that travel as text: their binary form would hold oids of user types.
-	Text []bool
+	// Columns are Fetch's other columns.
+	Columns []GatherColumn
+	// Parts say which of them a part's rows have values in, each of them an array parameter; the others are NULL.
+	Parts [][]int
 	// Splices make the final statement from the client's text. Its further parameters are the arrays.
 	Splices []Splice
 	// Home is true if only home can run the final statement.

@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -26,8 +27,10 @@ type Collect struct {
 	// Statement, when set, names the prepared statement that the text is on a member, and whether the member has it: else it is
 	// made, and stays.
 	Statement func(m *Member) (name string, known bool)
-	// Sparse leaves NULLs out of the arrays: each row has a value in one column.
-	Sparse bool
+	// Parts, when set, says that rows are of several kinds: part i's have values in the columns Parts[i] alone, and the arrays
+	// are those of its columns, part by part. Where there are several, a first column, which is none of those counted, tells
+	// a row's part (int2, binary).
+	Parts [][]int
 	// Value, when set, may change each binary value that is not NULL in place, before it is held. m is its row's source.
 	Value func(m *Member, column int, value []byte) error
 	// Position is as in Scatter.
@@ -40,6 +43,7 @@ type Collect struct {
 	Rows    int64
 
 	columns []Array
+	places  [][]int // of a part's columns among the arrays; -1 for those without a value
 	held    int64
 	streams []*stream
 	events  chan event
@@ -210,6 +214,10 @@ func (c *Collect) describe(frame []byte) {
 		return
 	}
 	c.Names, c.Types, c.Typmods = columnNames(frame), columnTypes(frame), columnTypmods(frame)
+	if c.Parts != nil {
+		c.describeParts()
+		return
+	}
 	c.columns = make([]Array, len(c.Types))
 	for i := range c.columns {
 		c.columns[i].text = c.isText(i)
@@ -246,35 +254,16 @@ func (c *Collect) take(m *Member, rows []byte) {
 		n := int(binary.BigEndian.Uint32(rows[1:])) + 1
 		d := wire.BodyOf(rows[:n])
 		rows = rows[n:]
-		if d.Uint16() != len(c.columns) {
+		if d.Uint16() != len(c.Types) {
 			c.loseMember(m, errRow)
 			return
 		}
-		for i := range c.columns {
-			size := d.Int32()
-			switch {
-			case size < 0 && c.Sparse:
-				continue
-			case size < 0:
-				c.columns[i].appendNull()
-				c.held += 4
-				continue
+		if err := c.row(m, &d); err != nil {
+			if errors.Is(err, errRow) {
+				c.loseMember(m, err)
+			} else {
+				c.lose(err)
 			}
-			v := d.Bytes(int(size))
-			if d.Err() != nil {
-				c.loseMember(m, errRow)
-				return
-			}
-			if c.Value != nil && !c.columns[i].text {
-				if err := c.Value(m, i, v); err != nil {
-					c.lose(err)
-					return
-				}
-			}
-			c.held += int64(c.columns[i].append(v))
-		}
-		if d.End() != nil {
-			c.lose(m.Lost(errRow))
 			return
 		}
 		c.Rows++
@@ -282,6 +271,35 @@ func (c *Collect) take(m *Member, rows []byte) {
 	if c.held > c.Limit {
 		c.lose(TooMuchGathered(c.Limit))
 	}
+}
+
+// row holds one row's values.
+func (c *Collect) row(m *Member, d *wire.Body) error {
+	if c.Parts != nil {
+		return c.rowOfPart(d)
+	}
+	for i := range c.columns {
+		size := d.Int32()
+		if size < 0 {
+			c.columns[i].appendNull()
+			c.held += 4
+			continue
+		}
+		v := d.Bytes(int(size))
+		if d.Err() != nil {
+			return errRow
+		}
+		if c.Value != nil && !c.columns[i].text {
+			if err := c.Value(m, i, v); err != nil {
+				return err
+			}
+		}
+		c.held += int64(c.columns[i].append(v))
+	}
+	if d.End() != nil {
+		return errRow
+	}
+	return nil
 }
 
 // TooMuchGathered says that a statement's rows are more than may be held.
@@ -294,7 +312,7 @@ func TooMuchGathered(limit int64) *pgerr.Error {
 // is the empty array. elem is the element type's oid on the backend that will get it.
 func (c *Collect) Array(i int, elem uint32) *Array {
 	if i >= len(c.columns) {
-		return &Array{elem: elem, text: c.isText(i)}
+		return &Array{elem: elem, text: c.isText(c.columnOf(i))}
 	}
 	a := c.columns[i]
 	a.elem = elem
