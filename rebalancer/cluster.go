@@ -80,6 +80,10 @@ var session = map[string]string{
 	"client_min_messages": "warning", "session_replication_role": "origin", "jit": "off",
 }
 
+// endlessTransactions is one more of these settings, where the server has it: since PostgreSQL 17.
+const endlessTransactions = "SELECT pg_catalog.set_config('transaction_timeout', '0', false)" +
+	" WHERE pg_catalog.current_setting('transaction_timeout', true) <> '0'"
+
 // connect opens a connection of the service role.
 func connect(ctx context.Context, c Cluster, backend, database string) (*pgx.Conn, error) {
 	cfg, err := connConfig(c, backend, database)
@@ -92,6 +96,9 @@ func connect(ctx context.Context, c Cluster, backend, database string) (*pgx.Con
 	}
 	// Where commits need not be durable by the server's configuration, the steps of a move still must.
 	_, err = conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+	if err == nil {
+		_, err = conn.Exec(ctx, endlessTransactions)
+	}
 	if err != nil {
 		_ = conn.Close(ctx)
 		return nil, fmt.Errorf("connect to backend %q: %w", backend, err)
@@ -115,6 +122,10 @@ func connectStream(ctx context.Context, c Cluster, backend, database string) (co
 	incoming := replication.Incoming(&cfg.Config)
 	if conn, err = pgconn.ConnectConfig(ctx, &cfg.Config); err != nil {
 		return nil, nil, fmt.Errorf("connect to backend %q: %w: %w", backend, errAway, err)
+	}
+	if _, err := conn.Exec(ctx, endlessTransactions).ReadAll(); err != nil {
+		_ = conn.Close(ctx)
+		return nil, nil, fmt.Errorf("connect to backend %q: %w", backend, err)
 	}
 	return conn, incoming(), nil
 }

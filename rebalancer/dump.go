@@ -3,13 +3,10 @@ package rebalancer
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -31,8 +28,7 @@ func (n *joining) createDatabase(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return home.QueryRow(ctx, `SELECT format('CREATE DATABASE %I TEMPLATE template0 OWNER %I ENCODING %L LC_COLLATE %L LC_CTYPE %L', datname,
-			pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype) FROM pg_database WHERE datname = current_database()`).Scan(&create)
+		return home.QueryRow(ctx, createSQL).Scan(&create)
 	})
 	if err != nil {
 		return fmt.Errorf("read roles: %w", err)
@@ -77,12 +73,27 @@ func (n *joining) createDatabase(ctx context.Context) error {
 	return nil
 }
 
+// createSQL gives the statement that makes a database like this one. The locale of ICU or of PostgreSQL itself is in
+// daticulocale up to 16 and in datlocale since.
+const createSQL = `SELECT format('CREATE DATABASE %I TEMPLATE template0 OWNER %I ENCODING %L LC_COLLATE %L LC_CTYPE %L', datname,
+		pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype) || CASE datlocprovider
+		WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L', coalesce(o.datlocale, o.daticulocale))
+			|| CASE WHEN o.daticurules IS NULL THEN '' ELSE format(' ICU_RULES %L', o.daticurules) END
+		WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', o.datlocale) ELSE ' LOCALE_PROVIDER libc' END
+	FROM pg_database d CROSS JOIN LATERAL jsonb_to_record(to_jsonb(d)) AS o (datlocale text, daticulocale text, daticurules text)
+	WHERE datname = current_database()`
+
 // rolesSQL gives the statements that make home's roles on another server, with their passwords' verifiers, memberships
-// and settings. Roles that are there get what home's have, but for the one that asks.
-const rolesSQL = `SELECT sql FROM (
-	SELECT 1 AS pos, rolname, format('DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %L) THEN CREATE ROLE %I; END IF; END $do$',
+// and settings. Roles that are there get what home's have, but for the one that asks. Since PostgreSQL 16 a membership has
+// more options, and a grantor who must have been granted the role before: level counts the grantors from the superuser on.
+const rolesSQL = `WITH RECURSIVE granted AS (
+	SELECT roleid, member, grantor, admin_option, 0 AS level FROM pg_auth_members WHERE grantor = 10
+	UNION SELECT a.roleid, a.member, a.grantor, a.admin_option, g.level + 1
+		FROM pg_auth_members a JOIN granted g ON g.admin_option AND (g.roleid, g.member) = (a.roleid, a.grantor) AND g.level < 100
+) SELECT sql FROM (
+	SELECT 1 AS pos, 0 AS level, rolname, format('DO $do$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %L) THEN CREATE ROLE %I; END IF; END $do$',
 		rolname, rolname) AS sql FROM pg_authid WHERE rolname !~ '^pg_'
-	UNION ALL SELECT 2, rolname, format('ALTER ROLE %I %s %s %s %s %s %s %s CONNECTION LIMIT %s%s%s', rolname,
+	UNION ALL SELECT 2, 0, rolname, format('ALTER ROLE %I %s %s %s %s %s %s %s CONNECTION LIMIT %s%s%s', rolname,
 		CASE WHEN rolsuper THEN 'SUPERUSER' ELSE 'NOSUPERUSER' END, CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END,
 		CASE WHEN rolcreaterole THEN 'CREATEROLE' ELSE 'NOCREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END,
 		CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END, CASE WHEN rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END,
@@ -90,13 +101,19 @@ const rolesSQL = `SELECT sql FROM (
 		CASE WHEN rolpassword IS NULL THEN '' ELSE format(' PASSWORD %L', rolpassword) END,
 		CASE WHEN rolvaliduntil IS NULL THEN '' ELSE format(' VALID UNTIL %L', rolvaliduntil) END)
 		FROM pg_authid WHERE rolname !~ '^pg_' AND rolname <> current_user AND oid <> 10
-	UNION ALL SELECT 3, r.rolname, format('GRANT %I TO %I%s', r.rolname, m.rolname, CASE WHEN a.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END)
-		FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid JOIN pg_roles m ON m.oid = a.member WHERE m.rolname !~ '^pg_'
-	UNION ALL SELECT 4, r.rolname, format('ALTER ROLE %I SET %s TO %s', r.rolname, split_part(c, '=', 1),
+	UNION ALL SELECT 3, coalesce(l.level, 0), r.rolname, format('GRANT %I TO %I%s', r.rolname, m.rolname, CASE
+			WHEN o.inherit_option IS NOT NULL THEN format(' WITH ADMIN %s, INHERIT %s, SET %s', a.admin_option, o.inherit_option, o.set_option)
+				|| CASE WHEN l.level > 0 THEN format(' GRANTED BY %I', pg_get_userbyid(a.grantor)) ELSE '' END
+			WHEN a.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END)
+		FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid JOIN pg_roles m ON m.oid = a.member
+		CROSS JOIN LATERAL jsonb_to_record(to_jsonb(a)) AS o (inherit_option bool, set_option bool)
+		LEFT JOIN granted l ON o.inherit_option IS NOT NULL AND (l.roleid, l.member, l.grantor) = (a.roleid, a.member, a.grantor)
+		WHERE m.rolname !~ '^pg_'
+	UNION ALL SELECT 4, 0, r.rolname, format('ALTER ROLE %I SET %s TO %s', r.rolname, split_part(c, '=', 1),
 		CASE WHEN split_part(c, '=', 1) IN ('search_path', 'temp_tablespaces', 'session_preload_libraries', 'local_preload_libraries')
 			THEN substr(c, strpos(c, '=') + 1) ELSE quote_literal(substr(c, strpos(c, '=') + 1)) END)
 		FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole CROSS JOIN LATERAL unnest(s.setconfig) c WHERE s.setdatabase = 0
-) x ORDER BY pos, rolname`
+) x ORDER BY pos, level, rolname`
 
 // databaseSQL is what is set on the database and for roles in it, and who may use it.
 const databaseSQL = `SELECT format('ALTER %s SET %s TO %s',
@@ -147,7 +164,7 @@ func (n *joining) emptyDatabase(ctx context.Context) error {
 // dumpSchema is the definition of everything in a database but pleiad's own schemas and the given relations, as SQL
 // statements: pg_dump's.
 func dumpSchema(ctx context.Context, c Cluster, backend, database string, without []string) ([]byte, error) {
-	program, err := findDump()
+	program, major, err := dumpProgram(ctx, c, backend, database)
 	if err != nil {
 		return nil, err
 	}
@@ -189,19 +206,23 @@ func dumpSchema(ctx context.Context, c Cluster, backend, database string, withou
 	if err != nil {
 		return nil, err
 	}
-	text := statements(out.Bytes())
+	text := statements(out.Bytes(), major)
 	for _, sql := range own {
 		text = append(text, sql+";\n"...)
 	}
 	return text, nil
 }
 
-// statements are a dump without what only psql understands, and without schema public, which is there.
-func statements(dump []byte) []byte {
+// statements are a dump without what only psql understands, without schema public, which is there, and without the setting that
+// a newer pg_dump begins with and a server of this major version does not have.
+func statements(dump []byte, major int) []byte {
 	var out []byte
+	header := true // up to the first object
 	for line := range bytes.Lines(dump) {
+		header = header && !bytes.HasPrefix(line, []byte("-- Name: "))
 		if bytes.HasPrefix(line, []byte(`\restrict `)) || bytes.HasPrefix(line, []byte(`\unrestrict `)) ||
-			bytes.Equal(bytes.TrimSpace(line), []byte("CREATE SCHEMA public;")) {
+			bytes.Equal(bytes.TrimSpace(line), []byte("CREATE SCHEMA public;")) ||
+			header && major < 17 && bytes.HasPrefix(line, []byte("SET transaction_timeout ")) {
 			continue
 		}
 		out = append(out, line...)
@@ -226,22 +247,4 @@ func dumpEnv(dsn string) []string {
 		}
 	}
 	return env
-}
-
-// findDump finds pg_dump: in PATH, or the newest where Debian's packages put it. It must be as new as the servers.
-func findDump() (string, error) {
-	best, version := "", 0
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pg_dump") // the pattern is right
-	for _, f := range found {
-		if v, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(f)))); err == nil && v > version {
-			best, version = f, v
-		}
-	}
-	if best != "" {
-		return best, nil
-	}
-	if p, err := exec.LookPath("pg_dump"); err == nil {
-		return p, nil
-	}
-	return "", errors.New("pg_dump is not installed where the proxy runs; it copies the schema to the new backend")
 }

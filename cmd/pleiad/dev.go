@@ -56,6 +56,10 @@ func dev(ctx context.Context, o devOptions) error {
 	if err != nil {
 		return err
 	}
+	// pg_dump of the same programs copies the schema when a backend is added.
+	if err := os.Setenv("PLEIAD_PG_BIN", cluster.BinDir()); err != nil {
+		return errors.Join(err, cluster.Stop())
+	}
 	cfg, err := devConfig(cluster, o)
 	if err != nil {
 		return errors.Join(err, cluster.Stop())
