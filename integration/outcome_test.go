@@ -52,6 +52,14 @@ type actor struct {
 	notices []string
 }
 
+// major is the version of the server, 15 or more.
+func (a *actor) major() (n int) {
+	if _, err := fmt.Sscanf(a.conn.ParameterStatus("server_version"), "%d", &n); err != nil {
+		return 0
+	}
+	return n
+}
+
 func (a *actor) heard(n *pgconn.Notice) {
 	e := (*pgconn.PgError)(n)
 	a.notices = append(a.notices, strings.ReplaceAll(errorText(e), "\n   ", ""))

@@ -16,6 +16,7 @@ type statement struct {
 	bound    bool // params is meant, even if empty
 	load     bool // fill a table: see loadRows
 	refused  bool // listed as refused
+	since    int  // from this major version of PostgreSQL on; before, both sides say the same error
 	setup    bool // prepares what follows: must succeed, and is not counted
 	shared   bool // its file only reads, so that it may share a database with others
 	multiset bool // ORDER BY leaves the order of some rows open
@@ -114,6 +115,11 @@ func (s *statement) directive(text string) error {
 		s.load = true
 	case "refused":
 		s.refused = true
+		if rest != "" {
+			if _, err := fmt.Sscanf(rest, "since %d", &s.since); err != nil {
+				return fmt.Errorf("refused %q is not refused since VERSION", rest)
+			}
+		}
 	case "multiset":
 		s.multiset = true
 	case "setup":

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"strconv"
@@ -34,6 +35,9 @@ type copying struct {
 	failed *executor.CopyFailure
 	told   bool // failed is the client's CopyFail: an error of the data before it counts more
 	rows   int64
+
+	skipped int64  // rows that the backends left out
+	skips   []byte // the notice of one that did
 }
 
 type pendingRow struct {
@@ -69,7 +73,8 @@ func (s *Session) runCopyIn(r *request) error {
 // prepare makes the reader that finds rows and their keys.
 func (c *copying) prepare() *pgerr.Error {
 	t := c.c.Table
-	spec := copystream.Spec{Table: t.Name, Format: c.c.Format, MaxRow: int(c.s.srv.config().Limits.MaxMessage)}
+	spec := copystream.Spec{Table: t.Name, Format: c.c.Format, MaxRow: int(c.s.srv.config().Limits.MaxMessage),
+		ServerMajor: c.s.serverMajor()}
 	for _, col := range c.c.Columns {
 		spec.Columns = append(spec.Columns, t.Columns[col].Name)
 	}
@@ -145,6 +150,9 @@ func (c *copying) start() (frame []byte, err error) {
 		s.effect(r0(c.r), m)
 		sink := executor.NewCopySink(m, text)
 		sink.Values = c.translation(m)
+		if c.c.Table.Kind != router.TableReference || b == s.db.home {
+			sink.Notice = c.heard
+		}
 		c.sinks[b] = sink
 		started = append(started, sink)
 	}
@@ -468,6 +476,8 @@ func (c *copying) askShard() (uint32, *pgerr.Error) {
 	switch {
 	case err != nil:
 		return 0, executor.ClientError(err)
+	case errFrame != nil && c.c.Format.OnErrorIgnore && strings.HasPrefix(wire.ErrorField(errFrame, 'C'), "22"):
+		return 0, nil // any backend skips the row
 	case errFrame != nil:
 		return 0, executor.FrameToError(errFrame)
 	}
@@ -480,6 +490,18 @@ func (c *copying) askShard() (uint32, *pgerr.Error) {
 		return 0, executor.ClientError(err)
 	}
 	return shard, nil
+}
+
+// heard passes a server's notice on. How many rows were skipped is said once, of all.
+func (c *copying) heard(notice []byte) {
+	if n, ok := executor.SkippedRows(notice); ok && c.c.Format.OnErrorIgnore {
+		if c.skipped += n; c.skips == nil {
+			c.skips = bytes.Clone(notice)
+		}
+		return
+	}
+	c.s.out.Out = append(c.s.out.Out, notice...)
+	_ = c.s.out.Spill() // its error comes again
 }
 
 // finish ends the COPY on every backend and answers the client.
@@ -508,13 +530,16 @@ func (c *copying) finish() error {
 			}
 			continue
 		}
-		n, err := sink.End(s.out)
+		n, err := sink.End()
 		if err == nil && (c.c.Table.Kind != router.TableReference || b == s.db.home) {
 			total += n
 		}
 		if err != nil {
 			c.failEnd(err)
 		}
+	}
+	if c.failed == nil && c.skipped > 0 {
+		s.out.Out = append(s.out.Out, executor.SumOfSkipped(c.skips, c.skipped)...)
 	}
 	if c.failed != nil {
 		if c.failed.Frame != nil {

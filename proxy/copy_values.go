@@ -121,7 +121,7 @@ func (c *copying) sendLast() (rows int64, err error) {
 	if sink != nil {
 		c.open(sink)
 		sink.Raw(c.reader.Epilogue())
-		if rows, err = sink.End(s.out); err != nil {
+		if rows, err = sink.End(); err != nil {
 			c.failEnd(err)
 			return 0, nil
 		}
@@ -141,7 +141,7 @@ func (c *copying) sendLast() (rows int64, err error) {
 	c.last = true
 	if sink != nil {
 		again := executor.NewCopySink(home, c.text())
-		again.Values = sink.Values
+		again.Values, again.Notice = sink.Values, sink.Notice
 		_, refused, err := again.Begin()
 		switch {
 		case err != nil:

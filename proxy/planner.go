@@ -144,6 +144,9 @@ func (s *Session) planText(text []byte) planned {
 		return planned{tmpl: &router.Template{Kind: router.KindRefuse, Refusal: e}, scope: scope}
 	}
 	sc := s.scanner.Scan(text)
+	if sc.NewNumber && s.serverMajor() < 16 {
+		return planned{tmpl: &router.Template{Kind: router.KindSyntax}, scope: scope}
+	}
 	key := plancache.Key{Scope: scope, Hash: sc.Hash, Text: sc.Key}
 	if sc.Cacheable {
 		if t := s.srv.plans.Get(key); t != nil {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -314,6 +315,14 @@ func (s *Session) done() {
 		s.started.Store(0)
 	}
 	s.ctx.reset()
+}
+
+// serverMajor is home's major version, as home has told it the client.
+func (s *Session) serverMajor() (n int) {
+	if _, err := fmt.Sscanf(s.shown["server_version"], "%d", &n); err != nil {
+		return 0
+	}
+	return n
 }
 
 // Parameter implements executor.Observer.

@@ -83,7 +83,7 @@ func (s *Session) statementRows(home *executor.Member) (rows string, failed bool
 		}
 	}
 	types := "p.parameter_types, "
-	if !strings.HasPrefix(home.Param("server_version"), "14") && !strings.HasPrefix(home.Param("server_version"), "15") {
+	if s.serverMajor() >= 16 {
 		types += "p.result_types, "
 	}
 	return "(SELECT v.name, v.statement, v.prepare_time, " + types + "p.from_sql, p.generic_plans, p.custom_plans FROM pg_catalog.pg_prepared_statements p" +

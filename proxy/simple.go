@@ -91,7 +91,8 @@ func (s *Session) runSyntax(text []byte) error {
 	return s.parseOnly(text, nil, 0, errNewSyntax)
 }
 
-var errNewSyntax = pgerr.New(pgerr.FeatureNotSupported, "statement uses syntax that pleiad does not know yet")
+var errNewSyntax = pgerr.New(pgerr.FeatureNotSupported, "statement uses syntax that pleiad does not know yet").
+	WithHint("pleiad reads the grammar of PostgreSQL 17: write the statement without what came later.")
 
 // runRejected does so for a statement; one that is refused may be wrong in the first place, too.
 func (s *Session) runRejected(r *request) error {

@@ -57,6 +57,7 @@ type analysis struct {
 	keyTo map[colID]KeyValue
 	// keyMoves is true if UPDATE gives a key column a value that depends on the row.
 	keyMoves         bool
+	oldNew           bool // RETURNING names the row before or after the change
 	statementTrigger bool // the target has one that fires
 	byName           bool // something is looked up by its name: home alone has all that there is
 	triggerPins      bool // a trigger changes the session's state

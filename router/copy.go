@@ -117,6 +117,10 @@ func (p *planner) copyTable(s *sqlparse.CopyStmt, t *Table) {
 		p.refuse(refTriggerMulti)
 	case c.Format.UnknownOptions && t.Kind == TableReference:
 		p.refuse(refCopyOption)
+	case c.Format.Counts && t.Kind == TableSharded:
+		p.refuse(refCopySkip) // each backend would count and number its own rows
+	case c.Format.OnErrorIgnore && t.Kind == TableSharded && len(c.Missing) > 0:
+		p.refuse(refCopySkip) // a row that is skipped takes no value of a sequence
 	case c.Format.UnknownOptions:
 		// PostgreSQL's own error; should it know the option, home's partitions refuse rows that belong elsewhere.
 		p.t.Kind, p.t.Effect = KindHome, EffectUnclean
@@ -272,6 +276,7 @@ func (f *CopyFormat) option(name string, arg sqlparse.Node) {
 	case "header":
 		f.HeaderMatch = strings.EqualFold(s, "match")
 		f.Header = f.HeaderMatch || optionTrue(s)
+		f.UnknownOptions = f.UnknownOptions || !f.Header && !optionFalse(s)
 	case "freeze":
 		f.Freeze = optionTrue(s)
 	case "encoding":
@@ -289,6 +294,12 @@ func (f *CopyFormat) option(name string, arg sqlparse.Node) {
 	case "on_error":
 		f.OnErrorIgnore = strings.EqualFold(s, "ignore")
 		f.UnknownOptions = f.UnknownOptions || !f.OnErrorIgnore && !strings.EqualFold(s, "stop")
+	case "log_verbosity":
+		f.Counts = f.Counts || strings.EqualFold(s, "verbose")
+		silent := strings.EqualFold(s, "silent")
+		f.UnknownOptions = f.UnknownOptions || !f.Counts && !silent && !strings.EqualFold(s, "default")
+	case "reject_limit":
+		f.Counts = true
 	default:
 		f.UnknownOptions = true
 	}
@@ -304,8 +315,11 @@ func (f *CopyFormat) oneByte(s string) byte {
 }
 
 func (f *CopyFormat) columns(arg sqlparse.Node) []string {
+	if arg.GetAStar() != nil {
+		return []string{"*"} // FORCE_NULL * of PostgreSQL 17
+	}
 	if arg.GetList() == nil {
-		f.UnknownOptions = true // FORCE_NULL * of PostgreSQL 17
+		f.UnknownOptions = true
 		return nil
 	}
 	return sqlparse.Strings(arg.GetList().Items)
@@ -338,6 +352,14 @@ func optionText(n sqlparse.Node) string {
 func optionTrue(s string) bool {
 	switch strings.ToLower(s) {
 	case "true", "on", "1":
+		return true
+	}
+	return false
+}
+
+func optionFalse(s string) bool {
+	switch strings.ToLower(s) {
+	case "false", "off", "0":
 		return true
 	}
 	return false

@@ -48,6 +48,9 @@ func (p *planner) copyRows(a *analysis, q *query, r *rel, why *pgerr.Error) {
 func (p *planner) changedRows(q *query, r *rel) (*CopyRows, *pgerr.Error) {
 	t := r.table
 	up, del := p.node.GetUpdateStmt(), p.node.GetDeleteStmt()
+	if q.scope != nil && namesOldNew(sqlparse.ReturningOf(p.node), q.scope) {
+		return nil, refRefWrite
+	}
 	if up == nil && del == nil || len(t.PrimKey) == 0 || len(t.Triggers) > 0 || t.HasRules || t.RLS {
 		return nil, refRefWrite
 	}

@@ -34,6 +34,8 @@ func (p *planner) moveRows(a *analysis, q *query, r *rel, s *sqlparse.UpdateStmt
 	switch {
 	case a.err != nil:
 		return nil, a.err
+	case a.oldNew:
+		return nil, refOldNew
 	case a.writes || a.noScatter != nil || len(t.Triggers) > 0 || t.HasRules || t.RLS || len(t.ReferencedBy) > 0 || t.Relkind == 'v':
 		return nil, refKeyUpdate // a view may not show all of the row
 	case len(s.FromClause) > 0 && !a.ofTarget(s, q.scope, r):

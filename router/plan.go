@@ -248,6 +248,7 @@ type CopyFormat struct {
 	Encoding       string
 	Freeze         bool
 	OnErrorIgnore  bool
+	Counts         bool // the rows that ON_ERROR skips are counted up to a limit, or named
 	UnknownOptions bool // an option this version does not know: refuse
 }
 

@@ -193,6 +193,34 @@ func (a *analysis) returning(q *query, list []sqlparse.Node, sc *scope) {
 	for _, n := range list {
 		a.expr(q, n, sc, &q.targetFacts)
 	}
+	a.oldNew = a.oldNew || namesOldNew(list, sc)
+}
+
+// namesOldNew reports whether RETURNING means the row as it was or as it is now, by PostgreSQL 18's OLD and NEW: what takes the
+// statement apart would make other rows of them. A relation or column of that name comes first.
+func namesOldNew(list []sqlparse.Node, sc *scope) bool {
+	found := false
+	sqlparse.WalkList(list, func(n sqlparse.Node) bool {
+		ref := n.GetColumnRef()
+		if ref == nil {
+			return !found
+		}
+		names := sqlparse.Strings(ref.Fields)
+		if len(names) == 0 || names[0] != "old" && names[0] != "new" {
+			return !found
+		}
+		if id, _ := sc.lookup(ref); id != (colID{}) {
+			return !found
+		}
+		for s := sc; s != nil; s = s.parent {
+			if s.ns != nil && slices.ContainsFunc(s.ns.items, func(it nsItem) bool { return it.name == names[0] }) {
+				return !found
+			}
+		}
+		found = true
+		return false
+	})
+	return found
 }
 
 // assignments reads SET: which key columns get which values.

@@ -20,6 +20,8 @@ type CopySink struct {
 	Values *Values
 	Opened bool  // the prologue has been sent
 	Line   int64 // lines sent
+	// Notice is shown what the server has to say; nil where another copy's server says the same.
+	Notice func(frame []byte)
 
 	text  string
 	data  []byte  // rows collected for the next CopyData
@@ -154,13 +156,42 @@ func (c *CopySink) readFailure() (*CopyFailure, error) {
 			return f, err
 		case 'S':
 			c.Member.NoteParameter(frame)
+		case 'N':
+			c.notice(frame)
 		}
 	}
 	return nil, nil
 }
 
+func (c *CopySink) notice(frame []byte) {
+	if c.Notice != nil {
+		c.Notice(c.mapLines(frame))
+	}
+}
+
+// SkippedRows is how many rows a notice says that COPY has left out for their errors; ok is false for other notices.
+func SkippedRows(notice []byte) (n int64, ok bool) {
+	if wire.ErrorField(notice, 'R') != "CopyFrom" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(firstNumber.FindString(wire.ErrorField(notice, 'M')), 10, 64)
+	return n, err == nil
+}
+
+var firstNumber = regexp.MustCompile(`[0-9]+`)
+
+// SumOfSkipped is the notice of n skipped rows, made of one that a server sent for a part of them.
+func SumOfSkipped(notice []byte, n int64) []byte {
+	m := wire.ErrorField(notice, 'M')
+	if n > 1 {
+		m = strings.Replace(m, " row was skipped", " rows were skipped", 1)
+	}
+	at := firstNumber.FindStringIndex(m)
+	return replaceField(notice, 'M', m[:at[0]]+strconv.FormatInt(n, 10)+m[at[1]:])
+}
+
 // End sends CopyDone and reads the outcome: the number of rows.
-func (c *CopySink) End(out *wire.Writer) (rows int64, err error) {
+func (c *CopySink) End() (rows int64, err error) {
 	if c.done {
 		return 0, nil
 	}
@@ -178,7 +209,7 @@ func (c *CopySink) End(out *wire.Writer) (rows int64, err error) {
 			tag := strings.TrimRight(string(frame[wire.HeaderLen:]), "\x00")
 			rows, _ = strconv.ParseInt(tag[strings.LastIndexByte(tag, ' ')+1:], 10, 64)
 		case 'N':
-			out.Out = append(out.Out, frame...)
+			c.notice(frame)
 		}
 	})
 	c.done = true

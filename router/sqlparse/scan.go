@@ -1,6 +1,9 @@
 package sqlparse
 
-import "hash/maphash"
+import (
+	"bytes"
+	"hash/maphash"
+)
 
 // LiteralKind says what was lifted out of a statement, as far as it decides the type PostgreSQL gives it.
 type LiteralKind uint8
@@ -44,6 +47,8 @@ type Scanned struct {
 	// Utility is true unless First is SELECT, INSERT, UPDATE, DELETE, MERGE, WITH, VALUES or TABLE. Then nothing is
 	// lifted and Key is the whole text.
 	Utility bool
+	// NewNumber is true of a text with a number that PostgreSQL 15 does not read: 0x1F, 0o17, 0b11 or 1_000.
+	NewNumber bool
 	// Cacheable is false for utility statements and for texts whose key may not stand for other texts:
 	// malformed ones and a few rare shapes. Plans for them hold for this text only.
 	Cacheable bool
@@ -203,6 +208,9 @@ func (s *Scanner) see(out *Scanned, text []byte, t token) LiteralKind {
 		return 0
 	}
 	st.typeName = typeNone
+	if t.kind == tokInteger || t.kind == tokNumeric {
+		out.NewNumber = out.NewNumber || newNotation(text[t.start:t.end])
+	}
 	kind := literalKind(text, t)
 	if closed && kind.quoted() {
 		out.Cacheable = false // varchar(3) 'abc': the modifiers were lifted
@@ -215,6 +223,10 @@ func (s *Scanner) see(out *Scanned, text []byte, t token) LiteralKind {
 
 func (k LiteralKind) quoted() bool {
 	return k == LiteralString || k == LiteralEscape || k == LiteralDollar
+}
+
+func newNotation(w []byte) bool {
+	return len(w) > 1 && (w[0] == '0' && numberBase(w[1]) != 0 || bytes.IndexByte(w, '_') >= 0)
 }
 
 // literalKind is the kind of a constant token, or 0 when its type depends on a sign before it.

@@ -19,6 +19,18 @@ func shape(key []byte) string {
 		Replace(string(key))
 }
 
+func TestNewNumber(t *testing.T) {
+	for text, want := range map[string]bool{
+		"SELECT 0x1F": true, "SELECT 0b1": true, "SELECT a, 1_000 FROM t": true, "SELECT 1_0.5": true, "UPDATE t SET a = 0O7": true,
+		"SELECT 10, 0, 1.5e3, a_1, '0x1', t1_0.x, $1": false, "SELECT 'x' -- 0x1": false,
+	} {
+		var s Scanner
+		if got := s.Scan([]byte(text)).NewNumber; got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
 func TestKeys(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"SELECT abalance FROM pgbench_accounts WHERE aid = 12345;", "SELECT abalance FROM pgbench_accounts WHERE aid = ‹4›;"},

@@ -261,7 +261,7 @@ insert into def_later (id) values (2);
 insert into def_s (k) values (3);
 --! refused
 alter table def_l add column m int default fresh();
-create or replace function fresh() returns int language sql volatile as 'select count(*)::int from l where id < 3';
+create or replace function fresh() returns int language sql volatile as 'select count(*)::int from public.l where id < 3';
 insert into def_later (id) values (3);
 insert into def_s (k) values (4), (5);
 select * from def_later order by id;
@@ -340,7 +340,7 @@ select * from m_fn;
 --! refused
 create materialized view m_s as select all_s() as n;
 create table as_fn as select all_s() as n;
-create or replace function fresh() returns int language sql volatile as 'select count(*)::int from s';
+create or replace function fresh() returns int language sql volatile as 'select count(*)::int from public.s';
 --! refused
 refresh materialized view m_fn;
 select * from m_fn;
