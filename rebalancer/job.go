@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,6 +65,10 @@ func (j *job) run(alive context.Context) {
 		}
 	case err != nil:
 		state, detail = "failed", err.Error()
+		// Moves that it did not come to would keep their shards from moving in another job.
+		if err := j.abandon(alive); err != nil {
+			detail += "\n" + err.Error()
+		}
 	}
 	for {
 		err := j.onHome(alive, func(conn *pgx.Conn) error {
@@ -135,7 +140,11 @@ func (j *job) parallel() int {
 
 // moveAll runs the moves that have not ended. One that fails does not keep the others from going on.
 func (j *job) moveAll() error {
-	moves, err := j.unfinished(j.ctx)
+	var moves []*move
+	err := j.outlast(func() (err error) {
+		moves, err = j.unfinished(j.ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -175,12 +184,35 @@ func (j *job) moveAll() error {
 	if err := j.ctx.Err(); err != nil {
 		return err
 	}
+	if len(errs) == 0 {
+		return j.outlast(j.failedBefore)
+	}
 	return errors.Join(errs...)
 }
 
-// abandon undoes what a cancelled job has under way. A shard that has switched stays where it is.
+// failedBefore tells of moves that failed in a run before this one, in another process, and whose shards are where they were.
+func (j *job) failedBefore() error {
+	return j.onHome(j.ctx, func(home *pgx.Conn) error {
+		rows, err := home.Query(j.ctx, `SELECT format('move %s of shard %s: %s', m.id, m.shard, m.detail) FROM pleiad.move m
+			JOIN pleiad.placement p ON (p.group_id, p.shard, p.backend) = (m.group_id, m.shard, m.source)
+			WHERE m.job = $1 AND m.step = 'failed' ORDER BY m.id`, j.ID)
+		if err != nil {
+			return err
+		}
+		failed, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err == nil && len(failed) > 0 {
+			err = errors.New(strings.Join(failed, "\n"))
+		}
+		return err
+	})
+}
+
+// abandon undoes what a job that is cancelled, or has failed, has under way. A shard that has switched stays where it is.
 func (j *job) abandon(alive context.Context) error {
 	moves, err := j.unfinished(alive)
+	for ; away(err) && alive.Err() == nil; moves, err = j.unfinished(alive) {
+		pause(alive, time.Second)
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -236,7 +237,7 @@ func (j *job) writePlan(ctx context.Context, home *pgx.Conn, p *placement, moves
 		detail := fmt.Sprintf("%d moves, %d bytes", len(moves), bytes)
 		if j.Kind == "rebalance" {
 			before, after := j.imbalance(p, moves, by)
-			detail += fmt.Sprintf("; fullest backend over its share: %.1f%% before, %.1f%% after", 100*before, 100*after)
+			detail += fmt.Sprintf("; fullest backend over its share: %s before, %s after", overShare(before), overShare(after))
 		}
 		tag, err := tx.Exec(ctx, "UPDATE pleiad.job SET state = 'running', started = now(), detail = $2 WHERE id = $1 AND state = 'queued'", j.ID, detail)
 		if err == nil && tag.RowsAffected() == 0 { // cancelled meanwhile: the plan is dropped
@@ -250,6 +251,14 @@ func (j *job) writePlan(ctx context.Context, home *pgx.Conn, p *placement, moves
 		return errors.New("a shard that this job would move is moving already")
 	}
 	return err
+}
+
+// overShare is an imbalance for people.
+func overShare(imbalance float64) string {
+	if math.IsInf(imbalance, 1) {
+		return "one that takes none has some"
+	}
+	return fmt.Sprintf("%.1f%%", 100*imbalance)
 }
 
 func (j *job) imbalance(p *placement, moves []balance.Move, by balance.By) (before, after float64) {
