@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pleiad/pleiad/internal/devcluster"
 )
@@ -105,6 +107,66 @@ func TestWalk(t *testing.T) {
 	s.verified(t, db)
 	t.Logf("%s moves, %s bytes; the worst hold %s ms", s.one(t, c, "select count(*) from pleiad.moves where step = 'done'"),
 		s.one(t, c, "select sum(bytes_copied) from pleiad.moves"), s.one(t, c, "select round(max(worst_hold_ms)::numeric, 1) from pleiad.jobs"))
+}
+
+// TestMoveToNobody: no shard moves to a backend that has been removed, where the next add_backend() would throw it away, and no
+// job is done that has left a move undone.
+func TestMoveToNobody(t *testing.T) {
+	s := serve(t, "")
+	db := s.newDatabase(t)
+	c := s.conn(t, db)
+	for _, sql := range []string{
+		"set pleiad.shard_count = 6", "create table a (k int primary key) partition by hash (k)",
+		"insert into a select generate_series(1, 300)",
+	} {
+		s.exec(t, c, sql)
+	}
+	s.job(t, c, time.Minute, "remove_backend('b3')")
+	failure := func(sql string) string {
+		_, err := c.Exec(ctxFor(t), sql)
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		return pg.Code + " " + pg.Message
+	}
+	if got := failure("select pleiad.move_shard(0, 'b3')"); got != `55000 backend "b3" takes no part` {
+		t.Errorf("a move to b3: %s", got)
+	}
+	home := s.server("b1")
+	h := home.conn(t, db)
+	group := home.one(t, h, "select id from pleiad.colocation")
+	at := func(shard int) string {
+		return home.one(t, h, fmt.Sprintf("select backend from pleiad.placement where shard = %d", shard))
+	}
+	// What is planned before the backend goes comes to the same end.
+	id := home.one(t, h, "insert into pleiad.job (kind, options, role) values ('move', '{\"group\": "+group+
+		", \"shard\": 0, \"target\": \"b3\"}', current_user) returning id")
+	s.await(t, c, time.Minute, id, "failed")
+	if got := home.one(t, h, "select detail from pleiad.job where id = "+id); !strings.Contains(got, `the backend takes no part: "b3"`) {
+		t.Errorf("a planned move to b3: %s", got)
+	}
+	s.job(t, c, time.Minute, "add_backend('b3')")
+	if n := s.one(t, c, "select count(*) from a"); n != "300" {
+		t.Errorf("%s rows of 300 are left", n)
+	}
+	s.verified(t, db)
+
+	// A process ended after one move had failed.
+	home.exec(t, h, "begin; insert into pleiad.job (kind, options, role, state) values ('rebalance', '{}', current_user, 'running'); "+
+		"insert into pleiad.move (job, group_id, shard, source, target, step, detail) values "+
+		"((select max(id) from pleiad.job), "+group+", 0, "+at(0)+", 2, 'failed', 'no room'); commit")
+	id = home.one(t, h, "select max(id) from pleiad.job")
+	s.await(t, c, time.Minute, id, "failed")
+	if got := home.one(t, h, "select detail from pleiad.job where id = "+id); !strings.Contains(got, "of shard 0: no room") {
+		t.Errorf("a job with a failed move: %s", got)
+	}
+	// Another job moves the shard now.
+	home.exec(t, h, "begin; insert into pleiad.job (kind, options, role, state) values ('rebalance', '{}', current_user, 'done'); "+
+		"insert into pleiad.move (job, group_id, shard, source, target) values ((select max(id) from pleiad.job), "+group+", 0, "+at(0)+", 2); commit")
+	if got, want := failure("select pleiad.resume_job("+id+")"), "55006 a shard that job "+id+" would move is moving already"; got != want {
+		t.Errorf("resumed: %s, want %s", got, want)
+	}
 }
 
 func pause(t *testing.T, d time.Duration) {

@@ -31,6 +31,7 @@ func (j *job) addBackend() error {
 	}}
 	defer n.hangUp()
 	var state string
+	var shards int
 	err := j.onHome(ctx, func(home *pgx.Conn) error {
 		if _, err := home.Exec(ctx, "UPDATE pleiad.job SET state = 'running', started = now() WHERE id = $1 AND state = 'queued'", j.ID); err != nil {
 			return err
@@ -39,7 +40,8 @@ func (j *job) addBackend() error {
 			return err
 		}
 		n.source, n.sourceID = n.home, n.homeID
-		return home.QueryRow(ctx, "SELECT id, state FROM pleiad.backend WHERE name = $1", n.target).Scan(&n.targetID, &state)
+		return home.QueryRow(ctx, `SELECT id, state, (SELECT count(*)::int FROM pleiad.placement p WHERE p.backend = b.id)
+			FROM pleiad.backend b WHERE name = $1`, n.target).Scan(&n.targetID, &state, &shards)
 	})
 	if err != nil {
 		return fmt.Errorf("read backends: %w", err)
@@ -49,6 +51,9 @@ func (j *job) addBackend() error {
 		return errors.Join(n.clean(ctx), n.forgetPosition(ctx)) // a run before this one came to the end
 	case "drained":
 		return n.activate(ctx)
+	}
+	if shards > 0 {
+		return fmt.Errorf("%d shards are on backend %q, and would be thrown away", shards, n.target)
 	}
 	for {
 		err := n.attempt(ctx)
@@ -298,10 +303,11 @@ func (n *joining) meet(ctx context.Context, f *following, home *pgx.Conn, drain 
 
 // activate lets a drained backend take shards again.
 func (n *joining) activate(ctx context.Context) error {
-	return n.setState(ctx, "active")
+	return n.setState(ctx, "active", func(pgx.Tx) error { return nil })
 }
 
-func (n *joining) setState(ctx context.Context, state string) error {
+// setState writes the backend's state, if check finds nothing against it while no schema changes and no shard is switched.
+func (n *joining) setState(ctx context.Context, state string, check func(pgx.Tx) error) error {
 	var epoch uint64
 	err := n.onHome(ctx, func(home *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, home, func(tx pgx.Tx) error {
@@ -309,6 +315,9 @@ func (n *joining) setState(ctx context.Context, state string) error {
 				return err
 			}
 			if err := alone(ctx, home); err != nil {
+				return err
+			}
+			if err := check(tx); err != nil {
 				return err
 			}
 			_, err := tx.Exec(ctx, "UPDATE pleiad.backend SET state = $2 WHERE id = $1", n.targetID, state)
@@ -455,12 +464,9 @@ func (j *job) forgetBackend() error {
 
 // leave makes statements do without the backend, at a moment when none is at it.
 func (n *joining) leave(ctx context.Context) error {
-	var left int
-	err := n.onHome(ctx, func(home *pgx.Conn) error {
-		return home.QueryRow(ctx, "SELECT count(*)::int FROM pleiad.placement WHERE backend = $1", n.targetID).Scan(&left)
-	})
-	if err != nil || left > 0 {
-		return errors.Join(err, fmt.Errorf("%d shards are left on backend %q", left, n.target))
+	err := n.onHome(ctx, func(home *pgx.Conn) error { return n.unused(ctx, home) })
+	if err != nil {
+		return err
 	}
 	done, err := n.turn(ctx)
 	if err != nil {
@@ -477,5 +483,22 @@ func (n *joining) leave(ctx context.Context) error {
 	if err := drain(limited); err != nil {
 		return fmt.Errorf("%w: transactions are open that began before it was tried", errBusy)
 	}
-	return n.setState(ctx, "absent")
+	return n.setState(ctx, "absent", func(tx pgx.Tx) error { return n.unused(ctx, tx.Conn()) })
+}
+
+// unused makes sure that the backend has no shards and that none is on its way to it or leaves tables behind there.
+func (n *joining) unused(ctx context.Context, home *pgx.Conn) error {
+	var left, moving int
+	err := home.QueryRow(ctx, `SELECT (SELECT count(*)::int FROM pleiad.placement WHERE backend = $1),
+		(SELECT count(*)::int FROM pleiad.move WHERE $1 IN (source, target) AND step NOT IN ('done', 'proposed', 'cancelled', 'failed'))`,
+		n.targetID).Scan(&left, &moving)
+	switch {
+	case err != nil:
+		return err
+	case left > 0:
+		return fmt.Errorf("%d shards are left on backend %q", left, n.target)
+	case moving > 0:
+		return fmt.Errorf("%w: %d moves to or from backend %q are under way", errBusy, moving, n.target)
+	}
+	return nil
 }

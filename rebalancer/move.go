@@ -92,6 +92,8 @@ var (
 	errDiffer = errors.New("the contents of source and target differ")
 	// errTooMuchWAL: the source keeps too much for the move.
 	errTooMuchWAL = errors.New("the source keeps more WAL for the move than rebalancer.max_slot_wal")
+	// errNoPart: the target has been removed. What is moved there would be thrown away when it is added again.
+	errNoPart = errors.New("the backend takes no part")
 	// errBusy: something is in the way that ends by itself; try again later.
 	errBusy = errors.New("the switch waits")
 )
@@ -152,7 +154,7 @@ func (m *move) run(ctx context.Context) error {
 		case m.step == Switched:
 			// It is the target's shard now, and the rest is sure to be possible some time.
 			m.say(ctx, err)
-		case errors.Is(err, errDiffer), errors.Is(err, errTooMuchWAL), errors.Is(err, errCircle), m.attempts >= maxAttempts, m.away >= maxAway:
+		case errors.Is(err, errDiffer), errors.Is(err, errTooMuchWAL), errors.Is(err, errCircle), errors.Is(err, errNoPart), m.attempts >= maxAttempts, m.away >= maxAway:
 			return m.giveUp(ctx, Failed, err)
 		case away(err):
 			m.away++

@@ -19,6 +19,9 @@ func (m *move) prepare(ctx context.Context) error {
 	if err := m.undo(ctx); err != nil {
 		return err
 	}
+	if err := m.onHome(ctx, m.present(ctx)); err != nil {
+		return err
+	}
 	m.copied.Store(0)
 	if err := m.learnTables(ctx); err != nil {
 		return err
@@ -56,6 +59,18 @@ func (m *move) prepare(ctx context.Context) error {
 		return err
 	}
 	return m.advance(ctx, Prepared, "")
+}
+
+// present makes sure that the target takes part.
+func (m *move) present(ctx context.Context) func(home *pgx.Conn) error {
+	return func(home *pgx.Conn) error {
+		var state string
+		err := home.QueryRow(ctx, "SELECT state FROM pleiad.backend WHERE id = $1", m.targetID).Scan(&state)
+		if err == nil && state == "absent" {
+			err = fmt.Errorf("%w: %q", errNoPart, m.target)
+		}
+		return err
+	}
 }
 
 // learnTables reads which tables the group has now.
@@ -190,6 +205,13 @@ func (m *move) undo(ctx context.Context) error {
 		return patiently(ctx, conn, func() error { return replication.Unpublish(ctx, conn, m.slot()) })
 	})
 	if err != nil {
+		return err
+	}
+	// A target that has been removed may be gone, and keeps nothing when it is added again.
+	if err := m.onHome(ctx, m.present(ctx)); err != nil {
+		if errors.Is(err, errNoPart) {
+			return nil
+		}
 		return err
 	}
 	return m.on(ctx, m.target, func(conn *pgx.Conn) error {

@@ -168,6 +168,9 @@ func (s *switching) begin(ctx context.Context) error {
 	if err := alone(ctx, s.home); err != nil {
 		return err
 	}
+	if err := s.present(ctx)(s.home); err != nil {
+		return err
+	}
 	if err := s.learnTables(ctx); err != nil {
 		return err
 	}

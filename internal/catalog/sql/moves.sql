@@ -65,6 +65,10 @@ BEGIN
   IF NOT EXISTS (SELECT FROM pleiad.placement p WHERE p.group_id = grp AND p.shard = move_shard.shard) THEN
     RAISE undefined_object USING MESSAGE = format('colocation group %s has no shard %s', grp, shard);
   END IF;
+  IF (SELECT b.state FROM pleiad.backend b WHERE b.name = pleiad.known_backend(target)) = 'absent' THEN
+    RAISE object_not_in_prerequisite_state USING MESSAGE = format('backend "%s" takes no part', target),
+      HINT = 'Call pleiad.add_backend() first.';
+  END IF;
   RETURN pleiad.start_job('move', jsonb_build_object('group', grp, 'shard', shard, 'target', pleiad.known_backend(target),
     'max_rate', pg_size_bytes(max_rate)));
 END $$;
@@ -119,6 +123,11 @@ BEGIN
   UPDATE pleiad.job j SET state = 'queued', detail = '', finished = NULL
     WHERE j.id = job AND j.state IN ('failed', 'cancelled');
   IF FOUND THEN
+    IF EXISTS (SELECT FROM pleiad.move m JOIN pleiad.move o USING (group_id, shard) WHERE m.job = resume_job.job AND o.job <> m.job
+               AND m.step IN ('cancelled', 'failed') AND o.step NOT IN ('done', 'proposed', 'cancelled', 'failed')) THEN
+      RAISE object_in_use USING MESSAGE = format('a shard that job %s would move is moving already', job),
+        HINT = 'Resume it when the other job has ended.';
+    END IF;
     UPDATE pleiad.move m SET step = 'planned', attempts = 0, finished = NULL WHERE m.job = resume_job.job
       AND m.step IN ('cancelled', 'failed')
       AND EXISTS (SELECT FROM pleiad.placement p WHERE (p.group_id, p.shard, p.backend) = (m.group_id, m.shard, m.source));
