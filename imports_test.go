@@ -27,7 +27,7 @@ var importTable = map[string]row{
 	"bench": {third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn"},
 	"cmd/pleiad": {
 		own:   "internal/admin internal/config internal/devcluster internal/preflight proxy rebalancer",
-		third: "github.com/jackc/pgx/v5 github.com/vbauerster/mpb/v8 github.com/vbauerster/mpb/v8/decor github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/spf13/cobra",
+		third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn github.com/vbauerster/mpb/v8 github.com/vbauerster/mpb/v8/decor github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/spf13/cobra",
 	},
 	"integration": {tests: "internal/devcluster github.com/anishathalye/porcupine"},
 

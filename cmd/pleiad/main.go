@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
 	"syscall"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
 )
 
@@ -30,8 +32,17 @@ func main() {
 		if errors.As(err, &code) {
 			os.Exit(int(code))
 		}
-		fmt.Fprintln(os.Stderr, "pleiad:", err)
+		complain(os.Stderr, err)
 		os.Exit(1)
+	}
+}
+
+// complain says what is wrong, and what the server says to do about it.
+func complain(w io.Writer, err error) {
+	fmt.Fprintln(w, "pleiad:", err)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Hint != "" {
+		fmt.Fprintln(w, "HINT:", pg.Hint)
 	}
 }
 
