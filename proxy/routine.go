@@ -43,6 +43,12 @@ type call struct {
 	blocks int // with handlers, that run
 	ret    datum
 	ends   uint32 // the type of what it returns
+
+	// Of a function in FROM: its columns' types, its rows so far and their bytes, and what the records are whose rows it gives.
+	shape []uint32
+	rows  [][]datum
+	size  int64
+	whole map[*router.ProgramRecord][]datum
 }
 
 // runRoutine runs DO, CALL or a SELECT of calls. Everything is looked at before any of it runs: what is not known to go as
@@ -68,13 +74,16 @@ func (s *Session) runRoutine(r *request) error {
 		calls = append(calls, c)
 	}
 	for i, c := range calls {
-		if failure, err := c.whole(&r.tmpl.Routine.Calls[i], declared(r, told.Params)); err != nil || failure != nil {
+		if failure, err := c.run(&r.tmpl.Routine.Calls[i], declared(r, told.Params)); err != nil || failure != nil {
 			return s.answerFailure(failure, err)
 		}
 	}
 	if r.tmpl.Routine.Answer == "" {
 		s.tag(r.tmpl.Routine.Tag)
 		return nil
+	}
+	if r.tmpl.Routine.Rows {
+		return x.answerRows(calls[0], told)
 	}
 	return x.answer(calls, told)
 }
@@ -119,7 +128,7 @@ const (
 func (x *routine) prepare(home *executor.Member, in *router.RoutineCall) (c *call, failure []byte, err error) {
 	p := in.Program
 	c = &call{routine: x, prog: p, name: "inline_code_block", vars: make([]datum, len(p.Vars)),
-		columns: map[*router.ProgramRecord][]int{}, elements: map[*router.ProgramSQL]uint32{}}
+		columns: map[*router.ProgramRecord][]int{}, elements: map[*router.ProgramSQL]uint32{}, whole: map[*router.ProgramRecord][]datum{}}
 	for i := range c.vars {
 		c.vars[i].null = true
 	}
@@ -133,7 +142,12 @@ func (x *routine) prepare(home *executor.Member, in *router.RoutineCall) (c *cal
 	}
 	if in.Fn != nil {
 		sql += ", " + strconv.FormatUint(uint64(in.Fn.OID), 10) + "::pg_catalog.regprocedure::text"
-		if !p.Void {
+		switch {
+		case p.Rows:
+			for _, typ := range p.Columns {
+				sql += ", NULL::" + typ
+			}
+		case !p.Void:
 			sql += ", NULL::" + in.Fn.Sig.Returns
 		}
 	}
@@ -153,9 +167,20 @@ func (x *routine) prepare(home *executor.Member, in *router.RoutineCall) (c *cal
 			c.oids[i] = 0
 		}
 	}
-	if in.Fn != nil && !p.Void {
+	if in.Fn != nil && !p.Void && !p.Rows {
 		if c.ends = d.Types[len(d.Types)-1]; !plainType(c.ends) {
 			return nil, nil, nil
+		}
+	}
+	if p.Rows {
+		c.shape = d.Types[len(d.Types)-len(p.Columns):]
+		for i, typ := range c.shape {
+			if _, ok := executor.ArrayType(typ); !ok || !plainType(typ) || d.Typmods[len(d.Types)-len(p.Columns)+i] != -1 {
+				return nil, nil, nil
+			}
+		}
+		if len(c.shape) == 1 {
+			c.ends = c.shape[0]
 		}
 	}
 	if in.Fn != nil {

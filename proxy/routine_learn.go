@@ -28,6 +28,8 @@ func (c *call) learnStep(home *executor.Member, s *router.ProgramStep, last bool
 			return s.SQL == nil, nil
 		}
 		return c.fits(home, s.SQL, c.ends)
+	case "RETURN NEXT", "RETURN QUERY":
+		ok, err = c.learnRows(home, s)
 	case "EXECUTE", "FOR over EXECUTE statement":
 		ok, err = c.fits(home, s.SQL, textOID)
 	case "GET DIAGNOSTICS", "GET STACKED DIAGNOSTICS":
@@ -87,12 +89,19 @@ func (c *call) learnQuery(home *executor.Member, s *router.ProgramStep, last boo
 	names, ok, err := c.described(home, s.SQL)
 	if ok && err == nil && !c.prog.PL && last && !c.prog.Void {
 		types := c.types[s.SQL]
-		ok = len(types) == 1 && converts(types[0], c.ends)
+		if c.prog.Rows {
+			ok = slices.Equal(types, c.shape)
+		} else {
+			ok = len(types) == 1 && converts(types[0], c.ends)
+		}
 	}
 	if !ok || err != nil {
 		return false, err
 	}
 	if s.Record != nil {
+		if s.Record.Whole && !slices.Equal(c.types[s.SQL], c.shape) {
+			return false, nil
+		}
 		for _, f := range s.Record.Fields {
 			at := slices.Index(names, f.Name)
 			if at < 0 || !plainType(c.types[s.SQL][at]) {

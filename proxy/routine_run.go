@@ -9,8 +9,8 @@ import (
 	"github.com/pleiad/pleiad/router/shardmap"
 )
 
-// whole evaluates the arguments and runs the code. failure is the ErrorResponse that ends it.
-func (c *call) whole(in *router.RoutineCall, oids []uint32) (failure []byte, err error) {
+// run evaluates the arguments and runs the code. failure is the ErrorResponse that ends it.
+func (c *call) run(in *router.RoutineCall, oids []uint32) (failure []byte, err error) {
 	c.ret.null = true
 	if in.Args != "" {
 		next := c.request(in.Args, oids, nil, c.r.bind)
@@ -27,18 +27,21 @@ func (c *call) whole(in *router.RoutineCall, oids []uint32) (failure []byte, err
 		if failure != nil || err != nil {
 			return executorPosition(failure), err
 		}
-		if in.Fn.Sig.Strict && slices.ContainsFunc(c.vars[:len(in.Fn.Sig.Args)], func(d datum) bool { return d.null }) {
+		if in.Fn.Sig.Strict && slices.ContainsFunc(c.vars[:len(in.Fn.Sig.Args)-len(c.prog.Outs)], func(d datum) bool { return d.null }) {
 			return nil, nil
 		}
 	}
 	if !c.prog.PL {
-		return c.statements()
+		return c.statements(in.Fn.RetSet)
 	}
 	if c.prog.Found >= 0 {
 		c.vars[c.prog.Found] = datum{data: []byte{0}}
 	}
 	how, failure, err := c.steps(c.prog.Steps)
-	if failure == nil && err == nil && how.kind != flowReturn && !c.prog.Void {
+	if failure == nil && err == nil && c.prog.Rows && !in.Fn.RetSet && (how.kind == flowReturn || len(c.prog.Outs) > 0) {
+		err = c.giveOwn(c.ret)
+	}
+	if failure == nil && err == nil && how.kind != flowReturn && !c.prog.Void && len(c.prog.Outs) == 0 && (in.Fn == nil || !in.Fn.RetSet) {
 		failure, err = c.report("BEGIN RAISE EXCEPTION USING ERRCODE = '2F005', MESSAGE = 'control reached end of function without RETURN'; END",
 			"PL/pgSQL function "+c.name)
 	}
@@ -53,13 +56,17 @@ func executorPosition(failure []byte) []byte {
 	return executor.WithoutPosition(failure)
 }
 
-// statements runs a function in SQL.
-func (c *call) statements() (failure []byte, err error) {
+// statements runs a function in SQL; set tells that it gives all rows of its last one.
+func (c *call) statements(set bool) (failure []byte, err error) {
 	for i := range c.prog.Steps {
 		s := &c.prog.Steps[i]
 		at := `SQL function "` + functionName(c.r, c) + `" statement ` + strconv.Itoa(s.Line)
 		var first *datum
+		last := i == len(c.prog.Steps)-1
 		_, failure, err = c.sql(s.SQL, []string{at}, func(values [][]byte) error {
+			if last && c.prog.Rows && (set || len(c.rows) == 0) {
+				return c.give(values)
+			}
 			if first == nil && len(values) > 0 {
 				d := datumOf(values[0])
 				first = &d
@@ -69,7 +76,7 @@ func (c *call) statements() (failure []byte, err error) {
 		if failure != nil || err != nil {
 			return failure, err
 		}
-		if i == len(c.prog.Steps)-1 && !c.prog.Void && first != nil {
+		if last && !c.prog.Void && first != nil {
 			if failure, err = c.convert(*first, c.types[s.SQL][0], c.ends, at, &c.ret); failure != nil || err != nil {
 				return failure, err
 			}
@@ -113,6 +120,10 @@ func (c *call) step(s *router.ProgramStep) (how flow, failure []byte, err error)
 		return c.jump(s, at)
 	case "IF", "CASE":
 		return c.choose(s, at)
+	case "RETURN NEXT":
+		failure, err = c.returnNext(s, at)
+	case "RETURN QUERY":
+		failure, err = c.returnQuery(s, at)
 	case "RAISE":
 		failure, err = c.raise(s, at)
 	case "ASSERT":
@@ -182,6 +193,7 @@ func (c *call) put(s *router.ProgramStep, types []uint32, row []datum, at string
 		}
 	}
 	if s.Record != nil {
+		c.whole[s.Record] = row
 		for i, f := range s.Record.Fields {
 			c.vars[f.Var] = datum{null: true}
 			if row != nil {

@@ -11,8 +11,10 @@ import (
 // calls. Its code runs statement by statement, each of them planned by itself.
 type Routine struct {
 	Calls []RoutineCall
-	// Answer gives the row of a SELECT: parameter i is the value of call i.
+	// Answer gives the row of a SELECT: parameter i is the value of call i. With Rows it is the SELECT, with the rows of the only call
+	// as those of step 0.
 	Answer string
+	Rows   bool
 	Tag    string // of DO and CALL
 }
 
@@ -40,7 +42,7 @@ func (p *planner) tryRoutine() {
 		t.Command = "DO"
 	case n.GetCallStmt() != nil:
 		b.out.Tag, t.Returns = "CALL", false
-		b.call(n.GetCallStmt().Funccall, 'p')
+		b.call(n.GetCallStmt().Funccall, 'p', false)
 	case n.GetSelectStmt() != nil:
 		b.selects(n.GetSelectStmt())
 	default:
@@ -60,6 +62,7 @@ type routineBuilder struct {
 	vars []ProgramVar // of the function in SQL that is read
 	// defaults are the expressions of the variables of the body in PL/pgSQL that is read.
 	defaults map[int]string
+	inFrom   bool
 	bad      bool
 }
 
@@ -80,6 +83,10 @@ func (b *routineBuilder) do(n sqlparse.Node, text string) {
 
 // selects reads a SELECT of nothing but calls.
 func (b *routineBuilder) selects(s *sqlparse.SelectStmt) {
+	if len(s.FromClause) == 1 && s.FromClause[0].GetRangeFunction() != nil {
+		b.rows(s)
+		return
+	}
 	if !onlyTargets(s) || len(s.TargetList) == 0 {
 		b.bad = true
 		return
@@ -91,7 +98,7 @@ func (b *routineBuilder) selects(s *sqlparse.SelectStmt) {
 			b.bad = true
 			return
 		}
-		fn := b.call(call, 'f')
+		fn := b.call(call, 'f', false)
 		if b.bad {
 			return
 		}
@@ -104,23 +111,24 @@ func (b *routineBuilder) selects(s *sqlparse.SelectStmt) {
 	b.out.Answer = "SELECT " + strings.Join(values, ", ")
 }
 
-// call reads one call.
-func (b *routineBuilder) call(call *sqlparse.FuncCall, kind byte) *Function {
+// call reads one call; rows tells that it stands in FROM.
+func (b *routineBuilder) call(call *sqlparse.FuncCall, kind byte, rows bool) *Function {
 	if call.AggStar || call.AggDistinct || call.AggFilter != nil || call.Over != nil || len(call.AggOrder) > 0 || call.AggWithinGroup || call.FuncVariadic {
 		b.bad = true
 		return nil
 	}
 	fn := b.env.theFunction(call.Funcname, len(call.Args))
-	if fn == nil || fn.Sig == nil || fn.Kind != kind || fn.RetSet || !b.env.mayCall(fn) ||
-		kind == 'f' && (fn.Volatility != 'v' || !scalarKind(fn.Sig) && fn.Sig.Returns != "void") {
+	if fn == nil || fn.Sig == nil || fn.Kind != kind || !b.env.mayCall(fn) ||
+		kind == 'f' && (fn.Volatility != 'v' || !rows && (fn.RetSet || !scalarKind(fn.Sig) && fn.Sig.Returns != "void")) {
 		b.bad = true // a stable function's statements all see what the calling one sees
 		return nil
 	}
-	for _, a := range fn.Sig.Args {
-		b.bad = b.bad || a.Mode != 'i'
+	for i, a := range fn.Sig.Args {
+		// A call's arguments are the first variables.
+		b.bad = b.bad || a.Mode != 'i' && (!rows || a.Mode != 'o' && a.Mode != 't') || a.Mode == 'i' && i > 0 && fn.Sig.Args[i-1].Mode != 'i'
 	}
 	args := (&inliner{env: b.env}).arguments(fn, call)
-	if args == nil && len(fn.Sig.Args) > 0 {
+	if args == nil {
 		b.bad = true
 	}
 	if b.bad {
@@ -158,12 +166,30 @@ func (b *routineBuilder) runs(text string) bool {
 
 // definition is a statement that makes the function's body known to the parser of PL/pgSQL.
 func (f *Function) definition() string {
-	var args []string
+	var args, columns []string
+	outs := false
 	for _, a := range f.Sig.Args {
-		args = append(args, strings.TrimSpace(quoted(a.Name)+" "+a.Type))
+		arg := strings.TrimSpace(quoted(a.Name) + " " + a.Type)
+		switch a.Mode {
+		case 't':
+			columns = append(columns, arg)
+		case 'o':
+			arg, outs = "OUT "+arg, true
+			fallthrough
+		default:
+			args = append(args, arg)
+		}
 	}
 	head, tail := "CREATE PROCEDURE ", ""
-	if f.Kind == 'f' {
+	switch {
+	case f.Kind != 'f':
+	case len(columns) > 0:
+		head, tail = "CREATE FUNCTION ", " RETURNS TABLE ("+strings.Join(columns, ", ")+")"
+	case outs && !f.RetSet:
+		head = "CREATE FUNCTION "
+	case f.RetSet:
+		head, tail = "CREATE FUNCTION ", " RETURNS SETOF "+f.Sig.Returns
+	default:
 		head, tail = "CREATE FUNCTION ", " RETURNS "+f.Sig.Returns
 	}
 	tag := "$pleiad$"
@@ -184,6 +210,7 @@ func quoted(name string) string {
 func (b *routineBuilder) sql(fn *Function) *Program {
 	out := &Program{Found: -1, Void: fn.Sig.Returns == "void"}
 	names := &programNames{fn: fn.Name}
+	b.bad = b.bad || b.inFrom && !fn.RetSet && len(fn.Sig.outs()) > 0
 	for _, a := range fn.Sig.Args {
 		out.Vars = append(out.Vars, ProgramVar{Type: a.Type})
 		names.list = append(names.list, a.Name)

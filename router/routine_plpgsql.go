@@ -21,6 +21,7 @@ func (b *routineBuilder) plpgsql(definition, body string, fn *Function) *Program
 	names := &programNames{prog: out, record: map[int]bool{}, records: map[int]*ProgramRecord{}, fills: map[int]int{}}
 	if fn != nil {
 		names.fn, names.in = fn.Name, len(fn.Sig.Args)
+		out.Outs = fn.Sig.outs()
 	}
 	var outer []int
 	b.defaults = map[int]string{}
@@ -143,6 +144,10 @@ func (b *routineBuilder) step(in *sqlparse.PLStatement, names *programNames) Pro
 			s.Items = append(s.Items, ProgramItem(item))
 			b.bad = b.bad || names.list[item.Target] == "" || names.record[item.Target]
 		}
+	case "RETURN NEXT":
+		b.returnNext(&s, in, names)
+	case "RETURN QUERY":
+		b.returnQuery(&s, in, names)
 	case "ASSERT":
 		s.SQL, s.Args = b.expr(in.Query, names), b.exprs(in.Args, names)
 	case "RAISE":

@@ -7,6 +7,11 @@ type Program struct {
 	Found int // the variable FOUND; -1 for none
 	Steps []ProgramStep
 	Void  bool
+	// Rows tells that the function gives rows, whose columns' types are Columns. Outs are the variables that are a row's columns
+	// where it has such; a function that gives no set gives one row.
+	Rows    bool
+	Columns []string
+	Outs    []int
 }
 
 // ProgramVar is a variable; a call's arguments are the first.
@@ -40,6 +45,7 @@ type ProgramStep struct {
 	Arms     []ProgramArm
 	Else     []ProgramStep
 	Missing  bool // CASE without ELSE
+	Dynamic  bool // RETURN QUERY EXECUTE
 	Body     []ProgramStep
 	Declared []int // a block's variables
 	Handlers []ProgramHandler
@@ -62,6 +68,7 @@ type ProgramArm struct {
 // ProgramRecord is what a record holds between one statement that fills it and the next: those of its fields that are read.
 type ProgramRecord struct {
 	Fields []ProgramField
+	Whole  bool // RETURN NEXT gives it
 }
 
 // ProgramField is a column and the variable that stands for it.

@@ -54,3 +54,39 @@ func TestRoutine(t *testing.T) {
 		}
 	}
 }
+
+// TestRoutineRows is which SELECTs from a function have its rows made first.
+func TestRoutineRows(t *testing.T) {
+	env := inlineFixture()
+	s := env.Schema
+	set := callable(s, "rows_of", "begin return query select id from meetings where room = r; end", "integer", Argument{Name: "r", Type: "text"})
+	set.Language, set.Volatility, set.RetSet = "plpgsql", 'v', true
+	one := callable(s, "one_of", "begin return 1; perform 1 from meetings; end", "integer")
+	one.Language, one.Volatility = "plpgsql", 'v'
+	for sql, runs := range map[string]bool{
+		"select * from rows_of('a')":                                         true,
+		"select * from rows_of($1) x(i) where i > 3 order by 1 desc limit 2": true,
+		"select count(*) from rows_of('a') where rows_of is not null":        true,
+		"select * from one_of()":                                             true,
+		"select * from rows_of('a') limit 0":                                 false, // PostgreSQL does not call it
+		"select * from rows_of('a') limit $1":                                false,
+		"select * from rows_of('a') where false":                             false,
+		"select * from rows_of('a') where rows_of = 1 and false":             false,
+		"select * from rows_of('a') where rows_of = null":                    false,
+		"select * from rows_of('a') where rows_of = $1":                      false,
+		"select * from rows_of('a') where rows_of > nullif(1, 1)":            false,
+		"select * from rows_of('a') having false":                            false,
+		"select * from rows_of('a') with ordinality":                         false,
+		"select * from rows_of('a'), notes":                                  false,
+		"select (select count(*) from meetings) from rows_of('a')":           false,
+		"select * from rows_of('a') for update":                              false,
+		"with w as (select 1) select * from rows_of('a')":                    false,
+		"select rows_of('a')":                                                false,
+		"insert into notes (id) select * from rows_of('a')":                  false,
+	} {
+		p := Plan(sql, env)
+		if got := p.Kind == KindRoutine; got != runs || !got && p.Kind != KindRefuse {
+			t.Errorf("%s: kind %d, want one that runs: %v", sql, p.Kind, runs)
+		}
+	}
+}

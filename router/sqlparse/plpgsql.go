@@ -44,6 +44,7 @@ type PLStatement struct {
 	Bounds   []string // FOR: from, to, step
 	Reverse  bool
 	Missing  bool // CASE without ELSE
+	Dynamic  bool // RETURN QUERY EXECUTE
 	Items    []PLItem
 	Level    int // RAISE: elog.h's
 	Message  string
@@ -111,7 +112,7 @@ func ParsePLpgSQL(text, body string) (*PLFunction, error) {
 		return nil, ErrPLpgSQL
 	}
 	f := list[0]["PLpgSQL_function"]
-	r := &plReader{fn: &PLFunction{}, declared: declaredNames(body)}
+	r := &plReader{fn: &PLFunction{}, declared: declaredNames(body), given: rowsGiven(body)}
 	for _, d := range f.Datums {
 		r.datum(d)
 	}
@@ -120,7 +121,7 @@ func ParsePLpgSQL(text, body string) (*PLFunction, error) {
 		return nil, ErrPLpgSQL
 	}
 	r.fn.Block = r.statement("PLpgSQL_stmt_block", &block)
-	if r.bad || len(r.declared) > 0 {
+	if r.bad || len(r.declared) > 0 || len(r.given) > 0 {
 		return nil, ErrPLpgSQL
 	}
 	return r.fn, nil
@@ -149,6 +150,26 @@ func declaredNames(body string) (out [][]string) {
 			}
 			names, first = append(names, name), false
 		}
+	}
+	return out
+}
+
+// rowsGiven lists what each RETURN NEXT gives: the parser leaves out a variable's name. It is "" for none, and "(" for an
+// expression.
+func rowsGiven(body string) (out []string) {
+	tokens := Tokens(body)
+	for i := 0; i+2 < len(tokens); i++ {
+		if tokens[i].Word != "return" || tokens[i+1].Word != "next" {
+			continue
+		}
+		given := "("
+		switch {
+		case tokens[i+2].Punct == ';':
+			given = ""
+		case i+3 < len(tokens) && tokens[i+2].Word != "" && tokens[i+3].Punct == ';':
+			given = tokens[i+2].Word
+		}
+		out = append(out, given)
 	}
 	return out
 }

@@ -17,6 +17,7 @@ type plNode struct {
 	Exceptions map[string]map[string][]plNamed `json:"exceptions"`
 	SQL        plExpr                          `json:"sqlstmt"`
 	Query      plExpr                          `json:"query"`
+	Dynamic    plExpr                          `json:"dynquery"`
 	Expr       plExpr                          `json:"expr"`
 	Cond       plExpr                          `json:"cond"`
 	Into       bool                            `json:"into"`
@@ -79,6 +80,7 @@ type plOptions struct {
 type plReader struct {
 	fn       *PLFunction
 	declared [][]string // of the blocks that are still to come
+	given    []string   // by the RETURN NEXT that are still to come
 	next     int        // the first datum that no block and no loop has claimed
 	bad      bool
 }
@@ -263,6 +265,13 @@ func (r *plReader) statement(kind string, n *plNode) PLStatement {
 		if n.Into {
 			s.Into, s.Record = r.targets(n.Target)
 		}
+	case "PLpgSQL_stmt_return_next":
+		r.returnNext(&s, n)
+	case "PLpgSQL_stmt_return_query":
+		s.Kind, s.Query = "RETURN QUERY", n.Query.text()
+		if n.Dynamic != nil {
+			s.Query, s.Dynamic = n.Dynamic.text(), true
+		}
 	case "PLpgSQL_stmt_perform":
 		s.Kind, s.Query = "PERFORM", n.Expr.text()
 	case "PLpgSQL_stmt_assign":
@@ -300,6 +309,20 @@ func (r *plReader) statement(kind string, n *plNode) PLStatement {
 		r.bad = true
 	}
 	return s
+}
+
+// returnNext reads what RETURN NEXT gives: an expression, a variable by name, or the function's own columns.
+func (r *plReader) returnNext(s *PLStatement, n *plNode) {
+	s.Kind, s.Query = "RETURN NEXT", n.Expr.text()
+	if len(r.given) == 0 {
+		r.bad = true
+		return
+	}
+	if s.Query == "" {
+		s.Name = r.given[0]
+		r.bad = r.bad || s.Name == "("
+	}
+	r.given = r.given[1:]
 }
 
 // targets are the variables of INTO or of FOR: a list, or one record.

@@ -21,18 +21,19 @@ func TestPLpgSQL(t *testing.T) {
 		"declare i int[]; begin foreach i slice 1 in array array[1] loop null; end loop; end": false,
 		"begin perform 1; exception when others then null; end":                               true,
 		"begin perform 1; exception when no_such_condition then null; end":                    false,
-		"<<l>> begin null; end":                               true,
-		"declare a alias for b; begin null; end":              false,
-		"declare \"A\" int; begin null; end":                  false,
-		"begin begin null; end; end":                          true,
-		"begin commit; end":                                   false,
-		"begin return query select 1; end":                    false,
-		"begin case 1 when 1 then null; end case; end":        true,
-		"begin get stacked diagnostics n = message_text; end": false,
-		"begin perform 1 as begin; end":                       false,
-		"begin selekt; end":                                   false,
-		"begin":                                               false,
-		"":                                                    false,
+		"<<l>> begin null; end":                                     true,
+		"declare a alias for b; begin null; end":                    false,
+		"declare \"A\" int; begin null; end":                        false,
+		"begin begin null; end; end":                                true,
+		"begin commit; end":                                         false,
+		"begin return query select 1; end":                          false, // in DO
+		"declare \"n next\" int; begin return next \"n next\"; end": false,
+		"begin case 1 when 1 then null; end case; end":              true,
+		"begin get stacked diagnostics n = message_text; end":       false,
+		"begin perform 1 as begin; end":                             false,
+		"begin selekt; end":                                         false,
+		"begin":                                                     false,
+		"":                                                          false,
 		"begin " + strings.Repeat("if true then ", 5000) + strings.Repeat("end if; ", 5000) + "end": false,
 		"begin perform " + strings.Repeat("(", 50000) + "1" + strings.Repeat(")", 50000) + "; end":  false,
 		"begin perform 1" + strings.Repeat("+1", 100000) + "; end":                                  false,
@@ -48,6 +49,19 @@ func TestPLpgSQL(t *testing.T) {
 	}
 	if b := f.Block.Body; len(f.Vars) != 3 || len(b) < 2 || b[0].Line != 4 || b[0].Query != "update t set v = b" || b[1].Query != "a" {
 		t.Errorf("read %+v", f)
+	}
+}
+
+// TestPLpgSQLRows is what RETURN NEXT gives, which the parser does not tell of a variable.
+func TestPLpgSQLRows(t *testing.T) {
+	body := "declare n int; r record; begin return next n; return\n next n + 1; return query select 'return next x'; return query execute 'x' using n; end"
+	f, err := ParsePLpgSQL("CREATE FUNCTION f() RETURNS SETOF int LANGUAGE plpgsql AS $x$"+body+"$x$", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := f.Block.Body
+	if b[0].Kind != "RETURN NEXT" || b[0].Name != "n" || b[1].Query != "n + 1" || b[2].Dynamic || !b[3].Dynamic || b[3].Query != "'x'" {
+		t.Errorf("read %+v", b)
 	}
 }
 
