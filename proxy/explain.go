@@ -72,28 +72,7 @@ func (s *Session) explainExecute(r *request, e *router.Explain) error {
 		s.fail(refuseExplainExecute)
 		return nil
 	}
-	m, err := s.join(t, s.db.home)
-	if err != nil {
-		s.fail(executor.ClientError(err))
-		return nil
-	}
-	s.effect(t, m)
-	name, _ := s.ensureParsed(m, st, executor.Quiet)
-	if m.Extended {
-		m.SyncNow()
-	}
-	rest := e.InnerFrom + nameEnd(r.text[e.InnerFrom:])
-	head := e.Prefix + "EXECUTE " + name
-	text := append([]byte(head), r.text[rest:]...)
-	if r.describe {
-		m.Query(text)
-	} else {
-		m.Bound(text, nil, []byte{0, 0, 0, 0}, r.formats, r.maxRows)
-	}
-	m.Shift = charsBefore(r, rest) - utf8.RuneCountInString(head)
-	err = s.relay(m)
-	m.Shift = 0
-	return err
+	return s.executeOn(r, t, s.db.home, st, e.Prefix, e.InnerFrom)
 }
 
 var refuseExplainExecute = pgerr.New(pgerr.FeatureNotSupported, "EXPLAIN EXECUTE over sharded tables is not supported").

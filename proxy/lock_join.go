@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/binary"
 	"strconv"
 
 	"github.com/pleiad/pleiad/internal/executor"
@@ -65,7 +64,7 @@ func (j *lockingJoin) query() (rows []byte, count int, keys [][]*executor.Array,
 	s := j.s
 	req := j.request(j.q.Query)
 	for i := range j.columns {
-		req.formats = append(req.formats, resultFormat(j.r.formats, i))
+		req.formats = append(req.formats, wire.FormatOf(j.r.formats, i))
 	}
 	for _, l := range j.q.Locks {
 		for range l.Types {
@@ -95,7 +94,7 @@ func (j *lockingJoin) query() (rows []byte, count int, keys [][]*executor.Array,
 			}
 		}
 		before := len(rows)
-		rows = appendDataRow(rows, values[:j.columns])
+		rows = wire.DataRow(rows, values[:j.columns])
 		if held += int64(len(rows) - before); held+j.held > limit {
 			return executor.TooMuchGathered(limit)
 		}
@@ -149,29 +148,4 @@ func (j *lockingJoin) request(text string) *request {
 		bind = []byte{0, 0, 0, 0}
 	}
 	return &request{text: []byte(text), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds, oids: j.types, bind: bind, params: params}
-}
-
-// resultFormat is the format of a result column by Bind's rule.
-func resultFormat(given []int16, i int) int16 {
-	switch {
-	case len(given) == 1:
-		return given[0]
-	case i < len(given):
-		return given[i]
-	}
-	return 0
-}
-
-// appendDataRow adds a DataRow of these values; a nil one is NULL.
-func appendDataRow(dst []byte, values [][]byte) []byte {
-	out, at := wire.Begin(dst, 'D')
-	out = binary.BigEndian.AppendUint16(out, uint16(len(values)))
-	for _, v := range values {
-		if v == nil {
-			out = binary.BigEndian.AppendUint32(out, 0xffffffff)
-			continue
-		}
-		out = append(binary.BigEndian.AppendUint32(out, uint32(len(v))), v...)
-	}
-	return wire.End(out, at)
 }

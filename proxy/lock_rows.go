@@ -145,7 +145,7 @@ func (l *locking) lock(key [][]byte) (failure []byte, err error) {
 			return nil
 		}
 		l.given++
-		row = appendDataRow(nil, values)
+		row = wire.DataRow(nil, values)
 		return nil
 	})
 	if err != nil || failure != nil || row == nil {

@@ -221,6 +221,12 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 		return s.executeBound(r, &inner, st, p)
 	}
 	s.beginSync(t)
+	return s.executeOn(r, t, b, st, "", 0)
+}
+
+// executeOn runs the EXECUTE that begins at a byte of the request's text, behind a prefix, on one backend. Only the name is
+// another: the arguments stay as they were written.
+func (s *Session) executeOn(r *request, t *router.Template, b int, st *statement, prefix string, from int) error {
 	m, err := s.join(t, b)
 	if err != nil {
 		s.fail(executor.ClientError(err))
@@ -231,16 +237,15 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 	if m.Extended {
 		m.SyncNow()
 	}
-	// Only the name is another: the arguments stay as they were written.
-	rest := nameEnd(r.text)
-	head := "EXECUTE " + name
+	rest := from + nameEnd(r.text[from:])
+	head := prefix + "EXECUTE " + name
 	text := append([]byte(head), r.text[rest:]...)
 	if r.describe {
 		m.Query(text)
 	} else {
 		m.Bound(text, nil, []byte{0, 0, 0, 0}, r.formats, r.maxRows)
 	}
-	m.Shift = charsBefore(r, rest) - len(head)
+	m.Shift = charsBefore(r, rest) - utf8.RuneCountInString(head)
 	err = s.relay(m)
 	m.Shift = 0
 	return err

@@ -95,16 +95,7 @@ func (d durability) Watch(commits []*executor.Member, asked bool) (stop func()) 
 		if stopped {
 			return
 		}
-		done := false
-		switch {
-		case asked:
-			done = d.overdue(commits)
-		case time.Since(began) < limit:
-			done = d.release(d.deserted(commits))
-		default:
-			done = d.release(commits)
-		}
-		if !done {
+		if !d.letGo(commits, asked, time.Since(began) < limit) {
 			timer.Reset(again) // something else takes long: a deferred constraint, a disk
 		}
 	}
@@ -117,6 +108,17 @@ func (d durability) Watch(commits []*executor.Member, asked bool) (stop func()) 
 		defer mu.Unlock()
 		stopped = true
 	}
+}
+
+// letGo does what has come due for commits that are kept back; false while nothing has.
+func (d durability) letGo(commits []*executor.Member, asked, early bool) bool {
+	switch {
+	case asked:
+		return d.overdue(commits)
+	case early:
+		return d.release(d.deserted(commits))
+	}
+	return d.release(commits)
 }
 
 // deserted are the commits whose standbys are gone.

@@ -178,7 +178,7 @@ func WithValues(client []byte, values [][]byte) []byte {
 	rest := client[len(client)-d.Left():]
 	out := binary.BigEndian.AppendUint16(nil, uint16(n+len(values)))
 	for i := range n {
-		out = binary.BigEndian.AppendUint16(out, formatOf(given, i))
+		out = binary.BigEndian.AppendUint16(out, wire.FormatOf(given, i))
 	}
 	for range values {
 		out = append(out, 0, 1)
@@ -202,7 +202,7 @@ func FirstParams(bind []byte, n int) []byte {
 	}
 	out := binary.BigEndian.AppendUint16(nil, uint16(n))
 	for i := range n {
-		out = binary.BigEndian.AppendUint16(out, formatOf(given, i))
+		out = binary.BigEndian.AppendUint16(out, wire.FormatOf(given, i))
 	}
 	out = binary.BigEndian.AppendUint16(out, uint16(n))
 	from := len(bind) - d.Left()
@@ -212,17 +212,6 @@ func FirstParams(bind []byte, n int) []byte {
 		}
 	}
 	return append(out, bind[from:len(bind)-d.Left()]...)
-}
-
-// formatOf is the format of parameter i, by Bind's rule: none given is text, one is for all.
-func formatOf(given []uint16, i int) uint16 {
-	switch {
-	case len(given) == 1:
-		return given[0]
-	case i < len(given):
-		return given[i]
-	}
-	return 0
 }
 
 func composeBind(out, client []byte, arrays []*Array, formats []byte, flush func([]byte) ([]byte, error)) ([]byte, error) {
@@ -242,7 +231,7 @@ func composeBind(out, client []byte, arrays []*Array, formats []byte, flush func
 	out = append(out, 0, 0)
 	out = binary.BigEndian.AppendUint16(out, uint16(n+len(arrays)))
 	for i := range n {
-		out = binary.BigEndian.AppendUint16(out, formatOf(given, i))
+		out = binary.BigEndian.AppendUint16(out, wire.FormatOf(given, i))
 	}
 	for _, a := range arrays {
 		out = binary.BigEndian.AppendUint16(out, a.format())

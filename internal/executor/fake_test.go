@@ -408,18 +408,7 @@ func (w *watcher) CopyIn(m *Member) error {
 }
 
 // dataRow makes a DataRow frame; nil is NULL.
-func dataRow(values ...[]byte) []byte {
-	out, at := wire.Begin(nil, 'D')
-	out = binary.BigEndian.AppendUint16(out, uint16(len(values)))
-	for _, v := range values {
-		if v == nil {
-			out = binary.BigEndian.AppendUint32(out, 0xffffffff)
-			continue
-		}
-		out = append(binary.BigEndian.AppendUint32(out, uint32(len(v))), v...)
-	}
-	return wire.End(out, at)
-}
+func dataRow(values ...[]byte) []byte { return wire.DataRow(nil, values) }
 
 // frames cuts a stream into its frames; an incomplete rest fails the test.
 func frames(t *testing.T, b []byte) (out [][]byte) {

@@ -49,6 +49,31 @@ func Bind(dst []byte, portal, statement string, tail []byte) []byte {
 // NoParams is a Bind tail without parameters, results in text.
 var NoParams = []byte{0, 0, 0, 0, 0, 0}
 
+// FormatOf is the format of parameter or result column i, by Bind's rule: none given is text, one is for all.
+func FormatOf[F int16 | uint16](given []F, i int) F {
+	switch {
+	case len(given) == 1:
+		return given[0]
+	case i < len(given):
+		return given[i]
+	}
+	return 0
+}
+
+// DataRow appends a DataRow; a nil value is NULL.
+func DataRow(dst []byte, values [][]byte) []byte {
+	dst, at := Begin(dst, 'D')
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(values)))
+	for _, v := range values {
+		if v == nil {
+			dst = binary.BigEndian.AppendUint32(dst, 0xffffffff)
+			continue
+		}
+		dst = append(binary.BigEndian.AppendUint32(dst, uint32(len(v))), v...)
+	}
+	return End(dst, at)
+}
+
 // Describe appends a Describe of a statement ('S') or portal ('P').
 func Describe(dst []byte, kind byte, name string) []byte {
 	dst, at := Begin(dst, 'D')
