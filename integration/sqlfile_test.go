@@ -20,6 +20,7 @@ type statement struct {
 	setup    bool // prepares what follows: must succeed, and is not counted
 	shared   bool // its file only reads, so that it may share a database with others
 	multiset bool // ORDER BY leaves the order of some rows open
+	sorted   bool // the rows have an order although no ORDER BY stands outside of parentheses
 	compare  comparison
 }
 
@@ -122,6 +123,8 @@ func (s *statement) directive(text string) error {
 		}
 	case "multiset":
 		s.multiset = true
+	case "sorted":
+		s.sorted = true
 	case "setup":
 		s.setup = true
 	case "shared":
@@ -179,6 +182,9 @@ var dataModifying = regexp.MustCompile(`(?i)\b(insert\s+into|update\s+\w+\s+set|
 
 // ordered tells whether the order of the answer's rows is said: ORDER BY outside of any parentheses.
 func (s *statement) ordered() bool {
+	if s.sorted {
+		return true
+	}
 	if s.multiset {
 		return false
 	}

@@ -118,7 +118,7 @@ func (b *gatherBuilder) relation(r *rel) (string, *pgerr.Error) {
 		b.g.Reads = b.g.Reads || r.table != nil
 		return "", nil
 	}
-	return b.array(r, r.table, r.cols)
+	return b.array(r, r.table, r.cols, nil)
 }
 
 // view is a view over sharded tables: fetched whole where each backend computes its part of it, else its definition.
@@ -129,7 +129,14 @@ func (b *gatherBuilder) view(r *rel) (string, *pgerr.Error) {
 	}
 	v := r.place.view
 	if b.fetched(r) != nil {
-		return b.array(r, v, r.cols)
+		keys, ok := []orderKey(nil), true
+		if r.sub.sorted() {
+			keys, ok = b.a.orderKeys(r.sub)
+		}
+		if ok || v.Owner != b.p.env.User {
+			with, err := b.array(r, v, r.cols, keys)
+			return orderedRows(with, v, keys), err
+		}
 	}
 	if v.Owner != b.p.env.User {
 		// Its tables' rights and policies are its owner's.
@@ -147,6 +154,18 @@ func (b *gatherBuilder) view(r *rel) (string, *pgerr.Error) {
 	}
 	text.WriteString(strings.TrimRight(v.Definition[from:], "; \n"))
 	return "(" + text.String() + ")", nil
+}
+
+// orderedRows sorts a view's rows as the view does.
+func orderedRows(rows string, v *Table, keys []orderKey) string {
+	var list []string
+	for _, k := range keys {
+		list = append(list, quoteIdent(v.Columns[k.col].Name)+k.key.direction())
+	}
+	if len(list) == 0 {
+		return rows
+	}
+	return "(SELECT * FROM " + rows + " ORDER BY " + strings.Join(list, ", ") + ")"
 }
 
 // fetched is the table or view whose rows a relation's are, where they are fetched; else nil.

@@ -33,9 +33,10 @@ type shownValue struct {
 	as     string // what makes it of an array's element: a type, a collation
 }
 
-// fetch is one relation's part of the fetch statement: FROM with its WHERE, and what it gives of each row.
+// fetch is one relation's part of the fetch statement: FROM with its WHERE, ORDER BY with LIMIT, and what it gives of each row.
 type fetch struct {
 	from   string
+	top    string
 	values []fetchValue
 	first  int // of its array parameters, counted from 0
 }
@@ -86,7 +87,11 @@ func (b *gatherBuilder) statement() string {
 		if len(b.parts) > 1 {
 			cells = slices.Insert(cells, 0, itoa(i)+"::pg_catalog.int2")
 		}
-		out.WriteString("SELECT " + strings.Join(cells, ", ") + f.from)
+		sql := "SELECT " + strings.Join(cells, ", ") + f.from
+		if f.top != "" {
+			sql = "(" + sql + f.top + ")"
+		}
+		out.WriteString(sql)
 	}
 	return out.String()
 }
@@ -94,7 +99,7 @@ func (b *gatherBuilder) statement() string {
 // part makes a relation's rows array parameters, the same ones for equal parts.
 func (b *gatherBuilder) part(f fetch) *fetch {
 	for i := range b.parts {
-		if p := &b.parts[i]; p.from == f.from && slices.Equal(p.values, f.values) {
+		if p := &b.parts[i]; p.from == f.from && p.top == f.top && slices.Equal(p.values, f.values) {
 			return p
 		}
 	}
@@ -110,8 +115,9 @@ func (b *gatherBuilder) parameter(f *fetch, i int) string {
 	return "pg_catalog.unnest($" + itoa(b.p.t.NParams+f.first+i+1) + "::" + f.values[i].typ + "[])"
 }
 
-// array makes a relation's rows array parameters, and gives what takes its name's place.
-func (b *gatherBuilder) array(r *rel, t *Table, cols []string) (string, *pgerr.Error) {
+// array makes a relation's rows array parameters, and gives what takes its name's place. keys are columns that are needed
+// though the statement does not name them.
+func (b *gatherBuilder) array(r *rel, t *Table, cols []string, keys []orderKey) (string, *pgerr.Error) {
 	rv := r.place.rv
 	switch {
 	case r.place.sampled:
@@ -135,27 +141,32 @@ func (b *gatherBuilder) array(r *rel, t *Table, cols []string) (string, *pgerr.E
 	if len(where) > 0 {
 		f.from += " WHERE " + strings.Join(where, " AND ")
 	}
-	if values, shown := b.columnwise(r, t, cols, alias); values != nil {
+	f.top = b.top(r, len(where))
+	if values, shown := b.columnwise(r, t, cols, alias); values != nil && len(keys) == 0 {
 		f.values = values
 		b.bare[rv] = true
 		return b.columnRows(b.part(f), shown, cols[:min(named, len(cols))]), nil
 	}
-	f.values = []fetchValue{b.row(r, t, cols, alias)}
+	f.values = []fetchValue{b.row(r, t, cols, alias, keys)}
 	return b.parameter(b.part(f), 0), nil
 }
 
 // row is a relation's row as one value: the columns that the text may mean, NULL for the others.
-func (b *gatherBuilder) row(r *rel, t *Table, cols []string, alias string) fetchValue {
+func (b *gatherBuilder) row(r *rel, t *Table, cols []string, alias string, keys []orderKey) fetchValue {
 	use := b.use(r.place.unit)
 	var row []string
 	text := false
 	for i := range t.Columns {
 		c := &t.Columns[i]
-		if !use.needs(alias, cols[i], cols) && c.TypeOID < firstUserOID {
+		switch {
+		case slices.ContainsFunc(keys, func(k orderKey) bool { return k.col == i }):
+			row = append(row, alias+"."+quoteIdent(cols[i]))
+		case !use.needs(alias, cols[i], cols) && c.TypeOID < firstUserOID:
 			row = append(row, "NULL")
 			continue
+		default:
+			row = append(row, b.columnValue(use, c, cols, i, alias))
 		}
-		row = append(row, b.columnValue(use, c, cols, i, alias))
 		text = text || c.TypeOID >= firstUserOID
 	}
 	typ := quoteName(t.Schema, t.Name)

@@ -12,6 +12,9 @@ func (p *planner) scatterSelect(a *analysis, q *query) (*Scatter, *pgerr.Error) 
 	if err := a.several(q); err != nil {
 		return nil, err
 	}
+	if a.orderLost(q) {
+		return nil, refSortShape
+	}
 	d := a.distributor()
 	s, err := d.level(q, true)
 	if err == nil && !s.sharded {
@@ -77,7 +80,8 @@ func (p *planner) merge(a *analysis, q *query) (*Scatter, *pgerr.Error) {
 	if out.Ties = s.LimitOption == sqlparse.LimitWithTies; out.Ties && !out.tiesKnown() {
 		return nil, refWithTies
 	}
-	if len(s.SortClause) == 0 && s.LimitCount == nil && s.LimitOffset == nil {
+	inherits := q.sortedBelow() != nil
+	if len(s.SortClause) == 0 && s.LimitCount == nil && s.LimitOffset == nil && !inherits {
 		return out, nil
 	}
 	c, ok := selectClauses(p.text, p.from, len(q.arms) > 0)
@@ -91,6 +95,9 @@ func (p *planner) merge(a *analysis, q *query) (*Scatter, *pgerr.Error) {
 		if err := p.hidden(a, q, &c, out); err != nil {
 			return nil, err
 		}
+	}
+	if inherits && !p.inherit(a, q, &c, out) {
+		return nil, refSortShape
 	}
 	if s.LimitCount != nil || s.LimitOffset != nil {
 		if c.limit.End == 0 {
