@@ -26,17 +26,39 @@ type preparedPart struct {
 	Age   float64 // seconds
 }
 
+// forgetDelay is how long the records of transactions that every backend has committed are kept, so that many go at once: a
+// DELETE for each would flush home's log again while its client already waits for the next transaction's flush.
+const forgetDelay = 250 * time.Millisecond
+
+// maxForgotten is how many records one DELETE is for.
+const maxForgotten = 1000
+
 // recover runs until ctx ends.
 func (db *Database) recover(ctx context.Context) {
 	db.recoverOnce(ctx)
 	next := time.NewTimer(db.srv.recoveryInterval())
 	defer next.Stop()
+	var gids []string // to be forgotten; what is left at the end recovery finds
+	late := time.NewTimer(forgetDelay)
+	late.Stop()
+	defer late.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case gid := <-db.forgets:
-			db.forgetAll(ctx, gid)
+			if gids = append(gids, gid); len(gids) == 1 {
+				late.Reset(forgetDelay)
+			}
+			if len(gids) < maxForgotten {
+				continue
+			}
+			late.Stop()
+			db.forgetAll(ctx, gids)
+			gids = nil
+		case <-late.C:
+			db.forgetAll(ctx, gids)
+			gids = nil
 		case <-next.C:
 			db.recoverOnce(ctx)
 			next.Reset(db.srv.recoveryInterval())
@@ -44,12 +66,8 @@ func (db *Database) recover(ctx context.Context) {
 	}
 }
 
-// forgetAll deletes the records of gid and of every other transaction that is waiting to be forgotten.
-func (db *Database) forgetAll(ctx context.Context, gid string) {
-	gids := []string{gid}
-	for len(db.forgets) > 0 {
-		gids = append(gids, <-db.forgets)
-	}
+// forgetAll deletes the records of transactions.
+func (db *Database) forgetAll(ctx context.Context, gids []string) {
 	err := db.srv.control.with(ctx, db.targets[db.home].Name, db.name, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "DELETE FROM pleiad.commit_record WHERE gid = ANY ($1)", gids)
 		return err
