@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,12 +26,23 @@ type routine struct {
 	r *request
 	// types are the columns' types of every statement of the code, asked for before any of it runs.
 	types map[*router.ProgramSQL][]uint32
+	// known are the calls that have been looked at, by their code: each that runs is made from one.
+	known map[*router.Program]*call
+	// busy are the expressions under way that are calls: PostgreSQL evaluates one that is by a query meanwhile, also after it has
+	// failed (expr_simple_in_use in pl_exec.c).
+	busy map[*router.ProgramSQL]bool
 }
+
+// maxDepth is how deep functions call each other here. PostgreSQL's limit is its stack.
+const maxDepth = 100
 
 // call is one call that runs.
 type call struct {
 	*routine
-	name  string // as error contexts name it
+	name  string   // as error contexts name it
+	short string   // and those of a function in SQL
+	outer []string // the error context of what calls it
+	depth int
 	prog  *router.Program
 	oids  []uint32 // of the variables
 	vars  []datum
@@ -60,7 +72,7 @@ func (s *Session) runRoutine(r *request) error {
 	if !ok {
 		return err
 	}
-	x := &routine{s: s, r: r, types: map[*router.ProgramSQL][]uint32{}}
+	x := &routine{s: s, r: r, types: map[*router.ProgramSQL][]uint32{}, known: map[*router.Program]*call{}, busy: map[*router.ProgramSQL]bool{}}
 	var calls []*call
 	for i := range r.tmpl.Routine.Calls {
 		c, failure, err := x.prepare(home, &r.tmpl.Routine.Calls[i])
@@ -71,7 +83,7 @@ func (s *Session) runRoutine(r *request) error {
 			s.fail(refusalOfCode(r.tmpl))
 			return nil
 		}
-		calls = append(calls, c)
+		calls = append(calls, c.fresh())
 	}
 	for i, c := range calls {
 		if failure, err := c.run(&r.tmpl.Routine.Calls[i], declared(r, told.Params)); err != nil || failure != nil {
@@ -86,6 +98,14 @@ func (s *Session) runRoutine(r *request) error {
 		return x.answerRows(calls[0], told)
 	}
 	return x.answer(calls, told)
+}
+
+// fresh is a call of the same code that has not run.
+func (c *call) fresh() *call {
+	out := *c
+	out.vars, out.whole = slices.Repeat([]datum{{null: true}}, len(c.vars)), map[*router.ProgramRecord][]datum{}
+	out.count, out.blocks, out.caught, out.rows, out.size, out.ret = 0, 0, nil, nil, 0, datum{null: true}
+	return &out
 }
 
 func refusalOfCode(t *router.Template) *pgerr.Error {
@@ -127,11 +147,11 @@ const (
 // prepare learns the types of variables and statements. nil without a failure is for code that stays refused.
 func (x *routine) prepare(home *executor.Member, in *router.RoutineCall) (c *call, failure []byte, err error) {
 	p := in.Program
-	c = &call{routine: x, prog: p, name: "inline_code_block", vars: make([]datum, len(p.Vars)),
-		columns: map[*router.ProgramRecord][]int{}, elements: map[*router.ProgramSQL]uint32{}, whole: map[*router.ProgramRecord][]datum{}}
-	for i := range c.vars {
-		c.vars[i].null = true
+	if c = x.known[p]; c != nil {
+		return c, nil, nil
 	}
+	c = &call{routine: x, prog: p, name: "inline_code_block", vars: make([]datum, len(p.Vars)),
+		columns: map[*router.ProgramRecord][]int{}, elements: map[*router.ProgramSQL]uint32{}}
 	sql := "SELECT 1"
 	for i, v := range p.Vars {
 		typ := v.Type
@@ -191,8 +211,9 @@ func (x *routine) prepare(home *executor.Member, in *router.RoutineCall) (c *cal
 		if len(rows) != 1 {
 			return nil, nil, nil
 		}
-		c.name = string(rows[0][0])
+		c.name, c.short = string(rows[0][0]), in.Fn.Name
 	}
+	x.known[p] = c
 	ok, err := c.learn(home)
 	if !ok || err != nil {
 		return nil, nil, err

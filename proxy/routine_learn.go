@@ -208,7 +208,25 @@ func (c *call) described(home *executor.Member, p *router.ProgramSQL) (names []s
 		return nil, false, err
 	}
 	c.types[p] = d.Types
+	if p.Call != nil {
+		ok, err = c.learnCall(home, p)
+		return d.Names, ok && len(d.Params) == len(oids), err
+	}
 	return d.Names, len(d.Params) == len(oids), nil
+}
+
+// learnCall looks at a function that the code calls, and at what it gives it.
+func (c *call) learnCall(home *executor.Member, p *router.ProgramSQL) (bool, error) {
+	if p.Call.Args != "" {
+		if _, failure, err := home.DescribeText(p.Call.Args, c.typesOf(p)); failure != nil || err != nil {
+			return false, err
+		}
+	}
+	in, failure, err := c.prepare(home, p.Call)
+	if in == nil || failure != nil || err != nil {
+		return false, err
+	}
+	return len(c.types[p]) == 1 && (in.prog.Void || c.types[p][0] == in.ends), nil
 }
 
 func (c *call) typesOf(p *router.ProgramSQL) []uint32 {

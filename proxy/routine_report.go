@@ -61,10 +61,10 @@ func (c *call) report(block, at string) (failure []byte, err error) {
 		tag = strings.TrimSuffix(tag, "$") + "x$"
 	}
 	next := &request{text: []byte("DO " + tag + block + tag), tmpl: &router.Template{Kind: router.KindHome, Command: "DO"}}
-	own := func(f []byte) []byte { return replaceContext(f, at) }
+	own := func(f []byte) []byte { return replaceContext(f, strings.Join(append([]string{at}, c.outer...), "\n")) }
 	_, failure, err = c.s.captureReports(next, own, func([][]byte) error { return nil })
 	if failure != nil {
-		failure = own(failure)
+		failure = replaceContext(failure, at) // what calls this adds its own
 	}
 	return failure, err
 }
@@ -139,7 +139,11 @@ func (c *call) diagnose(s *router.ProgramStep, at string) (failure []byte, err e
 	for _, item := range s.Items {
 		v, from := datum{data: binary.BigEndian.AppendUint64(nil, uint64(c.count))}, uint32(int8OID)
 		if item.Kind != "ROW_COUNT" {
-			v, from = datum{data: []byte(wire.ErrorField(c.caught[len(c.caught)-1], diagnosed[item.Kind]))}, textOID
+			text := wire.ErrorField(c.caught[len(c.caught)-1], diagnosed[item.Kind])
+			if item.Kind == "PG_EXCEPTION_CONTEXT" {
+				text = strings.Join(append([]string{text}, c.outer...), "\n")
+			}
+			v, from = datum{data: []byte(text)}, textOID
 		}
 		if failure, err = c.convert(v, from, c.oids[item.Target], at, &c.vars[item.Target]); failure != nil || err != nil {
 			return failure, err

@@ -67,6 +67,14 @@ func (c *call) giveOwn(value datum) error {
 	return c.giveRow(row)
 }
 
+// giveNone adds the row that a function in FROM has which gives no set and has given nothing.
+func (c *call) giveNone(fn *router.Function) error {
+	if !c.prog.Rows || fn.RetSet || len(c.rows) > 0 {
+		return nil
+	}
+	return c.giveRow(slices.Repeat([]datum{{null: true}}, len(c.shape)))
+}
+
 func (c *call) returnNext(s *router.ProgramStep, at string) (failure []byte, err error) {
 	switch {
 	case s.SQL != nil:

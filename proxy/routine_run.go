@@ -11,7 +11,6 @@ import (
 
 // run evaluates the arguments and runs the code. failure is the ErrorResponse that ends it.
 func (c *call) run(in *router.RoutineCall, oids []uint32) (failure []byte, err error) {
-	c.ret.null = true
 	if in.Args != "" {
 		next := c.request(in.Args, oids, nil, c.r.bind)
 		next.params = c.r.params
@@ -27,12 +26,20 @@ func (c *call) run(in *router.RoutineCall, oids []uint32) (failure []byte, err e
 		if failure != nil || err != nil {
 			return executorPosition(failure), err
 		}
-		if in.Fn.Sig.Strict && slices.ContainsFunc(c.vars[:len(in.Fn.Sig.Args)-len(c.prog.Outs)], func(d datum) bool { return d.null }) {
-			return nil, nil
-		}
+	}
+	return c.body(in)
+}
+
+// body runs the code with its arguments in the first variables.
+func (c *call) body(in *router.RoutineCall) (failure []byte, err error) {
+	if in.Fn != nil && in.Fn.Sig.Strict && slices.ContainsFunc(c.vars[:len(in.Fn.Sig.Args)-len(c.prog.Outs)], func(d datum) bool { return d.null }) {
+		return nil, c.giveNone(in.Fn)
 	}
 	if !c.prog.PL {
-		return c.statements(in.Fn.RetSet)
+		if failure, err = c.statements(in.Fn.RetSet); failure != nil || err != nil {
+			return failure, err
+		}
+		return nil, c.giveNone(in.Fn)
 	}
 	if c.prog.Found >= 0 {
 		c.vars[c.prog.Found] = datum{data: []byte{0}}
@@ -60,7 +67,7 @@ func executorPosition(failure []byte) []byte {
 func (c *call) statements(set bool) (failure []byte, err error) {
 	for i := range c.prog.Steps {
 		s := &c.prog.Steps[i]
-		at := `SQL function "` + functionName(c.r, c) + `" statement ` + strconv.Itoa(s.Line)
+		at := `SQL function "` + c.short + `" statement ` + strconv.Itoa(s.Line)
 		var first *datum
 		last := i == len(c.prog.Steps)-1
 		_, failure, err = c.sql(s.SQL, []string{at}, func(values [][]byte) error {
@@ -83,16 +90,6 @@ func (c *call) statements(set bool) (failure []byte, err error) {
 		}
 	}
 	return nil, nil
-}
-
-// functionName is the name alone of the function that runs.
-func functionName(r *request, c *call) string {
-	for i := range r.tmpl.Routine.Calls {
-		if in := &r.tmpl.Routine.Calls[i]; in.Program == c.prog && in.Fn != nil {
-			return in.Fn.Name
-		}
-	}
-	return ""
 }
 
 // at is a line of error contexts.
@@ -271,9 +268,17 @@ func runsInside(t *router.Template) bool {
 // value evaluates an expression and converts it.
 func (c *call) value(p *router.ProgramSQL, to uint32, at string, out *datum) (failure []byte, err error) {
 	got := datum{null: true}
+	source := p.Source
+	simple := p.Call != nil && source == "" && !c.busy[p]
+	switch {
+	case simple:
+		c.busy[p] = true
+	case p.Call != nil:
+		source = p.Long
+	}
 	context := []string{at}
-	if p.Source != "" {
-		context = []string{p.Source, at}
+	if source != "" {
+		context = []string{source, at}
 	}
 	_, failure, err = c.sql(p, context, func(values [][]byte) error {
 		got = datumOf(values[0])
@@ -282,7 +287,10 @@ func (c *call) value(p *router.ProgramSQL, to uint32, at string, out *datum) (fa
 	if failure != nil || err != nil {
 		return failure, err
 	}
-	if p.Source != "" {
+	if simple {
+		delete(c.busy, p)
+	}
+	if source != "" {
 		c.count = 1 // what PostgreSQL evaluates by a query counts as one
 	}
 	return c.convert(got, c.types[p][0], to, at, out)
@@ -317,15 +325,21 @@ var typeNames = map[uint32]string{
 
 // sql runs a statement of the code with its variables.
 func (c *call) sql(p *router.ProgramSQL, context []string, row func([][]byte) error) (count int64, failure []byte, err error) {
+	if p.Call != nil {
+		return c.invoke(p, context, row)
+	}
 	return c.captured(c.bound(p), context, row)
 }
 
-func (c *call) bound(p *router.ProgramSQL) *request {
+func (c *call) bound(p *router.ProgramSQL) *request { return c.with(p.Text, p) }
+
+// with is a text with a statement's variables.
+func (c *call) with(text string, p *router.ProgramSQL) *request {
 	values := make([]datum, len(p.Vars))
 	for i, v := range p.Vars {
 		values[i] = c.vars[v]
 	}
-	return c.request(p.Text, c.typesOf(p), values, nil)
+	return c.request(text, c.typesOf(p), values, nil)
 }
 
 // request is a statement with values, or with the client's parameters. Its rows come in binary format.
@@ -343,10 +357,10 @@ func (c *call) request(text string, oids []uint32, values []datum, bind []byte) 
 
 // captured runs a request under a context.
 func (c *call) captured(r *request, context []string, row func([][]byte) error) (count int64, failure []byte, err error) {
-	in := func(f []byte) []byte { return withContext(f, "", context...) }
+	in := func(f []byte) []byte { return withContext(f, "", append(slices.Clone(context), c.outer...)...) }
 	count, failure, err = c.s.captureReports(r, in, row)
 	if failure != nil {
-		failure = in(failure)
+		failure = withContext(failure, "", context...) // what calls this adds its own
 	}
 	return count, failure, err
 }
@@ -356,4 +370,35 @@ func datumOf(v []byte) datum {
 		return datum{null: true}
 	}
 	return datum{data: append([]byte{}, v...)}
+}
+
+// invoke runs a statement that is the call of another function.
+func (c *call) invoke(p *router.ProgramSQL, context []string, row func([][]byte) error) (count int64, failure []byte, err error) {
+	if c.depth >= maxDepth {
+		return 0, nil, refusalOfCode(c.r.tmpl)
+	}
+	in := c.known[p.Call.Program].fresh()
+	in.outer, in.depth = append(slices.Clone(context), c.outer...), c.depth+1
+	if p.Call.Args != "" {
+		_, failure, err = c.captured(c.with(p.Call.Args, p), context, func(values [][]byte) error {
+			for i, v := range values {
+				in.vars[i] = datumOf(v)
+			}
+			return nil
+		})
+		if failure != nil || err != nil {
+			return 0, failure, err
+		}
+	}
+	if failure, err = in.body(p.Call); failure != nil || err != nil {
+		if failure != nil {
+			failure = withContext(failure, "", context...)
+		}
+		return 0, failure, err
+	}
+	value := in.ret.data
+	if in.ret.null {
+		value = nil
+	}
+	return 1, nil, row([][]byte{value})
 }

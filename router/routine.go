@@ -35,14 +35,14 @@ func (p *planner) tryRoutine() {
 	if err != nil || len(stmts) != 1 || len(p.env.TempCode) > 0 {
 		return
 	}
-	b := &routineBuilder{env: p.env, out: &Routine{}}
+	b := &routineBuilder{env: p.env, out: &Routine{}, programs: map[*Function]*Program{}}
 	switch n := stmts[0].Node; {
 	case n.GetDoStmt() != nil:
 		b.do(n, p.whole())
 		t.Command = "DO"
 	case n.GetCallStmt() != nil:
 		b.out.Tag, t.Returns = "CALL", false
-		b.call(n.GetCallStmt().Funccall, 'p', false)
+		b.add(b.call(n.GetCallStmt().Funccall, 'p', false))
 	case n.GetSelectStmt() != nil:
 		b.selects(n.GetSelectStmt())
 	default:
@@ -62,7 +62,9 @@ type routineBuilder struct {
 	vars []ProgramVar // of the function in SQL that is read
 	// defaults are the expressions of the variables of the body in PL/pgSQL that is read.
 	defaults map[int]string
-	inFrom   bool
+	inFrom   bool // the call that is read gives rows
+	// programs are those of the functions that are called, which may call each other.
+	programs map[*Function]*Program
 	bad      bool
 }
 
@@ -98,7 +100,7 @@ func (b *routineBuilder) selects(s *sqlparse.SelectStmt) {
 			b.bad = true
 			return
 		}
-		fn := b.call(call, 'f', false)
+		fn := b.add(b.call(call, 'f', false))
 		if b.bad {
 			return
 		}
@@ -112,7 +114,7 @@ func (b *routineBuilder) selects(s *sqlparse.SelectStmt) {
 }
 
 // call reads one call; rows tells that it stands in FROM.
-func (b *routineBuilder) call(call *sqlparse.FuncCall, kind byte, rows bool) *Function {
+func (b *routineBuilder) call(call *sqlparse.FuncCall, kind byte, rows bool) *RoutineCall {
 	if call.AggStar || call.AggDistinct || call.AggFilter != nil || call.Over != nil || len(call.AggOrder) > 0 || call.AggWithinGroup || call.FuncVariadic {
 		b.bad = true
 		return nil
@@ -134,7 +136,7 @@ func (b *routineBuilder) call(call *sqlparse.FuncCall, kind byte, rows bool) *Fu
 	if b.bad {
 		return nil
 	}
-	c := RoutineCall{Fn: fn}
+	c := &RoutineCall{Fn: fn}
 	if len(args) > 0 {
 		s := &sqlparse.SelectStmt{LimitOption: sqlparse.LimitDefault, Op: sqlparse.SetNone}
 		for i, n := range args {
@@ -146,13 +148,37 @@ func (b *routineBuilder) call(call *sqlparse.FuncCall, kind byte, rows bool) *Fu
 		b.bad = b.bad || err != nil || !b.runs(text)
 		c.Args = text
 	}
-	if fn.Language == "plpgsql" {
+	switch c.Program = b.programs[fn]; {
+	case c.Program != nil && !rows:
+	case fn.Language == "plpgsql":
 		c.Program = b.plpgsql(fn.definition(), fn.Body, fn)
-	} else {
+	default:
 		c.Program = b.sql(fn)
 	}
-	b.out.Calls = append(b.out.Calls, c)
-	return fn
+	return c
+}
+
+// add makes a call one of the statement's own.
+func (b *routineBuilder) add(c *RoutineCall) *Function {
+	if c == nil {
+		return nil
+	}
+	b.out.Calls = append(b.out.Calls, *c)
+	return c.Fn
+}
+
+// nested reads a statement of a body that is the call of another function.
+func (b *routineBuilder) nested(n sqlparse.Node) *RoutineCall {
+	s := n.GetSelectStmt()
+	if s == nil || !onlyTargets(s) || len(s.TargetList) != 1 || s.TargetList[0].GetResTarget().GetVal().GetFuncCall() == nil {
+		b.bad = true
+		return nil
+	}
+	vars, defaults, inFrom := b.vars, b.defaults, b.inFrom
+	b.inFrom = false
+	c := b.call(s.TargetList[0].GetResTarget().Val.GetFuncCall(), 'f', false)
+	b.vars, b.defaults, b.inFrom = vars, defaults, inFrom
+	return c
 }
 
 // runs reports whether a statement has a plan.
@@ -209,6 +235,9 @@ func quoted(name string) string {
 // sql reads the statements of a function in SQL.
 func (b *routineBuilder) sql(fn *Function) *Program {
 	out := &Program{Found: -1, Void: fn.Sig.Returns == "void"}
+	if !b.inFrom {
+		b.programs[fn] = out
+	}
 	names := &programNames{fn: fn.Name}
 	b.bad = b.bad || b.inFrom && !fn.RetSet && len(fn.Sig.outs()) > 0
 	for _, a := range fn.Sig.Args {
@@ -280,9 +309,15 @@ func (b *routineBuilder) statement(n sqlparse.Node, names *programNames, pl bool
 		return n, true
 	})
 	text, err := sqlparse.Deparse(n)
-	if b.bad = b.bad || err != nil || !b.runs(text); b.bad {
+	if b.bad = b.bad || err != nil; b.bad {
 		return nil
 	}
-	out.Text = text
+	if out.Text = text; !b.runs(text) {
+		if !pl {
+			b.bad = true
+		} else {
+			out.Call = b.nested(n)
+		}
+	}
 	return out
 }

@@ -29,7 +29,7 @@ func (b *routineBuilder) compound(s *ProgramStep, in *sqlparse.PLStatement, name
 		names.pop()
 	case "FOR over SELECT rows":
 		s.SQL = b.query(in.Query, names)
-		b.bad = b.bad || s.SQL == nil || !s.SQL.gives || s.SQL.lazy
+		b.bad = b.bad || s.SQL == nil || !s.SQL.gives || s.SQL.lazy || s.SQL.Call != nil
 		b.loopOver(s, in, names)
 	case "FOR over EXECUTE statement":
 		s.SQL, s.Args = b.expr(in.Query, names), b.exprs(in.Args, names)

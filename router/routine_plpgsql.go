@@ -18,6 +18,9 @@ func (b *routineBuilder) plpgsql(definition, body string, fn *Function) *Program
 		return nil
 	}
 	out := &Program{PL: true, Found: -1, Void: fn == nil || fn.Kind == 'p' || fn.Sig.Returns == "void"}
+	if fn != nil && !b.inFrom {
+		b.programs[fn] = out
+	}
 	names := &programNames{prog: out, record: map[int]bool{}, records: map[int]*ProgramRecord{}, fills: map[int]int{}}
 	if fn != nil {
 		names.fn, names.in = fn.Name, len(fn.Sig.Args)
@@ -155,6 +158,9 @@ func (b *routineBuilder) step(in *sqlparse.PLStatement, names *programNames) Pro
 	default:
 		b.compound(&s, in, names)
 	}
+	for _, a := range s.Args {
+		b.bad = b.bad || a == nil || a.Call != nil // their values are told as text, or bound
+	}
 	return s
 }
 
@@ -193,8 +199,11 @@ func (b *routineBuilder) expr(text string, names *programNames) *ProgramSQL {
 		return simple
 	})
 	s := b.statement(n, names, true)
-	if s != nil && !simple {
-		s.Source = `SQL expression "` + text + `"`
+	if s == nil {
+		return nil
+	}
+	if s.Long = `SQL expression "` + text + `"`; !simple {
+		s.Source = s.Long
 	}
 	return s
 }
@@ -229,8 +238,11 @@ func (b *routineBuilder) assigned(in *sqlparse.PLStatement, names *programNames)
 		return nil
 	}
 	s := b.expr(expr, names)
-	if s != nil && s.Source != "" {
-		s.Source = `PL/pgSQL assignment "` + in.Query + `"`
+	if s == nil {
+		return nil
+	}
+	if s.Long = `PL/pgSQL assignment "` + in.Query + `"`; s.Source != "" {
+		s.Source = s.Long
 	}
 	return s
 }

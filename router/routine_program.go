@@ -26,10 +26,12 @@ type ProgramVar struct {
 type ProgramSQL struct {
 	Text   string
 	Vars   []int
-	Reads  bool   // a SELECT
-	gives  bool   // gives rows
-	lazy   bool   // how far it is read can be seen
-	Source string // as PostgreSQL names it in an error's context; "" for an expression that it evaluates without a query
+	Reads  bool         // a SELECT
+	gives  bool         // gives rows
+	lazy   bool         // how far it is read can be seen
+	Call   *RoutineCall // where the statement is the call of another such function, with its variables as parameters
+	Source string       // as PostgreSQL names it in an error's context; "" for an expression that it evaluates without a query
+	Long   string       // the same of such an expression where it evaluates it by a query after all
 }
 
 // ProgramStep is one statement of a program.

@@ -16,7 +16,7 @@ func (b *routineBuilder) rows(s *sqlparse.SelectStmt) {
 		return
 	}
 	b.inFrom = true
-	fn := b.call(call, 'f', true)
+	fn := b.add(b.call(call, 'f', true))
 	if b.bad {
 		return
 	}
@@ -133,5 +133,5 @@ func (b *routineBuilder) returnQuery(s *ProgramStep, in *sqlparse.PLStatement, n
 		return
 	}
 	s.SQL = b.query(in.Query, names)
-	b.bad = b.bad || s.SQL == nil || !s.SQL.gives
+	b.bad = b.bad || s.SQL == nil || !s.SQL.gives || s.SQL.Call != nil
 }

@@ -55,6 +55,32 @@ func TestRoutine(t *testing.T) {
 	}
 }
 
+// TestRoutineCalls is which calls of other functions a body may have.
+func TestRoutineCalls(t *testing.T) {
+	env := inlineFixture()
+	s := env.Schema
+	f := callable(s, "again", "declare m int; begin m := again(n - 1); perform 1 from meetings; return m; end", "integer", Argument{Name: "n", Type: "integer"})
+	f.Language, f.Volatility = "plpgsql", 'v'
+	stable := callable(s, "stable_one", "begin return (select count(*) from meetings); end", "bigint")
+	stable.Language = "plpgsql"
+	for body, runs := range map[string]bool{
+		"declare n int; begin n := again(3); end":                                   true,
+		"declare n int; begin select again(3) into n; end":                          true,
+		"begin perform again(3); end":                                               true,
+		"begin if again(3) = 1 then null; end if; end":                              false, // the call is a part of an expression
+		"begin raise notice '%', again(3); end":                                     false,
+		"begin perform stable_one(); end":                                           false,
+		"begin perform again(id) from meetings; end":                                false,
+		"declare r record; begin for r in select again(3) loop null; end loop; end": false,
+		"begin execute 'select $1' using again(3); end":                             false,
+	} {
+		p := Plan("DO $x$"+body+"$x$", env)
+		if got := p.Kind == KindRoutine; got != runs || !got && p.Kind != KindRefuse {
+			t.Errorf("%s: kind %d, want one that runs: %v", body, p.Kind, runs)
+		}
+	}
+}
+
 // TestRoutineRows is which SELECTs from a function have its rows made first.
 func TestRoutineRows(t *testing.T) {
 	env := inlineFixture()

@@ -91,3 +91,11 @@ select * from exq();
 create function lot() returns setof int language plpgsql as $$ begin return query select id from t; for i in 1..5 loop return query select i; end loop; end $$;
 select count(*), max(lot) from lot();
 select * from lot() order by 1 limit 5 offset 2;
+--! setup
+create function strict1(x int) returns int language plpgsql strict as $$ begin return (select count(*) from t) + x; end $$;
+select * from strict1(null);
+select strict1 is null from strict1(null);
+--! setup
+create function sqlnone(x int) returns text language sql as $$ insert into u values ('sqlnone' || x, x); select k from u where n = -77 $$;
+select * from sqlnone(1);
+select sqlnone(2), strict1(1), strict1(2), strict1(null);
