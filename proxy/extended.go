@@ -132,7 +132,7 @@ func (s *Session) addStatement(st *statement) *pgerr.Error {
 		return pgerr.New(pgerr.ConfigurationLimitExceeded, "more than %d prepared statements", limit).
 			WithHint("Close some, or raise limits.max_prepared_per_client.")
 	}
-	st.epoch = s.planner.env.Schema.Epoch
+	st.epoch, st.beside = s.planner.env.Schema.Epoch, len(s.planner.temp) > 0
 	internStatement(st)
 	if s.stmts == nil {
 		s.stmts = map[string]*statement{}
@@ -152,9 +152,22 @@ func (s *Session) startBatch() {
 // replan brings a statement's plan up to date after the schema or the settings changed.
 func (s *Session) replan(st *statement) *planned {
 	if st.plan.scope != s.planner.current(s) {
+		if len(s.planner.temp) > 0 || st.beside {
+			s.renew(st)
+		}
 		st.plan = s.planPrepared(st)
 	}
 	return &st.plan
+}
+
+// renew makes another statement of st for the servers: temporary relations have come or gone, and a server keeps the
+// relations that it has found, in one server's part of a table as well as in all of it.
+func (s *Session) renew(st *statement) {
+	if st.epoch != 0 {
+		forgetStatement(st)
+	}
+	st.epoch, st.id = 0, statementIDs.next.Add(1)
+	st.beside = len(s.planner.temp) > 0
 }
 
 // sendParse sends a Parse that no Bind has claimed, to a server that will do.

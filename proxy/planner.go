@@ -83,6 +83,13 @@ func (p *planner) current(s *Session) uint64 {
 	return p.scope
 }
 
+// mayHaveTemp tells whether the session may have temporary relations, or have them again: they are on a pinned connection
+// to home.
+func (s *Session) mayHaveTemp() bool {
+	m := s.gang.Member(s.db.home)
+	return m != nil && m.Pinned || len(s.planner.temp) > 0
+}
+
 // mustAsk tells whether current will have to ask a server.
 func (p *planner) mustAsk(s *Session) bool {
 	if s.gang.Txn.Failed {
@@ -292,7 +299,7 @@ func (p *planner) endTransaction(s *Session, committed bool) {
 	if p.changed && committed {
 		s.db.refresh(s.ctx)
 	}
-	p.tempStale = p.tempStale || len(p.temp) > 0
+	p.tempStale = p.tempStale || s.mayHaveTemp()
 	if p.changed || p.private != nil {
 		p.private, p.changed, p.reload = nil, false, false
 	}
@@ -300,7 +307,8 @@ func (p *planner) endTransaction(s *Session, committed bool) {
 }
 
 // rolledBack is ROLLBACK TO: the schema may be an older one again.
-func (p *planner) rolledBack(*Session) {
+func (p *planner) rolledBack(s *Session) {
+	p.tempStale = p.tempStale || s.mayHaveTemp()
 	if p.changed {
 		p.reload = true
 	}

@@ -30,6 +30,8 @@ type statement struct {
 	// epoch is that of the schema the statement was prepared under: after a change, the same text is another
 	// statement, since servers keep the old one's result type. 0 is a schema of the session's own.
 	epoch uint64
+	// beside is true of a statement that was planned beside temporary relations.
+	beside bool
 
 	plan planned
 	// shape is what servers have told of its parameters and columns, valid for shapeScope.
