@@ -52,7 +52,6 @@ type analysis struct {
 	writes      bool // a data-modifying WITH query
 	setConfig   int  // calls of set_config
 	tableOID    bool
-	hidden      bool // a system column of a sharded table
 	// keyTo are the values that UPDATE gives to key columns.
 	keyTo map[colID]KeyValue
 	// keyMoves is true if UPDATE gives a key column a value that depends on the row.

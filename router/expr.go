@@ -216,20 +216,25 @@ func (a *analysis) systemColumn(q *query, ref *sqlparse.ColumnRef, sc *scope) {
 		q.tableOID = true
 		a.tableOID = true
 	}
-	a.hidden = a.hidden || at == nil && hiddenColumn(parts, sc)
+	if at == nil {
+		noteSystemColumn(parts, sc)
+	}
 }
 
-// hiddenColumn reports whether a reference that names no column may be a sharded table's system column.
-func hiddenColumn(parts []string, sc *scope) bool {
+// noteSystemColumn notes the relations whose system column a reference that names no column may be: those of the name in the
+// nearest level that has some, or all where it has none.
+func noteSystemColumn(parts []string, sc *scope) {
 	if len(parts) == 0 || !slices.Contains(systemColumns, parts[len(parts)-1]) {
-		return false
+		return
 	}
-	for ; sc != nil; sc = sc.parent {
-		if sc.ns != nil && slices.ContainsFunc(sc.ns.items, func(it nsItem) bool {
-			return it.rel != nil && it.rel.sharded() && !it.rel.target && (len(parts) == 1 || it.name == parts[len(parts)-2])
-		}) {
-			return true
+	for found := false; sc != nil && !found; sc = sc.parent {
+		if sc.ns == nil {
+			continue
+		}
+		for _, it := range sc.ns.items {
+			if it.rel != nil && it.rel.table != nil && (len(parts) == 1 || it.name == parts[len(parts)-2]) {
+				it.rel.hidden, found = true, true
+			}
 		}
 	}
-	return false
 }

@@ -51,8 +51,6 @@ func (a *analysis) gatherable() *pgerr.Error {
 		return refLocking
 	case a.tableOID:
 		return refTableOID
-	case a.hidden:
-		return refSystemColumn
 	case a.fn&fnUnknown != 0:
 		return refUnknownFunc
 	}

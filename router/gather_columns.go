@@ -122,6 +122,8 @@ func (b *gatherBuilder) array(r *rel, t *Table, cols []string, keys []orderKey) 
 	switch {
 	case r.place.sampled:
 		return "", refTablesample
+	case r.hidden:
+		return "", refSystemColumn
 	case !rv.Inh || rv.Catalogname != "" || len(cols) != len(t.Columns) || r.open:
 		return "", refNoKey
 	}

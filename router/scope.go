@@ -23,6 +23,7 @@ type rel struct {
 	facts    fnFacts // of a function in FROM
 	target   bool    // written by the statement
 	stores   bool    // rows are inserted
+	hidden   bool    // a system column of it may be meant
 	prune    Pruner
 	// place is where the relation is named; nil for what has no name of its own.
 	place *place

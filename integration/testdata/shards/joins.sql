@@ -68,3 +68,5 @@ select j.* from (person p join meeting m on m.id = p.id) as j (key, who) order b
 select j from (room r join dept d on d.id = r.floor) as j (key) order by key limit 2;
 select row_to_json(j) from (person p join attendance a on a.meeting = p.id) as j (a, b, c, d, e, f, g, h, i, k, l, m, n) order by a, k, l, m limit 2;
 select j.docs ->> 'lang', k.n from (person p join dept d on d.id = p.dept) as j (n, name, b, s, boss, dpt, email, act, docs) join (attendance x join note y on y.person = x.person) as k (n) on k.n = j.boss order by j.n, k.n limit 5;
+select count(*) from meeting where minutes in (select value * 15 from setting where ctid is not null);
+select s.ctid is null, m.id from setting s join meeting m on m.minutes = s.value * 15 order by m.id limit 3;
