@@ -48,7 +48,7 @@ func (p *planner) tryRoutine() {
 	default:
 		return
 	}
-	if b.bad || len(b.out.Calls) == 0 {
+	if b.bad || len(b.out.Calls) == 0 || b.severalSnapshots() {
 		return
 	}
 	t.Kind, t.Refusal, t.Routine, t.Cacheable = KindRoutine, nil, b.out, false
@@ -65,6 +65,7 @@ type routineBuilder struct {
 	inFrom   bool // the call that is read gives rows
 	// programs are those of the functions that are called, which may call each other.
 	programs map[*Function]*Program
+	stable   []*RoutineCall // of STABLE functions in bodies
 	bad      bool
 }
 
@@ -121,8 +122,8 @@ func (b *routineBuilder) call(call *sqlparse.FuncCall, kind byte, rows bool) *Ro
 	}
 	fn := b.env.theFunction(call.Funcname, len(call.Args))
 	if fn == nil || fn.Sig == nil || fn.Kind != kind || !b.env.mayCall(fn) ||
-		kind == 'f' && (fn.Volatility != 'v' || !rows && (fn.RetSet || !scalarKind(fn.Sig) && fn.Sig.Returns != "void")) {
-		b.bad = true // a stable function's statements all see what the calling one sees
+		kind == 'f' && (fn.Volatility != 'v' && (fn.Volatility != 's' || fn.Language != "plpgsql") || !rows && (fn.RetSet || !scalarKind(fn.Sig) && fn.Sig.Returns != "void")) {
+		b.bad = true
 		return nil
 	}
 	for i, a := range fn.Sig.Args {
@@ -178,6 +179,9 @@ func (b *routineBuilder) nested(n sqlparse.Node) *RoutineCall {
 	b.inFrom = false
 	c := b.call(s.TargetList[0].GetResTarget().Val.GetFuncCall(), 'f', false)
 	b.vars, b.defaults, b.inFrom = vars, defaults, inFrom
+	if c != nil && c.Fn.Volatility == 's' {
+		b.stable = append(b.stable, c)
+	}
 	return c
 }
 
@@ -280,6 +284,7 @@ func (b *routineBuilder) statement(n sqlparse.Node, names *programNames, pl bool
 		return nil
 	}
 	out.lazy = out.Reads && (a.locking || a.fn&fnRepeats != 0)
+	out.readsTables(n, a)
 	if !pl && b.env.foldsInStatement(n, names, b.vars, func(ref *sqlparse.ColumnRef) int { return ps.of[ref] - 1 }) {
 		b.bad = true
 		return nil

@@ -24,14 +24,16 @@ type ProgramVar struct {
 
 // ProgramSQL is a statement of a program: parameter i is variable Vars[i].
 type ProgramSQL struct {
-	Text   string
-	Vars   []int
-	Reads  bool         // a SELECT
-	gives  bool         // gives rows
-	lazy   bool         // how far it is read can be seen
-	Call   *RoutineCall // where the statement is the call of another such function, with its variables as parameters
-	Source string       // as PostgreSQL names it in an error's context; "" for an expression that it evaluates without a query
-	Long   string       // the same of such an expression where it evaluates it by a query after all
+	Text    string
+	Vars    []int
+	Reads   bool         // a SELECT
+	gives   bool         // gives rows
+	lazy    bool         // how far it is read can be seen
+	tables  bool         // it may look at tables
+	changes bool         // or change or lock rows
+	Call    *RoutineCall // where the statement is the call of another such function, with its variables as parameters
+	Source  string       // as PostgreSQL names it in an error's context; "" for an expression that it evaluates without a query
+	Long    string       // the same of such an expression where it evaluates it by a query after all
 }
 
 // ProgramStep is one statement of a program.

@@ -63,13 +63,15 @@ func TestRoutineCalls(t *testing.T) {
 	f.Language, f.Volatility = "plpgsql", 'v'
 	stable := callable(s, "stable_one", "begin return (select count(*) from meetings); end", "bigint")
 	stable.Language = "plpgsql"
+	callable(s, "stable_two", "begin perform 1 from meetings; return (select count(*) from meetings); end", "bigint").Language = "plpgsql"
 	for body, runs := range map[string]bool{
 		"declare n int; begin n := again(3); end":                                   true,
 		"declare n int; begin select again(3) into n; end":                          true,
 		"begin perform again(3); end":                                               true,
 		"begin if again(3) = 1 then null; end if; end":                              false, // the call is a part of an expression
 		"begin raise notice '%', again(3); end":                                     false,
-		"begin perform stable_one(); end":                                           false,
+		"begin perform stable_one(); end":                                           true,
+		"begin perform stable_two(); end":                                           false,
 		"begin perform again(id) from meetings; end":                                false,
 		"declare r record; begin for r in select again(3) loop null; end loop; end": false,
 		"begin execute 'select $1' using again(3); end":                             false,
@@ -77,6 +79,40 @@ func TestRoutineCalls(t *testing.T) {
 		p := Plan("DO $x$"+body+"$x$", env)
 		if got := p.Kind == KindRoutine; got != runs || !got && p.Kind != KindRefuse {
 			t.Errorf("%s: kind %d, want one that runs: %v", body, p.Kind, runs)
+		}
+	}
+}
+
+// TestRoutineStable is which STABLE functions run: where all they see is of one snapshot.
+func TestRoutineStable(t *testing.T) {
+	env := inlineFixture()
+	f := callable(env.Schema, "steady", "", "bigint", Argument{Name: "n", Type: "integer"})
+	f.Language = "plpgsql"
+	for body, runs := range map[string]bool{
+		"begin return (select count(*) from meetings); end":                                                                               true,
+		"declare m int := n * 2; begin m := m + 1; return (select count(*) + m from meetings); end":                                       true,
+		"declare m int; begin if n = 1 then select count(*) into m from meetings; else select 1 into m from users; end if; return m; end": true,
+		"declare m int; begin select id into m from meetings; if not found then select id into m from users; end if; return m; end":       false,
+		"declare m int; begin for i in 1..n loop m := (select count(*) from meetings); end loop; return m; end":                           false,
+		"declare m int; begin for m in select id from meetings loop n := n + m; end loop; return n; end":                                  true,
+		"declare m int; begin for m in select id from meetings loop n := (select max(id) from notes); end loop; return n; end":            false,
+		"begin while (select count(*) from meetings) > n loop n := n + 1; end loop; return n; end":                                        false,
+		"begin delete from meetings; return 1; end":                                                                                       false,
+		"begin perform 1 from meetings for update; return 1; end":                                                                         false,
+		"begin execute 'select 1'; return 1; end":                                                                                         false,
+		"declare m int := (select count(*) from meetings); begin return (select count(*) from users); end":                                false,
+		"begin return (select count(*) from meetings); exception when others then return (select count(*) from meetings); end":            false,
+	} {
+		f.Body = body
+		p := Plan("select steady(3)", env)
+		if got := p.Kind == KindRoutine; got != runs || !got && p.Kind != KindRefuse {
+			t.Errorf("%s: kind %d, want one that runs: %v", body, p.Kind, runs)
+		}
+	}
+	f.Body = "begin return (select count(*) from meetings); end"
+	for sql, runs := range map[string]bool{"select steady(1), steady(2)": false, "select * from steady(1)": true} {
+		if p := Plan(sql, env); (p.Kind == KindRoutine) != runs {
+			t.Errorf("%s: kind %d, want one that runs: %v", sql, p.Kind, runs)
 		}
 	}
 }
