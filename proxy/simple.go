@@ -81,6 +81,10 @@ func (s *Session) runSeveral(text []byte) error {
 func (s *Session) runSimple(message []byte, sp sqlparse.Span) error {
 	text := message[sp.Start:sp.End]
 	p := s.planText(text)
+	if t := p.tmpl; t.NParams > 0 && t.Kind.Placed() {
+		// Nobody has given values: as PostgreSQL finds when it analyses the statement, ahead of running any of it.
+		p.tmpl = &router.Template{Kind: router.KindHome, Command: t.Command, Effect: t.Effect}
+	}
 	r := request{text: text, message: message, before: message[:sp.Start], tmpl: p.tmpl, kinds: p.kinds, describe: true}
 	return s.run(&r)
 }

@@ -1,6 +1,8 @@
 package router
 
 import (
+	"slices"
+
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
@@ -50,7 +52,7 @@ func (a *analysis) onConflict(q *query, r *rel, oc *sqlparse.OnConflict, sc *sco
 	var list []sqlparse.Node
 	for _, n := range oc.TargetList {
 		rt := n.GetResTarget()
-		if id := a.column(rt.GetVal(), inner); id.r == ex && r.table != nil && r.table.Columns[id.i].Name == rt.GetName() {
+		if id := a.column(assigned(rt.GetVal()), inner); id.r == ex && r.table != nil && r.table.Columns[id.i].Name == rt.GetName() {
 			continue // SET k = excluded.k: a conflict on a unique index, which holds the key, has equal keys
 		}
 		list = append(list, n)
@@ -192,7 +194,7 @@ func (p *planner) insertSharded(a *analysis, q *query, r *rel, in *Insert, s *sq
 		return
 	}
 	a.declareRows(in)
-	if p.t.Insert = in; !in.evaluates() && len(in.Rows) == 1 {
+	if p.t.Insert = in; !in.evaluates() && len(in.Rows) == 1 && !(r.prune.All && in.keyDefault()) {
 		p.t.NoScatter = refNoKey
 		if q.source != nil && q.source.hasSharded() {
 			p.t.Insert = nil // wherever its own row goes, the query reads other backends'
@@ -212,6 +214,16 @@ func (p *planner) insertSharded(a *analysis, q *query, r *rel, in *Insert, s *sq
 	if a.statementTrigger {
 		p.t.NoScatter = refTriggerMulti
 	}
+}
+
+// keyDefault reports whether a key column is DEFAULT where that is NULL.
+func (in *Insert) keyDefault() bool {
+	for _, r := range in.Rows {
+		if slices.ContainsFunc(r.Cells, func(c Cell) bool { return c.Key >= 0 && c.Default }) {
+			return true
+		}
+	}
+	return false
 }
 
 // homeOnly are the facts of what home alone can evaluate.

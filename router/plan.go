@@ -263,6 +263,15 @@ const (
 	WhereOne    // Step.Backend
 )
 
+// Placed reports whether statements of the kind are routed by their values or run in several steps.
+func (k Kind) Placed() bool {
+	switch k {
+	case KindShards, KindInsertQuery, KindPrelude, KindInlined, KindRoutine, KindCopyRows, KindInsert, KindEverywhere:
+		return true
+	}
+	return false
+}
+
 // Step is one statement of a DDL plan.
 type Step struct {
 	Where   Where

@@ -268,12 +268,16 @@ func (a *analysis) assignments(q *query, r *rel, list []sqlparse.Node, sc *scope
 }
 
 // setsDefault recognises SET column = DEFAULT, and SET (…, column) = (…, DEFAULT).
-func setsDefault(val sqlparse.Node) bool {
+func setsDefault(val sqlparse.Node) bool { return assigned(val).GetSetToDefault() != nil }
+
+// assigned is what SET gives a column: in SET (…, column) = (…, value) the value.
+func assigned(val sqlparse.Node) sqlparse.Node {
 	if m := val.GetMultiAssignRef(); m != nil {
-		args := m.Source.GetRowExpr().GetArgs()
-		return int(m.Colno) <= len(args) && args[m.Colno-1].GetSetToDefault() != nil
+		if args := m.Source.GetRowExpr().GetArgs(); m.Colno >= 1 && int(m.Colno) <= len(args) {
+			return args[m.Colno-1]
+		}
 	}
-	return val.GetSetToDefault() != nil
+	return val
 }
 
 // usesDefault notes that a column's default is evaluated where the row is, and so what home alone can evaluate.

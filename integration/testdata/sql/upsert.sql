@@ -39,3 +39,13 @@ insert into u values (1, 9, 2) on conflict do nothing;
 insert into u values (1, 9, 2), (3, 3, 3), (2, 5, 1) on conflict (a, c) do nothing returning *;
 insert into u values (1, 9, 2);
 select * from u order by a, b;
+
+-- SET names the key, too, as what it is
+create table whole (key int primary key, fruit text, n int) partition by hash (key);
+insert into whole values (1, 'a', 1), (2, 'b', 2);
+insert into whole values (1, 'y', 5), (2, 'z', 6) on conflict (key) do update set key = excluded.key, fruit = excluded.fruit;
+insert into whole values (1, 'c', 5), (2, 'd', 6), (3, 'e', 7) on conflict (key) do update set (key, fruit) = (excluded.key, excluded.fruit);
+insert into whole values (1, 'f', 5), (2, 'g', 6) on conflict (key) do update set (fruit, key) = row(excluded.fruit, excluded.key) returning *;
+insert into whole values (1, 'h', 8) on conflict (key) do update set (fruit, key, n) = (excluded.fruit, excluded.key, excluded.n + whole.n);
+select * from whole order by key;
+drop table whole;
