@@ -178,7 +178,7 @@ func TestClientsPsql(t *testing.T) {
 		{"roles", []string{`\du`}, false, []string{"Superuser"}},
 		{"schemas", []string{`\dn a*`}, true, []string{"a_schema"}},
 		{"privileges", []string{`\dp`}, true, nil},
-		{"connection", []string{`\conninfo`}, false, []string{"You are connected"}},
+		{"connection", []string{`\conninfo`}, false, []string{"DATABASE"}},
 		{"timing", []string{`\timing on`, `select 1`}, false, []string{"Time:"}},
 		{"gdesc", []string{`select note, doc from tab_completed \gdesc`}, true, []string{"jsonb"}},
 		{"gset", []string{`select 5 as five \gset`, `\echo :five`}, true, []string{"5"}},

@@ -3,6 +3,7 @@ package integration
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -226,6 +227,8 @@ func (l leak) check(t *testing.T, s *side, db string) {
 		if err := alice.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		// The server process that she had alone is ending.
+		eventually(t, 10*time.Second, "what she held is gone", func() bool { return l.seen(t, bob) })
 	}
 	l.expect(t, s, bob, l.bob)
 	if !l.leaves {
@@ -233,6 +236,27 @@ func (l leak) check(t *testing.T, s *side, db string) {
 	}
 	// And the other way round: looking has left nothing either.
 	l.expect(t, s, s.conn(t, db), l.bob)
+}
+
+// seen tells whether another client sees what it must see by now.
+func (l leak) seen(t *testing.T, c *pgx.Conn) bool {
+	t.Helper()
+	for _, pair := range l.bob {
+		results, err := c.PgConn().Exec(ctxFor(t), pair[0]).ReadAll()
+		if fails := strings.HasPrefix(pair[1], "!"); fails != (err != nil) {
+			return false
+		}
+		var rows []string
+		for _, r := range results {
+			for _, row := range r.Rows {
+				rows = append(rows, joinRow(row))
+			}
+		}
+		if err == nil && strings.Join(rows, ",") != pair[1] {
+			return false
+		}
+	}
+	return true
 }
 
 func (l leak) expect(t *testing.T, s *side, c *pgx.Conn, want answers) {

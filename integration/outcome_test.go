@@ -380,7 +380,7 @@ func sorted(rows []string) []string {
 
 // clonedKey is the name of the copy of a foreign key that belongs to one partition: the number depends on
 // how many partitions a server has.
-var clonedKey = regexp.MustCompile(`(_fkey)\d+`)
+var clonedKey = regexp.MustCompile(`(_fkey)_?\d+`)
 
 // partitionLine is a line of a DETAIL that lists dependent objects, about a partition.
 var partitionLine = regexp.MustCompile(`(?m)^.*\bpleiad_\d+\..*\n?`)

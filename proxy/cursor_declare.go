@@ -28,6 +28,9 @@ func (s *Session) declare(r *request, c *router.Cursor) error {
 	if done, err := s.cannotDeclare(r, c, b, one); done || err != nil {
 		return err
 	}
+	if s.inPipeline(r) {
+		s.openImplicit()
+	}
 	cur := &cursor{name: c.Name, backend: -1, hold: c.Hold, binary: c.Binary}
 	if s.cursors.all == nil {
 		s.cursors.all = map[string]*cursor{}
@@ -66,10 +69,16 @@ func (s *Session) holds(m *executor.Member) {
 	}
 }
 
+// inPipeline tells whether a statement stands in what PostgreSQL takes for a transaction block since version 18: behind the first
+// Execute of a pipeline (start_xact_command of postgres.c).
+func (s *Session) inPipeline(r *request) bool {
+	return r.bind != nil && s.batch.ran && s.serverMajor() >= 18
+}
+
 // cannotDeclare answers a DECLARE that PostgreSQL refuses whatever the rows are: where there is no transaction block,
 // and where the name is taken, which only the session knows. What is wrong with the query itself comes first.
 func (s *Session) cannotDeclare(r *request, c *router.Cursor, b int, one bool) (done bool, err error) {
-	block := s.gang.Txn.State == executor.TxnExplicit || s.gang.Txn.State == executor.TxnImplicit && r.bind == nil
+	block := s.gang.Txn.State == executor.TxnExplicit || s.gang.Txn.State == executor.TxnImplicit && r.bind == nil || s.inPipeline(r)
 	var e *pgerr.Error
 	switch {
 	case !c.Hold && !block:

@@ -54,7 +54,7 @@ func (s *Session) changeSchema(r *request) error {
 		return s.runDDLAlone(r)
 	}
 	alone := s.gang.Txn.State == executor.TxnNone
-	if alone && d.NeedsBlock {
+	if alone && d.NeedsBlock && !s.inPipeline(r) {
 		s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "%s can only be used in transaction blocks", r.tmpl.Command))
 		return nil
 	}

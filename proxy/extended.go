@@ -19,6 +19,7 @@ type batch struct {
 	open     bool
 	member   *executor.Member
 	executed bool         // member has executed something that Sync would commit
+	ran      bool         // an Execute of the transaction that Sync ends has run before
 	parse    *statement   // a Parse that has been read and not sent: where to depends on the Bind
 	failed   bool         // the statement, or one of the message, failed
 	closed   []*statement // statements closed in the batch, in case an error comes before their turn

@@ -295,7 +295,7 @@ func (s *Session) onExecute(frame []byte) error {
 	m.Out = wire.Execute(m.Out, name, rows)
 	m.Extended = true
 	m.Queue.Push(executor.Owed{Msg: 'E', Shape: p.shape, Formats: p.formats})
-	s.batch.executed = true
+	s.batch.executed, s.batch.ran = true, true
 	if len(m.Out) > pipelineBytes || m.Queue.Len() > pipelineReplies {
 		// A long pipeline: take what the server has answered, so that neither side's buffers fill up.
 		m.Out = wire.Flush(m.Out)
@@ -341,6 +341,7 @@ func (s *Session) executeLocal(p *portal, rows int64) error {
 		s.skip = true
 	}
 	s.batch.failed = s.batch.failed || before
+	s.batch.ran = t.Kind != router.KindTxn
 	return s.out.Spill()
 }
 

@@ -66,6 +66,7 @@ func (p *planner) current(s *Session) uint64 {
 		Schema: schema, Path: path, User: s.actingRole(), Temp: p.temp, TempCode: p.tempCode,
 		DefaultDistribution: s.own("pleiad.default_distribution"),
 		ShardCount:          uint32(count),
+		Major:               s.serverMajor(),
 	}
 	if s.own("pleiad.hash") == "murmur3" {
 		p.env.Family = shardmap.FamilyMurmur3

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/shardmap"
 )
 
@@ -19,6 +20,11 @@ type transport struct {
 	formats    []int16  // of the statement's columns
 }
 
+const recordOID, recordArrayOID = 2249, 2287
+
+var refuseRecord = pgerr.New(pgerr.FeatureNotSupported, "rows of an anonymous type cannot be passed from one part of a statement to another").
+	WithHint("Select the columns of the row, or cast it to text.")
+
 // transportOf decides how the first columns of a statement travel; those behind them are the session's own, and binary. m, home,
 // tells the names of types.
 func (s *Session) transportOf(m *executor.Member, d executor.Description, columns int) (t *transport, failure []byte, err error) {
@@ -28,6 +34,8 @@ func (s *Session) transportOf(m *executor.Member, d executor.Description, column
 	for i, typ := range d.Types {
 		array, ok := executor.ArrayType(typ)
 		switch {
+		case i < columns && (typ == recordOID || typ == recordArrayOID):
+			return nil, nil, refuseRecord
 		case i >= columns:
 			t.formats = append(t.formats, 1)
 		case ok:

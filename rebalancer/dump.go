@@ -102,7 +102,7 @@ const rolesSQL = `WITH RECURSIVE granted AS (
 		CASE WHEN rolvaliduntil IS NULL THEN '' ELSE format(' VALID UNTIL %L', rolvaliduntil) END)
 		FROM pg_authid WHERE rolname !~ '^pg_' AND rolname <> current_user AND oid <> 10
 	UNION ALL SELECT 3, coalesce(l.level, 0), r.rolname, format('GRANT %I TO %I%s', r.rolname, m.rolname, CASE
-			WHEN o.inherit_option IS NOT NULL THEN format(' WITH ADMIN %s, INHERIT %s, SET %s', a.admin_option, o.inherit_option, o.set_option)
+			WHEN o.inherit_option IS NOT NULL THEN format(' WITH ADMIN %s, INHERIT %s, SET %s', a.admin_option::text, o.inherit_option::text, o.set_option::text)
 				|| CASE WHEN l.level > 0 THEN format(' GRANTED BY %I', pg_get_userbyid(a.grantor)) ELSE '' END
 			WHEN a.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END)
 		FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid JOIN pg_roles m ON m.oid = a.member

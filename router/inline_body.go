@@ -59,6 +59,12 @@ func (in *inliner) body(fn *Function, call *sqlparse.FuncCall, once bool) *inlin
 		return -1
 	}
 	b.barred = in.env.folds(sqlparse.SelectNode(sel), of)
+	if b.barred && in.env.Major >= plansWithValues && in.env.mayFail(sqlparse.SelectNode(sel), of) {
+		if slices.ContainsFunc(args, notConstant) {
+			return nil
+		}
+		b.barred = false
+	}
 	b.aggregated = in.env.aggregatesArguments(sqlparse.SelectNode(sel), of)
 	if !b.place(in, args, ps, relationNames(sel)) {
 		return nil

@@ -8,7 +8,10 @@ import (
 
 // PostgreSQL computes expressions of constants and bound parameters once, when it plans, also where no row ever needs them:
 // 10 / 0 fails there. In a function's body in SQL its arguments are neither (init_sql_fcache plans without their values), so
-// that such an expression is computed for rows alone.
+// that such an expression is computed for rows alone. Since 18 they are, in the plans of a call's first few runs.
+
+// plansWithValues is the major version since which a function's body in SQL is planned with the values of its arguments.
+const plansWithValues = 18
 
 // folds reports whether an expression of arguments and constants alone, at least one argument among them, stands in a query.
 // of gives the number of the argument that a reference means, from 0; -1 for columns.
@@ -26,6 +29,47 @@ func (e *Env) folds(n sqlparse.Node, of func(*sqlparse.ColumnRef) int) bool {
 		return !found
 	})
 	return found
+}
+
+// mayFail reports whether an expression that folds finds stands in a query and may be an error for some arguments.
+func (e *Env) mayFail(n sqlparse.Node, of func(*sqlparse.ColumnRef) int) bool {
+	found := false
+	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		switch {
+		case found:
+			return false
+		case computes(n):
+			found = !e.isAggregate(n) && onlyArguments(n, of) && !e.neverFails(n)
+		case n.GetResTarget() != nil:
+			found = isArgument(n.GetResTarget().Val, of)
+		}
+		return !found
+	})
+	return found
+}
+
+// neverFails is true of comparisons, and of a few functions of texts.
+func (e *Env) neverFails(n sqlparse.Node) bool {
+	switch {
+	case n.GetAExpr() != nil:
+		name := sqlparse.Strings(n.GetAExpr().Name)
+		return n.GetAExpr().Kind == sqlparse.ExprOp && len(name) == 1 && slices.Contains([]string{"=", "<>", "<", "<=", ">", ">=", "||"}, name[0]) &&
+			!e.operatorShadowed()
+	case n.GetFuncCall() != nil:
+		schema, name := listName(n.GetFuncCall().Funcname)
+		return len(e.Schema.Functions[name]) == 0 && (schema == "" || schema == "pg_catalog") && textFunctions[name]
+	}
+	return n.GetCoalesceExpr() != nil || n.GetMinMaxExpr() != nil || n.GetCaseExpr() != nil
+}
+
+var textFunctions = wordSet("lower upper length char_length btrim ltrim rtrim concat")
+
+// notConstant is true of an argument that a call does not give as a constant or a parameter.
+func notConstant(n sqlparse.Node) bool {
+	if c := n.GetTypeCast(); c != nil {
+		n = c.Arg
+	}
+	return n.GetAConst() == nil && n.GetParamRef() == nil
 }
 
 // computes is true of nodes that may call a function.

@@ -581,6 +581,8 @@ type Env struct {
 	DefaultDistribution string          // "local", "primary_key" or "reference"
 	ShardCount          uint32          // modulus of new sharded tables
 	Family              shardmap.Family // hash of new sharded tables
+	// Major is the servers' major version; 0 in tests that do not care.
+	Major int
 	// NoMerge plans no merge of sorted rows: their order cannot be reproduced by the proxy.
 	NoMerge bool
 }

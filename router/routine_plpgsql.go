@@ -202,7 +202,11 @@ func (b *routineBuilder) expr(text string, names *programNames) *ProgramSQL {
 	if s == nil {
 		return nil
 	}
-	if s.Long = `SQL expression "` + text + `"`; !simple {
+	s.Long = `SQL expression "` + text + `"`
+	if b.env.Major >= 18 {
+		s.Long = "PL/pg" + s.Long
+	}
+	if !simple {
 		s.Source = s.Long
 	}
 	return s

@@ -56,7 +56,7 @@ with a as (update meeting set minutes = 60 where minutes = 45 returning id) sele
 with a as (update meeting set minutes = 30 where minutes = 60 and id > 40 returning id) select m.room, m.id, m.title from meeting m where m.minutes = 60 and exists (select from a where a.id = m.id) order by 2 limit 3;
 with a as (update person set salary = salary + 1 returning id) select p.name from person p where p.id < 12 order by name;
 with a as (update person set salary = salary + 1 returning id) select p.id, p.name from person p group by p.id order by p.id limit 3;
-with a as (delete from profile where person < 5 returning *) select count(*), (select array_agg(mood order by person) from profile where person < 8), (select max(home) from profile) from a;
+with a as (delete from profile where person < 5 returning *) select count(*), (select array_agg(mood order by person) from profile where person < 8), (select max(nick) from profile) from a;
 with a as (delete from profile where person < 7 returning *) select p.person, p.mood, p.home, p.moods, p.nick, p.share from profile p join a using (person) order by person;
 with a as (update counter set n = 1 / (n - n)) select count(*) from counter;
 with a as (delete from counter where name = 'q' returning *) select x.n from counter x where x.nosuch = 1;

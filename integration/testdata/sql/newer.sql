@@ -251,6 +251,23 @@ update old set a = a + 1 where k = 1 returning old.a;
 update old set k = k + 10 returning old.k;
 update n as new set a = 3 where k = 2 returning new.a;
 drop table old;
+--! refused since 18
+with d as (delete from m where k = 1 returning *) select count(*), (select max((k, s)) from m) from d;
+
+-- 18: a function's body is planned with the values of its arguments, and what they make of constants is computed then.
+create function over_n(i int) returns bigint language sql stable as 'select sum(a * (10 / i)) from n where b > i';
+select over_n(1), over_n(2), over_n(null);
+select over_n(0);
+--! params 0
+select over_n($1);
+--! refused since 18
+select id, over_n(id) from r order by id;
+create function low_n(t text) returns bigint language sql stable as 'select count(*) from n where v >= lower(t) and t || v <> v';
+select id, low_n(name), low_n('P') from r order by id;
+create function small_n(i int) returns smallint language sql stable as 'select i from n where k < 0';
+select small_n(1);
+select small_n(100000);
+drop function over_n(int), low_n(text), small_n(int);
 
 -- 18: columns and constraints.
 --! refused since 18
