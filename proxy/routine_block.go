@@ -13,6 +13,12 @@ import (
 func (c *call) block(s *router.ProgramStep) (how flow, failure []byte, err error) {
 	for _, i := range s.Declared {
 		c.vars[i] = datum{null: true}
+		if rec := c.prog.Held[i]; rec != nil {
+			delete(c.whole, rec)
+			for _, f := range rec.Fields {
+				c.vars[f.Var] = datum{null: true}
+			}
+		}
 		if v := &c.prog.Vars[i]; v.Default != nil {
 			at := c.at(v.Line, "during statement block local variable initialization")
 			if failure, err = c.value(v.Default, c.oids[i], at, &c.vars[i]); failure != nil || err != nil {

@@ -86,7 +86,8 @@ func (c *call) learnQuery(home *executor.Member, s *router.ProgramStep, last boo
 	if s.SQL == nil {
 		return true, nil
 	}
-	names, ok, err := c.described(home, s.SQL)
+	d, ok, err := c.described(home, s.SQL)
+	names := d.Names
 	if ok && err == nil && !c.prog.PL && last && !c.prog.Void {
 		types := c.types[s.SQL]
 		if c.prog.Rows {
@@ -101,6 +102,13 @@ func (c *call) learnQuery(home *executor.Member, s *router.ProgramStep, last boo
 	if s.Record != nil {
 		if s.Record.Whole && !slices.Equal(c.types[s.SQL], c.shape) {
 			return false, nil
+		}
+		if s.Record.Like != "" {
+			like, failure, err := home.DescribeText(s.Record.Like, nil)
+			if failure != nil || err != nil || !slices.Equal(like.Names, names) || !slices.Equal(like.Types, d.Types) || !slices.Equal(like.Typmods, d.Typmods) {
+				return false, err
+			}
+			delete(c.columns, s.Record)
 		}
 		for _, f := range s.Record.Fields {
 			at := slices.Index(names, f.Name)
@@ -197,22 +205,22 @@ func (c *call) describe(home *executor.Member, p *router.ProgramSQL) (bool, erro
 	return ok, err
 }
 
-// described is describe, and gives the columns' names.
-func (c *call) described(home *executor.Member, p *router.ProgramSQL) (names []string, ok bool, err error) {
+// described is describe, and gives all that home tells.
+func (c *call) described(home *executor.Member, p *router.ProgramSQL) (d executor.Description, ok bool, err error) {
 	oids := c.typesOf(p)
 	if slices.Contains(oids, 0) {
-		return nil, false, nil // it is used ahead of what fills it
+		return d, false, nil // it is used ahead of what fills it
 	}
 	d, failure, err := home.DescribeText(p.Text, oids)
 	if err != nil || failure != nil {
-		return nil, false, err
+		return d, false, err
 	}
 	c.types[p] = d.Types
 	if p.Call != nil {
 		ok, err = c.learnCall(home, p)
-		return d.Names, ok && len(d.Params) == len(oids), err
+		return d, ok && len(d.Params) == len(oids), err
 	}
-	return d.Names, len(d.Params) == len(oids), nil
+	return d, len(d.Params) == len(oids), nil
 }
 
 // learnCall looks at a function that the code calls, and at what it gives it.

@@ -64,6 +64,10 @@ func (b *routineBuilder) fill(s *ProgramStep, in *sqlparse.PLStatement, names *p
 	if in.Record < 0 {
 		return
 	}
+	if rec := names.records[in.Record]; rec != nil && rec.Like != "" {
+		s.Record = rec // it has the same fields whatever fills it
+		return
+	}
 	s.Record = &ProgramRecord{}
 	delete(names.records, in.Record)
 	if names.fills[in.Record] == 1 {
@@ -73,6 +77,11 @@ func (b *routineBuilder) fill(s *ProgramStep, in *sqlparse.PLStatement, names *p
 
 // loopOver reads the body of a loop over rows. In it a record holds a row of the loop's, unless the body fills it again.
 func (b *routineBuilder) loopOver(s *ProgramStep, in *sqlparse.PLStatement, names *programNames) {
+	if rec := names.records[in.Record]; rec != nil && rec.Like != "" {
+		s.Record = rec
+		s.Body = b.steps(in.Body, names)
+		return
+	}
 	if in.Record >= 0 {
 		s.Record = &ProgramRecord{}
 		inside := map[int]int{}

@@ -17,7 +17,7 @@ func (b *routineBuilder) plpgsql(definition, body string, fn *Function) *Program
 	if b.bad = b.bad || err != nil; b.bad {
 		return nil
 	}
-	out := &Program{PL: true, Found: -1, Void: fn == nil || fn.Kind == 'p' || fn.Sig.Returns == "void"}
+	out := &Program{PL: true, Found: -1, Held: map[int]*ProgramRecord{}, Void: fn == nil || fn.Kind == 'p' || fn.Sig.Returns == "void"}
 	if fn != nil && !b.inFrom {
 		b.programs[fn] = out
 	}
@@ -29,8 +29,16 @@ func (b *routineBuilder) plpgsql(definition, body string, fn *Function) *Program
 	var outer []int
 	b.defaults = map[int]string{}
 	for i, v := range f.Vars {
-		in := ProgramVar{Type: b.variableType(v), Line: v.Line}
+		in := ProgramVar{Line: v.Line}
+		t := b.rowType(v)
+		if t == nil || i < names.in || v.Default != "" {
+			in.Type = b.variableType(v)
+		}
 		switch {
+		case in.Type == "" && t != nil:
+			names.record[i] = true
+			names.records[i] = &ProgramRecord{Like: "SELECT * FROM " + quoteName(t.Schema, t.Name)}
+			out.Held[i] = names.records[i]
 		case v.Record:
 			names.record[i] = true
 		case v.Name == "found" && v.Line == 0 && i >= names.in:
@@ -66,21 +74,45 @@ func (b *routineBuilder) variableType(v sqlparse.PLVar) string {
 	return typ
 }
 
+// rowType is the table whose rows a variable holds, nil for others.
+func (b *routineBuilder) rowType(v sqlparse.PLVar) *Table {
+	name := strings.TrimSpace(v.Type)
+	if v.Name == "" || v.Record || !v.Plain {
+		return nil
+	}
+	if i := strings.IndexByte(name, '%'); i >= 0 {
+		if !strings.EqualFold(strings.TrimSpace(name[i+1:]), "rowtype") {
+			return nil
+		}
+		name = name[:i]
+	}
+	return b.tableNamed(name)
+}
+
+// tableNamed is a table by its name as SQL has it, nil where there is none.
+func (b *routineBuilder) tableNamed(name string) *Table {
+	stmts, err := sqlparse.Parse("SELECT FROM " + name)
+	if err != nil || len(stmts) != 1 || len(stmts[0].Node.GetSelectStmt().GetFromClause()) != 1 {
+		return nil
+	}
+	rv := stmts[0].Node.GetSelectStmt().FromClause[0].GetRangeVar()
+	if rv == nil || rv.Alias != nil {
+		return nil
+	}
+	t, _ := b.env.resolve(rv)
+	if t != nil && t.Kind != TableLocal && t.Kind != TableSharded && t.Kind != TableReference {
+		return nil
+	}
+	return t
+}
+
 // columnType is the type of table.column, "" where that is not certain.
 func (b *routineBuilder) columnType(name string) string {
 	at := strings.LastIndexByte(name, '.')
 	if at < 0 {
 		return "" // of a variable
 	}
-	stmts, err := sqlparse.Parse("SELECT FROM " + name[:at])
-	if err != nil || len(stmts) != 1 || len(stmts[0].Node.GetSelectStmt().GetFromClause()) != 1 {
-		return ""
-	}
-	rv := stmts[0].Node.GetSelectStmt().FromClause[0].GetRangeVar()
-	if rv == nil {
-		return ""
-	}
-	t, _ := b.env.resolve(rv)
+	t := b.tableNamed(name[:at])
 	if t == nil {
 		return ""
 	}
@@ -107,6 +139,11 @@ func (b *routineBuilder) steps(list []sqlparse.PLStatement, names *programNames)
 }
 
 func (b *routineBuilder) step(in *sqlparse.PLStatement, names *programNames) ProgramStep {
+	if len(in.Into) == 1 && names.record[in.Into[0]] && in.Record < 0 {
+		row := *in
+		row.Record, row.Into = in.Into[0], nil
+		in = &row
+	}
 	s := ProgramStep{Kind: in.Kind, Line: in.Line, Label: in.Label, Into: in.Into, Strict: in.Strict, Target: in.Target}
 	for _, v := range s.Into {
 		b.bad = b.bad || names.list[v] == "" || names.record[v]

@@ -6,6 +6,7 @@ type Program struct {
 	Vars  []ProgramVar
 	Found int // the variable FOUND; -1 for none
 	Steps []ProgramStep
+	Held  map[int]*ProgramRecord // the variables of a table's row type
 	Void  bool
 	// Rows tells that the function gives rows, whose columns' types are Columns. Outs are the variables that are a row's columns
 	// where it has such; a function that gives no set gives one row.
@@ -72,7 +73,8 @@ type ProgramArm struct {
 // ProgramRecord is what a record holds between one statement that fills it and the next: those of its fields that are read.
 type ProgramRecord struct {
 	Fields []ProgramField
-	Whole  bool // RETURN NEXT gives it
+	Whole  bool   // RETURN NEXT gives it
+	Like   string // a query of the same columns, whatever fills it; "" where what fills it decides
 }
 
 // ProgramField is a column and the variable that stands for it.

@@ -157,3 +157,14 @@ select k from u where k like 'tx%' order by 1;
 commit;
 select k from u where k like 'tx%' order by 1;
 do $$ declare c constant int := 5; begin perform 1 from t; raise notice '%', c; end $$;
+-- variables of a table's row type
+do $$ declare r u%rowtype; begin select * into r from u where k = 'k1'; raise notice '% % %', r.k, r.n, r.note; select * into r from u where k = 'k2'; raise notice '%', r.n; select * into r from u where k = 'zz'; raise notice '% %', r.n, found; end $$;
+do $$ declare r u; begin for r in select * from u where n < 3 order by k loop raise notice '%', r.k; end loop; raise notice 'last %', r.k; for r in select * from u where n < 0 loop null; end loop; raise notice 'none %', r.k; end $$;
+do $$ declare r public.u%rowtype; begin for i in 1..2 loop declare q u%rowtype; begin if i = 1 then select * into q from u where k = 'k1'; end if; raise notice '%', q.n; end; end loop; end $$;
+do $$ declare q u%rowtype; begin update u set n = n + 5 where k = 'k3' returning * into q; raise notice '% %', q.n, q.k; delete from u where k = 'k4' returning * into q; raise notice '% %', q.n, q.k; insert into u values (q.k, q.n + 1, q.note) returning * into q; raise notice '%', q.n; end $$;
+--! setup
+create function allu() returns setof u language plpgsql as $$ declare r u%rowtype; begin for r in select * from u where n < 3 order by k loop return next r; end loop; end $$;
+select * from allu();
+--! setup
+create function firstu() returns text language plpgsql as $$ declare r u%rowtype; begin select * into r from u order by k limit 1; if r.n = 0 then return r.k || ' zero'; end if; return r.k; end $$;
+select firstu();
