@@ -245,6 +245,18 @@ update l set x = x + 1 where id = 1 returning old.x, new.x;
 with u as (update n set a = a + 1 where k = 2 returning old.a as was, new.a as now) select * from u;
 with u as (update n set a = a + 1 returning old.a as was, new.a as now) select count(*), sum(now - was) from u;
 update n set a = n.a + r.id from r where r.id = n.k returning old.a, new.a, n.k, r.name;
+update n set a = x.top from (select k, max(s) as top from m group by k) x where x.top = n.b returning old.a, new.a, n.k;
+update n set a = (select max(s) from m) where k in (1, 4) returning old.a, new.a;
+insert into n (k, a) select k + 300, max(s) from m group by k on conflict (k) do update set a = excluded.a returning old.a, new.a, k;
+delete from n using (select max(k) + 300 as k from m) x where x.k = n.k returning old.k, new.k, new.a;
+delete from n where k > 300 and a in (select s from m) returning old.k;
+delete from n where k > 300;
+--! refused since 18
+update r set name = clock_timestamp()::text where id = 1 returning old.name;
+create sequence drawn;
+update n set a = nextval('drawn') where k = 1 returning old.a, new.a, k;
+--! refused since 18
+update n set a = 0 where k in (1, 4) returning old.a is null, new.a, nextval('drawn') > 0;
 create table old (k int primary key, a int) partition by hash (k);
 insert into old values (1, 1), (2, 2);
 update old set a = a + 1 where k = 1 returning old.a;
