@@ -94,7 +94,8 @@ func (c *call) returnNext(s *router.ProgramStep, at string) (failure []byte, err
 }
 
 func (c *call) returnQuery(s *router.ProgramStep, at string) (failure []byte, err error) {
-	next, context := (*request)(nil), []string{at}
+	var next *request
+	var context []string
 	if s.Dynamic {
 		var types []uint32
 		var query string
