@@ -95,10 +95,13 @@ func TestFreshClusterReplicatesAndARestartKeepsIt(t *testing.T) {
 		})
 	}
 	for name, want := range map[string]string{"wal_level": "logical", "max_prepared_transactions": "200",
-		"data_checksums": "on", "server_encoding": "UTF8", "lc_collate": "C.UTF-8", "fsync": "on"} {
+		"data_checksums": "on", "server_encoding": "UTF8", "fsync": "on"} {
 		if got := mustQuery(t, c.Server("b1"), "SHOW "+name); got != want {
 			t.Errorf("%s is %q, not %q", name, got, want)
 		}
+	}
+	if got := mustQuery(t, c.Server("b1"), "SELECT datcollate FROM pg_database WHERE datname = 'template1'"); got != "C.UTF-8" {
+		t.Errorf("new databases collate as %q", got)
 	}
 	for _, s := range c.Servers() {
 		ports[s.Name] = s.Port

@@ -143,10 +143,13 @@ func TestComposeScriptsMakeAPrimaryAndItsStandby(t *testing.T) {
 	st.makePrimary(primary)
 	st.start(primary, st.command(primary, nil, st.c.bin.path("postgres"), st.listening(primary, "127.0.0.1")...))
 	for name, want := range map[string]string{"wal_level": "logical", "max_prepared_transactions": "200",
-		"data_checksums": "on", "server_encoding": "UTF8", "lc_collate": "C.UTF-8"} {
+		"data_checksums": "on", "server_encoding": "UTF8"} {
 		if got := mustQuery(t, primary, "SHOW "+name); got != want {
 			t.Errorf("%s is %q, not %q", name, got, want)
 		}
+	}
+	if got := mustQuery(t, primary, "SELECT datcollate FROM pg_database WHERE datname = 'template1'"); got != "C.UTF-8" {
+		t.Errorf("new databases collate as %q", got)
 	}
 
 	// Half a copy, as a container killed in the middle leaves it.
