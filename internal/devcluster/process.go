@@ -210,7 +210,7 @@ func killAll(dir string) error {
 		}
 		err = errors.Join(signalAll(heads(ps), syscall.SIGSTOP), signalAll(ps, syscall.SIGKILL))
 		if err == nil {
-			awaitDead(ps, time.Second)
+			awaitDead(ps, 10*time.Second)
 		}
 		release(ps)
 		if err != nil {
