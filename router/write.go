@@ -31,7 +31,7 @@ func (a *analysis) writeLevel(rv *sqlparse.RangeVar, w *sqlparse.WithClause, out
 	case t != nil && t.Kind == TableView:
 		if r = a.throughView(q, t, op); r == nil {
 			r = a.view(q, t)
-			a.viewTarget(t, r.sub)
+			a.viewTarget(t, r.sub, op)
 		}
 	case t == nil && !known:
 		a.unknown = append(a.unknown, rv.Relname)
@@ -62,8 +62,8 @@ func (a *analysis) writeLevel(rv *sqlparse.RangeVar, w *sqlparse.WithClause, out
 }
 
 // viewTarget refuses writes through views that lead to sharded or reference tables.
-func (a *analysis) viewTarget(t *Table, q *query) {
-	distributed := t.ChangeReach&ReachSharded != 0 || t.Touches || q == nil
+func (a *analysis) viewTarget(t *Table, q *query, op operation) {
+	distributed := t.ChangeReach&ReachSharded != 0 && !t.instead(op) || t.Touches || q == nil
 	if q != nil {
 		q.walk(func(q *query) {
 			for _, r := range q.rels {
@@ -78,6 +78,22 @@ func (a *analysis) viewTarget(t *Table, q *query) {
 	for _, r := range a.rels {
 		a.hiddenClock = a.hiddenClock || a.defaultClock(r.table)
 	}
+}
+
+// instead reports whether a view's triggers run in place of the writes: the only ones for each row that a view can have.
+func (t *Table) instead(op operation) bool {
+	var fired operation
+	for _, tr := range t.Triggers {
+		for _, on := range []struct {
+			fires bool
+			op    operation
+		}{{tr.OnInsert, opInsert}, {tr.OnUpdate, opUpdate}, {tr.OnDelete, opDelete}} {
+			if tr.Row && on.fires {
+				fired |= on.op
+			}
+		}
+	}
+	return op != 0 && op&^fired == 0
 }
 
 // defaultClock reports whether a column's default reads the time.
