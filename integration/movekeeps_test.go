@@ -56,7 +56,7 @@ select n.nspname, c.relname, 'table', concat_ws(' ', c.relpersistence, c.relrepl
   pg_get_userbyid(c.relowner), obj_description(c.oid, 'pg_class')) from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where n.nspname ~ '^pleiad_[0-9]+$' and c.relkind = 'r'
 union all select n.nspname, c.relname, 'column ' || a.attname, concat_ws(' ', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
-  a.attstattarget, a.attstorage, a.attcompression, a.attcollation, a.attoptions, a.attacl, pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum))
+  a.attstattarget, a.attstorage, a.attcompression, a.attcollation, (select array_agg(o) from unnest(a.attoptions) o where o not like 'pg\_attver=%'), a.attacl, pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum))
   from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
   left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
   where n.nspname ~ '^pleiad_[0-9]+$' and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped

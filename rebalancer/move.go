@@ -310,9 +310,9 @@ func (m *move) take(ctx context.Context, backend string) (pooled, error) {
 			m.mu.Unlock()
 			break
 		}
+		c := list[n] // before the place is another's
 		m.free[backend] = list[:n]
 		m.mu.Unlock()
-		c := list[n]
 		if c.generation == generation && c.Ping(ctx) == nil && c.PgConn().TxStatus() == 'I' {
 			return c, nil
 		}

@@ -161,12 +161,18 @@ CREATE OR REPLACE VIEW pleiad.moves AS
 
 CREATE OR REPLACE VIEW pleiad.findings AS SELECT job, object, backend, problem FROM pleiad.finding ORDER BY 1, 2, 3, 4;
 
+-- A column's options that somebody has set. pg_attver is what minor releases since November 2026 note for themselves.
+CREATE OR REPLACE FUNCTION pleiad.column_options(options text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT array_agg(o) FROM unnest(options) o WHERE o NOT LIKE 'pg\_attver=%'
+$$;
+
 -- What must stay as it is while a shard moves: the group's tables, their columns, constraints and indexes, and what is
 -- set on the shard's partitions. Asked on the backend that has the shard.
 CREATE OR REPLACE FUNCTION pleiad.shard_shape(parents regclass[], shard int) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT md5(coalesce(string_agg(concat_ws(E'\n', l.nspname, l.relname, pg_get_userbyid(c.relowner), c.reloptions::text, pleiad.shape(l.parent),
-    (SELECT string_agg(concat_ws(' ', a.attname, a.attstattarget, a.attstorage, a.attcompression, a.attoptions), ',' ORDER BY a.attname)
+    (SELECT string_agg(concat_ws(' ', a.attname, a.attstattarget, a.attstorage, a.attcompression, pleiad.column_options(a.attoptions)), ',' ORDER BY a.attname)
      FROM pg_attribute a WHERE a.attrelid = l.relid AND a.attnum > 0 AND NOT a.attisdropped)), E'\n' ORDER BY l.relname), ''))
   FROM pleiad.local_shard l JOIN pg_class c ON c.oid = l.relid
   WHERE l.shard = shard_shape.shard AND l.parent = ANY (parents)
@@ -204,8 +210,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM pg_attribute a, c WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped
   UNION ALL
   SELECT 3, a.attname, format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', c.full_name, a.attname,
-      (SELECT string_agg(format('%I = %L', split_part(o, '=', 1), substr(o, strpos(o, '=') + 1)), ', ') FROM unnest(a.attoptions) o))
-    FROM pg_attribute a, c WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped AND a.attoptions IS NOT NULL
+      (SELECT string_agg(format('%I = %L', split_part(o, '=', 1), substr(o, strpos(o, '=') + 1)), ', ') FROM unnest(pleiad.column_options(a.attoptions)) o))
+    FROM pg_attribute a, c WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped AND pleiad.column_options(a.attoptions) IS NOT NULL
   UNION ALL
   SELECT 3, 'storage', format('ALTER TABLE %s SET (%s)', c.full_name,
       (SELECT string_agg(format('%s%I = %L', o.prefix, split_part(o.opt, '=', 1), substr(o.opt, strpos(o.opt, '=') + 1)), ', ')
