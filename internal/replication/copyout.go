@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,6 +19,7 @@ type CopyOut struct {
 	r      *bufio.Reader
 	left   int // of the CopyData message at hand
 	err    error
+	ended  atomic.Pointer[error] // err, for others than the reader
 	forget func() bool
 }
 
@@ -54,12 +56,13 @@ func StartCopyOut(ctx context.Context, conn *pgconn.PgConn, in io.Reader, sql st
 // Close lets go of the context.
 func (c *CopyOut) Close() { c.forget() }
 
-// Err is why the stream ended before the data did; nil else.
+// Err is why the stream ended before the data did; nil else. The reader may be at work still: pgconn does not wait for it
+// where a copy breaks off.
 func (c *CopyOut) Err() error {
-	if errors.Is(c.err, io.EOF) {
-		return nil
+	if err := c.ended.Load(); err != nil && !errors.Is(*err, io.EOF) {
+		return *err
 	}
-	return c.err
+	return nil
 }
 
 // Read fills p unless the data ends; io.EOF after the last row. A server sends few rows at a time, and each piece that is passed
@@ -75,6 +78,9 @@ func (c *CopyOut) Read(p []byte) (n int, err error) {
 		n += got
 		c.left -= got
 		c.err = cut(c.err)
+	}
+	if err := c.err; err != nil {
+		c.ended.Store(&err)
 	}
 	if n > 0 || c.err == nil {
 		return n, nil
