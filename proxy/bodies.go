@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"maps"
+
 	"github.com/pleiad/pleiad/router"
 )
 
@@ -46,7 +48,7 @@ func (s *Session) loadTemp() {
 	p := &s.planner
 	if s.gang.Member(s.db.home) == nil {
 		// The connection, and with it every temporary relation, is gone.
-		p.tempStale, p.fresh, p.temp, p.tempCode = false, false, nil, nil
+		p.setTemp(nil, nil)
 		return
 	}
 	m, err := s.asking(s.db.home)
@@ -59,17 +61,27 @@ func (s *Session) loadTemp() {
 		s.cannotLearn("the temporary relations", errFrame, err)
 		return
 	}
-	p.tempStale, p.fresh, p.temp, p.tempCode = false, false, nil, nil
+	var temp map[string]bool
+	var code map[string]string
 	for _, row := range rows {
-		if p.temp == nil {
-			p.temp, p.tempCode = map[string]bool{}, map[string]string{}
+		if temp == nil {
+			temp, code = map[string]bool{}, map[string]string{}
 		}
 		name := string(row[0])
 		if string(row[1]) == "t" {
-			p.temp[name] = true
+			temp[name] = true
 		}
-		p.tempCode[name] += " " + string(row[2])
+		code[name] += " " + string(row[2])
 	}
+	p.setTemp(temp, code)
+}
+
+// setTemp takes what the session's own schema is known to hold now.
+func (p *planner) setTemp(temp map[string]bool, code map[string]string) {
+	if !maps.Equal(temp, p.temp) {
+		p.tempAge++
+	}
+	p.tempStale, p.fresh, p.temp, p.tempCode = false, false, temp, code
 }
 
 // planPrepared plans a statement for the parameter types that the client gave it.

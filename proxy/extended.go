@@ -133,7 +133,9 @@ func (s *Session) addStatement(st *statement) *pgerr.Error {
 		return pgerr.New(pgerr.ConfigurationLimitExceeded, "more than %d prepared statements", limit).
 			WithHint("Close some, or raise limits.max_prepared_per_client.")
 	}
-	st.epoch, st.beside = s.planner.env.Schema.Epoch, len(s.planner.temp) > 0
+	if st.tempAge = s.planner.tempAge; st.tempAge == 0 {
+		st.epoch = s.planner.env.Schema.Epoch
+	}
 	internStatement(st)
 	if s.stmts == nil {
 		s.stmts = map[string]*statement{}
@@ -153,7 +155,7 @@ func (s *Session) startBatch() {
 // replan brings a statement's plan up to date after the schema or the settings changed.
 func (s *Session) replan(st *statement) *planned {
 	if st.plan.scope != s.planner.current(s) {
-		if len(s.planner.temp) > 0 || st.beside {
+		if st.tempAge != s.planner.tempAge {
 			s.renew(st)
 		}
 		st.plan = s.planPrepared(st)
@@ -167,8 +169,7 @@ func (s *Session) renew(st *statement) {
 	if st.epoch != 0 {
 		forgetStatement(st)
 	}
-	st.epoch, st.id = 0, statementIDs.next.Add(1)
-	st.beside = len(s.planner.temp) > 0
+	st.epoch, st.id, st.tempAge = 0, statementIDs.next.Add(1), s.planner.tempAge
 }
 
 // sendParse sends a Parse that no Bind has claimed, to a server that will do.

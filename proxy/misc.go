@@ -91,8 +91,7 @@ func (s *Session) runDiscard(r *request) error {
 	case "ALL":
 		s.discardAll()
 	case "TEMP", "TEMPORARY":
-		s.planner.temp = nil
-		s.planner.stale()
+		s.planner.setTemp(nil, nil)
 	case "SEQUENCES":
 		s.gang.DiscardSequences()
 	}
@@ -106,7 +105,7 @@ func (s *Session) discardAll() {
 	s.cursors.all = nil
 	s.stopListening()
 	s.gang.DiscardSequences()
-	s.planner.temp = nil
+	s.planner.setTemp(nil, nil)
 	s.settings.current = copyMap(s.settings.startup)
 	s.gang.Settings = s.startup
 	for _, m := range s.gang.Members() {

@@ -31,8 +31,9 @@ type planner struct {
 	temp map[string]bool
 	// tempCode is the source of the session's temporary objects, by name.
 	tempCode map[string]string
-	// tempStale says that temporary relations may have come or gone.
+	// tempStale says that temporary relations may have come or gone, tempAge how often they have been found to.
 	tempStale bool
+	tempAge   uint64
 	// unknown is why what plans depend on could not be learned: statements are refused with it, since a plan
 	// from an older state could read one server's part of a table and call it the whole.
 	unknown *pgerr.Error
@@ -82,13 +83,6 @@ func (p *planner) current(s *Session) uint64 {
 		p.scope = s.srv.scopes.Add(1) // no other plan is made in it
 	}
 	return p.scope
-}
-
-// mayHaveTemp tells whether the session may have temporary relations, or have them again: they are on a pinned connection
-// to home.
-func (s *Session) mayHaveTemp() bool {
-	m := s.gang.Member(s.db.home)
-	return m != nil && m.Pinned || len(s.planner.temp) > 0
 }
 
 // mustAsk tells whether current will have to ask a server.
@@ -300,7 +294,7 @@ func (p *planner) endTransaction(s *Session, committed bool) {
 	if p.changed && committed {
 		s.db.refresh(s.ctx)
 	}
-	p.tempStale = p.tempStale || s.mayHaveTemp()
+	p.tempStale = p.tempStale || p.tempAge > 0 // dropped ones may be there again
 	if p.changed || p.private != nil {
 		p.private, p.changed, p.reload = nil, false, false
 	}
@@ -308,8 +302,8 @@ func (p *planner) endTransaction(s *Session, committed bool) {
 }
 
 // rolledBack is ROLLBACK TO: the schema may be an older one again.
-func (p *planner) rolledBack(s *Session) {
-	p.tempStale = p.tempStale || s.mayHaveTemp()
+func (p *planner) rolledBack() {
+	p.tempStale = p.tempStale || p.tempAge > 0
 	if p.changed {
 		p.reload = true
 	}

@@ -166,7 +166,7 @@ func TestTemporaryTablesKeepPlansPrivate(t *testing.T) {
 	s := testSession(t)
 	testDatabase(s, "public", "public")
 	shared := s.planner.current(s)
-	s.planner.temp = map[string]bool{"scratch": true}
+	s.planner.setTemp(map[string]bool{"scratch": true}, nil)
 	s.planner.stale()
 	private := s.planner.current(s)
 	s.planner.stale()

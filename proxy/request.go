@@ -236,7 +236,7 @@ func (s *Session) effect(t *router.Template, m *executor.Member) {
 	case router.EffectUnclean:
 		s.gang.MayAdvance(m)
 		m.Unclean = true
-		s.planner.tempStale = s.planner.tempStale || s.mayHaveTemp() // DROP and ALTER
+		s.planner.tempStale = s.planner.tempStale || s.planner.tempAge > 0 // DROP and ALTER
 	case router.EffectPins:
 		s.gang.MayAdvance(m)
 		m.Unclean = true

@@ -28,10 +28,9 @@ type statement struct {
 	made    time.Time
 
 	// epoch is that of the schema the statement was prepared under: after a change, the same text is another
-	// statement, since servers keep the old one's result type. 0 is a schema of the session's own.
-	epoch uint64
-	// beside is true of a statement that was planned beside temporary relations.
-	beside bool
+	// statement, since servers keep the old one's result type. 0 is a schema of the session's own, or one beside temporary
+	// relations: tempAge is the planner's when the servers were told of the statement.
+	epoch, tempAge uint64
 
 	plan planned
 	// shape is what servers have told of its parameters and columns, valid for shapeScope.

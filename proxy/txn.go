@@ -191,7 +191,7 @@ func (s *Session) txnSavepoint(r *request) error {
 		s.rollbackToOwn(t.Name)
 		s.rollbackToCursors(t.Name)
 		s.planner.stale()
-		s.planner.rolledBack(s)
+		s.planner.rolledBack()
 	}
 	s.tag(r.tmpl.Command)
 	return nil

@@ -16,32 +16,25 @@ const plansWithValues = 18
 // folds reports whether an expression of arguments and constants alone, at least one argument among them, stands in a query.
 // of gives the number of the argument that a reference means, from 0; -1 for columns.
 func (e *Env) folds(n sqlparse.Node, of func(*sqlparse.ColumnRef) int) bool {
-	found := false
-	sqlparse.Walk(n, func(n sqlparse.Node) bool {
-		switch {
-		case found:
-			return false
-		case computes(n):
-			found = !e.isAggregate(n) && onlyArguments(n, of)
-		case n.GetResTarget() != nil:
-			found = isArgument(n.GetResTarget().Val, of) // which is cast to another type, perhaps
-		}
-		return !found
-	})
-	return found
+	return e.computesArguments(n, of, func(sqlparse.Node) bool { return true })
 }
 
 // mayFail reports whether an expression that folds finds stands in a query and may be an error for some arguments.
 func (e *Env) mayFail(n sqlparse.Node, of func(*sqlparse.ColumnRef) int) bool {
+	return e.computesArguments(n, of, func(n sqlparse.Node) bool { return !e.neverFails(n) })
+}
+
+// computesArguments finds such an expression that counts.
+func (e *Env) computesArguments(n sqlparse.Node, of func(*sqlparse.ColumnRef) int, counts func(sqlparse.Node) bool) bool {
 	found := false
 	sqlparse.Walk(n, func(n sqlparse.Node) bool {
 		switch {
 		case found:
 			return false
 		case computes(n):
-			found = !e.isAggregate(n) && onlyArguments(n, of) && !e.neverFails(n)
+			found = !e.isAggregate(n) && onlyArguments(n, of) && counts(n)
 		case n.GetResTarget() != nil:
-			found = isArgument(n.GetResTarget().Val, of)
+			found = isArgument(n.GetResTarget().Val, of) // which is cast to another type, perhaps
 		}
 		return !found
 	})
