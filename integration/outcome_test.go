@@ -393,7 +393,7 @@ func withoutPlacement(s string) string {
 func differentErrors(a, b *pgconn.PgError) string {
 	for _, f := range []struct{ name, a, b string }{
 		{"severity", a.Severity, b.Severity}, {"SQLSTATE", a.Code, b.Code}, {"message", a.Message, b.Message},
-		{"detail", a.Detail, b.Detail}, {"hint", a.Hint, b.Hint}, {"where", a.Where, b.Where},
+		{"detail", a.Detail, b.Detail}, {"hint", a.Hint, b.Hint}, {"where", ownContext(a.Where), ownContext(b.Where)},
 		{"internal query", a.InternalQuery, b.InternalQuery},
 		{"schema", ownSchema(a.SchemaName), b.SchemaName},
 		{"table", a.TableName, b.TableName}, {"column", a.ColumnName, b.ColumnName},
@@ -405,4 +405,10 @@ func differentErrors(a, b *pgconn.PgError) string {
 		}
 	}
 	return ""
+}
+
+// ownContext is an error's context without the line that PostgreSQL adds where a parallel worker was the first to meet it,
+// which is chance.
+func ownContext(where string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(where, "parallel worker"), "\n")
 }
