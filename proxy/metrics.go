@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
 // Register adds the proxy's metrics to a registry. They are read from the state there is: counting costs a
@@ -19,6 +21,7 @@ var (
 	descClients  = prometheus.NewDesc("pleiad_clients", "Clients connected.", nil, nil)
 	descSessions = prometheus.NewDesc("pleiad_sessions_total", "Sessions since the start.", nil, nil)
 	descPlans    = prometheus.NewDesc("pleiad_plan_cache_lookups_total", "Plan cache look-ups.", []string{"result"}, nil)
+	descParsed   = prometheus.NewDesc("pleiad_texts_parsed_total", "SQL texts that the parser has read.", nil, nil)
 	descPlanSize = prometheus.NewDesc("pleiad_plan_cache_bytes", "Size of the plan cache.", nil, nil)
 	descPool     = prometheus.NewDesc("pleiad_pool_connections", "Server connections.",
 		[]string{"backend", "database", "role", "state"}, nil)
@@ -41,7 +44,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descClients, descSessions, descPlans, descPlanSize, descPool, descWaiting, descUp, descInFlight, descInDoubt, descDoubtAge,
+		descClients, descSessions, descPlans, descParsed, descPlanSize, descPool, descWaiting, descUp, descInFlight, descInDoubt, descDoubtAge,
 		descLagBytes, descLag, descTimeline, descTakeover, descDegraded, descDegrades, descUnsynced, descRepeated,
 	} {
 		ch <- d
@@ -61,6 +64,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	st := c.srv.plans.Stats()
 	counter(descPlans, float64(st.Hits), "hit")
 	counter(descPlans, float64(st.Misses), "miss")
+	counter(descParsed, float64(sqlparse.Parsed()))
 	gauge(descPlanSize, float64(st.Bytes))
 	c.srv.eachDatabase(func(db *Database) {
 		for _, p := range db.pools.Stats() {

@@ -145,9 +145,15 @@ func (s *Session) planText(text []byte) planned {
 	if e := s.planner.unknown; e != nil {
 		return planned{tmpl: &router.Template{Kind: router.KindRefuse, Refusal: e}, scope: scope}
 	}
-	sc := s.scanner.Scan(text)
+	sc := s.scanner.Fold(text)
 	if sc.NewNumber && s.serverMajor() < 16 {
 		return planned{tmpl: &router.Template{Kind: router.KindSyntax}, scope: scope}
+	}
+	if len(sc.Folds) > 0 {
+		if t := s.planFolded(text, &sc, scope); t != nil {
+			return planned{tmpl: t, kinds: sc.Lits, scope: scope}
+		}
+		sc = s.scanner.Scan(text)
 	}
 	key := plancache.Key{Scope: scope, Hash: sc.Hash, Text: sc.Key}
 	if sc.Cacheable {
@@ -179,6 +185,27 @@ func (s *Session) planText(text []byte) planned {
 		s.srv.plans.Put(key, t, planBytes(t))
 	}
 	return planned{tmpl: t, kinds: sc.Lits, scope: scope}
+}
+
+// planFolded is the plan of a text with lists of constants, made of one that the cache has for such lists of every length;
+// nil where the text has to be planned by itself.
+func (s *Session) planFolded(text []byte, sc *sqlparse.Scanned, scope uint64) *router.Template {
+	if !sc.Cacheable || s.planner.private != nil {
+		return nil
+	}
+	key := plancache.Key{Scope: scope, Hash: sc.Hash, Text: sc.Key}
+	t := s.srv.plans.Get(key)
+	if t == nil {
+		if shards, backends := clusterViews(text); shards || backends || showsConnection(text) {
+			return nil
+		}
+		t = router.PlanFolded(text, sc, s.planner.env)
+		s.srv.plans.Put(key, t, planBytes(t))
+	}
+	if !t.Foldable() {
+		return nil
+	}
+	return t.Unfold(text, sc)
 }
 
 // tooLong refuses a statement over limits.max_query_bytes.
@@ -232,16 +259,21 @@ var refuseConnectionState = pgerr.New(pgerr.FeatureNotSupported,
 // freshen brings what a statement shows of the cluster up to date, and tells whether there is such a thing: its plan is
 // not kept then, for the next one has to see to it again.
 func (s *Session) freshen(text []byte) bool {
-	lower := bytes.ToLower(text)
+	shards, backends := clusterViews(text)
 	switch {
-	case bytes.Contains(lower, []byte("pleiad.shards")):
+	case shards:
 		s.refreshStats()
-	case bytes.Contains(lower, []byte("pleiad.backends")):
+	case backends:
 		s.srv.health.publish(s.ctx, s.db)
 	default:
 		return false
 	}
 	return true
+}
+
+func clusterViews(text []byte) (shards, backends bool) {
+	lower := bytes.ToLower(text)
+	return bytes.Contains(lower, []byte("pleiad.shards")), bytes.Contains(lower, []byte("pleiad.backends"))
 }
 
 // refreshStats brings the sizes up to date that view pleiad.shards shows. Old ones do where a backend is down.

@@ -16,6 +16,7 @@ type analysis struct {
 	env  *Env
 	text string
 	lits []sqlparse.Literal
+	fold *folding // nil where lists are not folded
 	// foreign counts the views being read: constants in them do not stand in the statement's text.
 	foreign int
 	levels  int

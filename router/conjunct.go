@@ -118,7 +118,7 @@ func (a *analysis) boolAlternatives(n sqlparse.Node, sc *scope) []box {
 	switch b.Boolop {
 	case sqlparse.BoolAnd:
 		for _, arg := range b.Args {
-			out = combine(out, a.alternatives(arg, sc))
+			out = a.combine(out, a.alternatives(arg, sc))
 		}
 	case sqlparse.BoolOr:
 		for _, arg := range b.Args {
@@ -133,7 +133,7 @@ func (a *analysis) boolAlternatives(n sqlparse.Node, sc *scope) []box {
 }
 
 // combine is the conjunction of two disjunctions; nil restricts nothing.
-func combine(l, r []box) []box {
+func (a *analysis) combine(l, r []box) []box {
 	if l == nil || r == nil || len(l)*len(r) > maxAlternatives {
 		if l == nil {
 			return r
@@ -148,7 +148,11 @@ func combine(l, r []box) []box {
 				b[c] = v
 			}
 			for c, v := range y {
-				if old, ok := b[c]; !ok || len(v) < len(old) {
+				old, ok := b[c]
+				if ok {
+					a.fold.compares(v, old)
+				}
+				if !ok || len(v) < len(old) {
 					b[c] = v
 				}
 			}
@@ -195,13 +199,15 @@ func (a *analysis) inList(e *sqlparse.AExpr, sc *scope) []box {
 	if c.r == nil {
 		return nil
 	}
-	vals := make([]KeyValue, 0, len(items))
-	for _, it := range items {
-		v, ok := a.constant(it)
-		if !ok {
-			return nil
+	vals, folded := a.foldedValues(items)
+	if !folded {
+		for _, it := range items {
+			v, ok := a.constant(it)
+			if !ok {
+				return nil
+			}
+			vals = append(vals, v)
 		}
-		vals = append(vals, v)
 	}
 	if !oneType(vals, a.baseType(c, 0)) {
 		return nil

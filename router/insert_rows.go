@@ -38,6 +38,7 @@ func (p *planner) rows(a *analysis, s *sqlparse.InsertStmt, t *Table) (*Insert, 
 	if width > len(columns) || len(s.Cols) > 0 && width < len(columns) || slices.Contains(columns, -1) {
 		return nil, nil
 	}
+	defer a.fold.places(c.rows)()
 	in.Columns = columns[:width]
 	in.Missing = a.missing(t, in.Columns, len(lists))
 	for i, list := range lists {

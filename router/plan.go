@@ -6,6 +6,7 @@ import (
 
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/shardmap"
+	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
 // Kind says how a statement runs. The zero Kind is invalid.
@@ -73,6 +74,7 @@ type KeyValue struct {
 	Negated bool   // a numeric literal behind a unary minus
 	TypeOID uint32 // type the statement gives it (cast, or a number's own type); 0 unknown literal or parameter
 	Array   bool   // the value is an array whose elements are the alternatives (= ANY($1))
+	List    int    // the value is the first of this folded list, counted from 1, and the others are alternatives; 0 for none
 	Const   []byte // SourceConst: text format
 	// Declared is true for a parameter that stands elsewhere in the statement too, where it may get another type:
 	// its shard is only certain when the client, or PostgreSQL's ParameterDescription, tells the type.
@@ -534,6 +536,9 @@ type Template struct {
 	Spans []Span
 	// Cacheable is false for plans that hold for this very text only (utility statements).
 	Cacheable bool
+	// lists are the folded lists of a template made by PlanFolded: it holds for texts with lists of any length, by way of
+	// Unfold. They are those of the text that it was made from.
+	lists []sqlparse.Fold
 }
 
 // GetRefusal is the statement's refusal; nil for a nil template too.

@@ -26,6 +26,7 @@ type planner struct {
 	// oneMatch says that relations beside the reference table that is written have at most one row for each of its.
 	oneMatch bool
 	inlined  int // how often the text was rewritten by tryInline
+	fold     *folding
 	t        *Template
 	a        *analysis // of the statement, once there is one
 }
@@ -157,7 +158,7 @@ func (p *planner) hasLiterals(s Span) bool {
 }
 
 func (p *planner) analysis() *analysis {
-	p.a = &analysis{env: p.env, text: p.text, lits: p.lits, unit: &unit{text: p.text, tree: p.node}}
+	p.a = &analysis{env: p.env, text: p.text, lits: p.lits, fold: p.fold, unit: &unit{text: p.text, tree: p.node}}
 	p.a.reached(p.env.reachFacts(p.env.Schema.AnyReach))
 	return p.a
 }
@@ -237,7 +238,7 @@ func (p *planner) onOne() bool {
 		}
 		for k, v := range t {
 			f := first[k]
-			if v.Array || v.Source == SourceNull || v.Source != f.Source || v.Index != f.Index || v.Negated != f.Negated || !bytes.Equal(v.Const, f.Const) {
+			if v.Array || v.List > 0 || v.Source == SourceNull || v.Source != f.Source || v.Index != f.Index || v.Negated != f.Negated || !bytes.Equal(v.Const, f.Const) {
 				return false
 			}
 		}

@@ -7,7 +7,11 @@ import "slices"
 func (a *analysis) solve() {
 	known := map[colID][]KeyValue{}
 	for _, f := range a.facts {
-		if old, ok := known[f.c]; !ok || weight(f.vals) < weight(old) {
+		old, ok := known[f.c]
+		if ok {
+			a.fold.compares(f.vals, old)
+		}
+		if !ok || weight(f.vals) < weight(old) {
 			known[f.c] = f.vals
 		}
 	}
@@ -121,6 +125,9 @@ func (a *analysis) pruner(r *rel, known map[colID][]KeyValue) Pruner {
 			continue
 		}
 		tuples, ok := boxTuples(r, f.boxes, single)
+		if ok && best {
+			a.fold.compares(slices.Concat(tuples...), slices.Concat(p.Tuples...))
+		}
 		if ok && (!best || len(tuples) < len(p.Tuples)) {
 			p.Tuples, best = tuples, true
 		}

@@ -178,6 +178,7 @@ func (a *analysis) lifted(loc int) (index int, negated, ok bool) {
 			}
 		}
 		if l.Kind != sqlparse.LiteralComment {
+			a.fold.looksAt(i)
 			return i, negated, true
 		}
 		p = l.End

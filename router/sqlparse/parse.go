@@ -3,6 +3,7 @@ package sqlparse
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"github.com/pganalyze/pg_query_go/v6/parser"
@@ -12,6 +13,11 @@ import (
 const maxParses = 4
 
 var parseSlots = make(chan struct{}, maxParses)
+
+var parsed atomic.Uint64
+
+// Parsed is how many texts the parser has read.
+func Parsed() uint64 { return parsed.Load() }
 
 // SyntaxError is the parser's complaint. PostgreSQL's own message goes to the client; this one only says that there
 // is one.
@@ -39,6 +45,7 @@ func Parse(text string) ([]Statement, error) {
 	if strings.IndexByte(text, 0) >= 0 {
 		return nil, &SyntaxError{Message: "zero byte in the text"}
 	}
+	parsed.Add(1)
 	parseSlots <- struct{}{}
 	tree, err := pg_query.Parse(text)
 	<-parseSlots

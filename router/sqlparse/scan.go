@@ -18,6 +18,7 @@ const (
 	LiteralNumeric                        // a bigger integer, or with a point or exponent
 	LiteralBit                            // B'…'
 	LiteralHexBit                         // X'…'
+	_                                     // restMarker
 	LiteralEscape                         // E'…', of type unknown; in keys as LiteralString
 	LiteralDollar                         // $tag$…$tag$, of type unknown; in keys as LiteralString
 )
@@ -37,6 +38,8 @@ type Scanned struct {
 	Key  []byte
 	Hash uint64 // of Key; differs from process to process
 	Lits []Literal
+	// Folds are the lists that Fold's key holds the first element of alone, in the order of the text.
+	Folds []Fold
 	// First is the first word of the statement behind comments and parentheses, as written; nil when
 	// there is none.
 	First []byte
@@ -57,9 +60,11 @@ type Scanned struct {
 // Scanner lifts the literals out of statements. It allocates nothing once its buffers have grown. The zero value is
 // ready; not safe for concurrent use.
 type Scanner struct {
-	key  []byte
-	lits []Literal
-	st   scanState
+	key    []byte
+	lits   []Literal
+	copied int // how far the key holds the text
+	st     scanState
+	folder folder
 }
 
 // scanState is what decides whether a literal is lifted.
@@ -104,17 +109,23 @@ func (s *Scanner) Release() {
 	if cap(s.lits) > keepBytes/32 {
 		s.lits = nil
 	}
+	if f := &s.folder; cap(f.cells)+cap(f.rows)+cap(f.folds) > keepBytes/32 {
+		*f = folder{}
+	}
 }
 
 // Scan scans one statement (without or with a trailing semicolon). It never fails: what is malformed is not cacheable
 // and left to the parser. Text must stay unchanged as long as the result is used.
-func (s *Scanner) Scan(text []byte) Scanned {
-	s.key, s.lits, s.st = s.key[:0], s.lits[:0], scanState{}
+func (s *Scanner) Scan(text []byte) Scanned { return s.scan(text, false) }
+
+func (s *Scanner) scan(text []byte, fold bool) Scanned {
+	s.key, s.lits, s.st, s.copied = s.key[:0], s.lits[:0], scanState{}, 0
+	s.folder.reset(fold)
 	out := Scanned{Cacheable: true}
 	l := lexer{text: text}
-	copied := 0
 	for {
 		t := l.next()
+		s.ahead(text, t)
 		if t.kind == tokEOF {
 			break
 		}
@@ -122,6 +133,9 @@ func (s *Scanner) Scan(text []byte) Scanned {
 			return s.verbatim(out, text, &l)
 		}
 		kind := s.see(&out, text, t)
+		if s.folder.on {
+			s.follow(text, t, kind)
+		}
 		if kind == 0 {
 			continue
 		}
@@ -129,15 +143,15 @@ func (s *Scanner) Scan(text []byte) Scanned {
 		if kind == LiteralEscape || kind == LiteralDollar {
 			marker = LiteralString
 		}
-		s.key = append(append(s.key, text[copied:t.start]...), byte(marker))
+		s.key = append(append(s.key, text[s.copied:t.start]...), byte(marker))
 		s.lits = append(s.lits, Literal{t.start, t.end, kind})
-		copied = t.end
+		s.copied = t.end
 	}
 	if out.First == nil {
 		out.Empty = true
 		return s.verbatim(out, text, &l)
 	}
-	s.key = append(s.key, text[copied:]...)
+	s.key = append(s.key, text[s.copied:]...)
 	out.Key, out.Lits = s.key, s.lits
 	out.Hash = maphash.Bytes(hashSeed, out.Key)
 	return out
@@ -153,6 +167,7 @@ func (s *Scanner) opening(out *Scanned, text []byte, t token) bool {
 		return false
 	}
 	out.First = text[t.start:t.end]
+	s.folder.insert = wordIs(out.First, "insert")
 	return plannedWord(out.First)
 }
 
