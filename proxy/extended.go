@@ -41,6 +41,7 @@ type portal struct {
 	scatter *executor.Scatter // suspended
 	done    bool
 	cursor  *cursor // DECLAREd, over several backends
+	table   uint32  // home's oid of the table whose partition the server's statement names; 0 where it names the table
 	rest    *captured
 }
 
@@ -166,6 +167,7 @@ func (s *Session) replan(st *statement) *planned {
 // renew makes another statement of st for the servers: temporary relations have come or gone, and a server keeps the
 // relations that it has found, in one server's part of a table as well as in all of it.
 func (s *Session) renew(st *statement) {
+	st.direct.forget()
 	if st.epoch != 0 {
 		forgetStatement(st)
 	}
@@ -444,9 +446,15 @@ func (s *Session) bindOn(b int, p *portal, tail []byte) error {
 	if owed {
 		reply = executor.Forward
 	}
-	name, sent := s.ensureParsed(m, p.st, reply)
-	if owed && !sent {
-		m.Queue.Push(parsed(p.st))
+	var name string
+	if direct := s.directly(m, p); direct != nil && !owed {
+		name = s.ensureDirect(m, direct, p.st.text)
+		p.table = p.st.plan.tmpl.Direct.Table.OID
+	} else {
+		var sent bool
+		if name, sent = s.ensureParsed(m, p.st, reply); owed && !sent {
+			m.Queue.Push(parsed(p.st))
+		}
 	}
 	m.Out = wire.Bind(m.Out, p.name, name, m.Types.Bind(tail, p.types))
 	m.Extended = true

@@ -165,7 +165,7 @@ func (s *Session) describePortal(name string) error {
 		}
 		m.Out = wire.Describe(m.Out, 'P', name)
 		m.Extended = true
-		m.Queue.Push(executor.Owed{Msg: 'D'})
+		m.Queue.Push(executor.Owed{Msg: 'D', Table: p.table})
 		return nil
 	}
 	if p.cursor != nil {
@@ -435,6 +435,7 @@ func (s *Session) dropStatement(name string) {
 	}
 	if st := s.stmts[name]; st != nil {
 		forgetStatement(st)
+		st.direct.forget()
 		delete(s.stmts, name)
 	}
 }

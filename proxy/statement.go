@@ -42,6 +42,7 @@ type statement struct {
 	describedScope uint64
 	// combined is how the statement was taken apart over several backends, valid for the template that it has.
 	combined *combined
+	direct   directStatements
 }
 
 // shaped is what is known of a statement's parameters and columns under its plan.
@@ -69,6 +70,8 @@ var statementIDs = struct {
 type internedStatement struct {
 	id    uint64
 	users int
+	// direct is the statement itself where nothing of it is one client's.
+	direct *statement
 }
 
 // internStatement returns the id shared by all named statements of this text and these types.
@@ -80,13 +83,30 @@ func internStatement(st *statement) {
 	key := st.internKey()
 	statementIDs.Lock()
 	defer statementIDs.Unlock()
+	st.id = intern(key).id
+}
+
+// internDirect returns the statement that all clients share who have st, which names a shard.
+func internDirect(st *statement) *statement {
+	key := st.internKey()
+	statementIDs.Lock()
+	defer statementIDs.Unlock()
+	e := intern(key)
+	if e.direct == nil {
+		st.id, e.direct = e.id, st
+	}
+	return e.direct
+}
+
+// intern counts one more user of a statement. The caller holds the lock.
+func intern(key string) *internedStatement {
 	e := statementIDs.byText[key]
 	if e == nil {
 		e = &internedStatement{id: statementIDs.next.Add(1)}
 		statementIDs.byText[key] = e
 	}
 	e.users++
-	st.id = e.id
+	return e
 }
 
 // forgetStatement is the end of one named statement.

@@ -475,6 +475,8 @@ type Template struct {
 	// Scatter is nil when the statement may only run on one backend; NoScatter then says why.
 	Scatter   *Scatter
 	NoScatter *pgerr.Error
+	// Direct is how it names the one shard that it falls on; nil where it may not.
+	Direct *Direct
 	// Gather is how a statement without Scatter runs over several backends: nil where it may not.
 	Gather *Gather
 

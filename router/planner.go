@@ -93,6 +93,7 @@ func plan(text string, env Env, how planner) (t *Template) {
 	p.tryPrelude()
 	p.tryInline()
 	p.tryRoutine()
+	p.t.Direct = p.direct()
 	if e := p.t.Refusal; p.t.Kind == KindRefuse && (e == refViewWrite || e.Code == pgerr.UndefinedTable) {
 		p.t.Kind = KindSyntax // PostgreSQL may have an error of its own
 	}

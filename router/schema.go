@@ -86,6 +86,7 @@ type Table struct {
 	// or writes the relation itself.
 	ReadReach, WriteReach, NameReach, ChangeReach Reach
 	RefreshReach                                  Reach // materialized views: of their query
+	Ungranted                                     bool  // a sharded table that its owner alone may use, as its partitions
 	Unlogged                                      bool  // no standby has its rows
 	Sync                                          bool  // a transaction that writes it waits for standbys: WITH (pleiad.replication = sync)
 }

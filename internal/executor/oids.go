@@ -20,7 +20,27 @@ type OIDs struct {
 
 // Rows translates a RowDescription frame in place.
 func (o *OIDs) Rows(frame []byte) {
-	if o == nil || len(frame) < 7 {
+	if o == nil {
+		return
+	}
+	eachColumn(frame, func(b []byte) {
+		translate(b[0:4], o.Relations)
+		translate(b[6:10], o.Types)
+	})
+}
+
+// ofTable makes the columns in a RowDescription frame that are of a table those of the table oid.
+func ofTable(frame []byte, oid uint32) {
+	eachColumn(frame, func(b []byte) {
+		if binary.BigEndian.Uint32(b) != 0 {
+			binary.BigEndian.PutUint32(b, oid)
+		}
+	})
+}
+
+// eachColumn shows what follows each name in a RowDescription frame: table, column, type and the rest, 18 bytes.
+func eachColumn(frame []byte, see func(b []byte)) {
+	if len(frame) < 7 {
 		return
 	}
 	n := int(binary.BigEndian.Uint16(frame[5:]))
@@ -33,10 +53,8 @@ func (o *OIDs) Rows(frame []byte) {
 		if i+19 > len(b) {
 			return
 		}
-		b = b[i+1:]
-		translate(b[0:4], o.Relations)
-		translate(b[6:10], o.Types)
-		b = b[18:]
+		see(b[i+1 : i+19])
+		b = b[i+19:]
 	}
 }
 

@@ -31,6 +31,10 @@ type Owed struct {
 	Client, Server string
 	// Unnamed says that a Parse fills the unnamed statement, which holds nothing if it fails.
 	Unnamed bool
+	// Position, when set, translates error positions: the statement was rewritten.
+	Position func(int) int
+	// Table, when not 0, is what a Describe shows as the table of columns that are of one: home's oid.
+	Table uint32
 	// Shape is of the statement that a Describe asks about or whose rows an Execute with result formats Formats gives.
 	Shape   *Shape
 	Formats []int16

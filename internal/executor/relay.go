@@ -183,6 +183,10 @@ func passFixed(m *Member, out *wire.Writer, o *Outcome, run, size int) error {
 	if m.Position != nil {
 		frame = MovePosition(frame, m.Position)
 	}
+	if to := o.renamed.Position; to != nil {
+		frame = MovePosition(frame, to)
+		o.renamed.Position = nil
+	}
 	frame = m.clientTerms(frame, m.Shift)
 	if r := &o.renamed; r.Server != "" {
 		frame = replaceField(frame, 'M', strings.ReplaceAll(wire.ErrorField(frame, 'M'), `"`+r.Server+`"`, `"`+r.Client+`"`))
@@ -328,6 +332,9 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 		forward = false
 	case 'T':
 		m.Types.Rows(frame)
+		if head.Table != 0 {
+			ofTable(frame, head.Table)
+		}
 		if head.Msg == 'D' {
 			head.Shape.columns(frame)
 			m.Queue.Pop()

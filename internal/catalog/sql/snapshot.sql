@@ -24,7 +24,7 @@ WITH nsp AS MATERIALIZED (
   WHERE nspname !~ '^pg_' AND nspname !~ '^pleiad(_[0-9]+)?$' AND nspname <> 'information_schema'
 ), rel AS MATERIALIZED (
   SELECT c.oid, n.nspname, c.relname, c.relowner, c.relkind, c.relpersistence, c.relispartition, c.relhasrules,
-         c.relrowsecurity, c.relhastriggers
+         c.relrowsecurity, c.relhastriggers, c.relacl, c.relnamespace
   FROM pg_class c JOIN nsp n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
 ), rels AS (
@@ -41,6 +41,12 @@ WITH nsp AS MATERIALIZED (
     'group', array_agg(coalesce(s.group_id, 0)), 'reference', array_agg(f.relid IS NOT NULL),
     'everywhere', array_agg(s.relid IS NOT NULL OR f.relid IS NOT NULL OR e.relid IS NOT NULL),
     'partition', array_agg(r.relispartition), 'unlogged', array_agg(r.relpersistence = 'u'),
+    -- As CREATE TABLE leaves it, with the partitions here: who may use the one may use the others.
+    'ungranted', array_agg(s.relid IS NOT NULL AND r.relacl IS NULL AND has_schema_privilege('public', r.relnamespace, 'USAGE')
+      AND NOT EXISTS (SELECT FROM pg_default_acl WHERE defaclobjtype = 'r')
+      AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attacl IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class h ON h.oid = i.inhrelid
+                      WHERE i.inhparent = r.oid AND (h.relacl IS NOT NULL OR h.relowner <> r.relowner OR h.relrowsecurity))),
     'sync', array_agg(coalesce(o.sync, false)),
     'key', array_agg(coalesce(p.partattrs::text, '')),
     'def', array_agg(CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) ELSE '' END)) AS j

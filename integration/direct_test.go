@@ -1,0 +1,68 @@
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// TestPreparedStatementsNameTheirShard executes prepared statements until the servers have them with a shard in the table's
+// place, while shards move and the table gets what a partition alone would not know of.
+func TestPreparedStatementsNameTheirShard(t *testing.T) {
+	s := serve(t, "")
+	db := s.newDatabase(t)
+	c := s.conn(t, db)
+	ctx := ctxFor(t)
+	s.exec(t, c, "create table tally (k int primary key, n int not null) partition by hash (k)")
+	named := s.onEach(t, db, `select count(*) from pg_stat_activity where datname = current_database() and query ~ '"pleiad_[0-9]+"[.]"tally"' and pid <> pg_backend_pid()`)
+	const keys = 60
+	put := func(add int) {
+		t.Helper()
+		for k := range keys {
+			s.exec(t, c, "insert into tally values ($1, $2) on conflict (k) do update set n = tally.n + excluded.n", k, add)
+		}
+	}
+	read := func(want int) {
+		t.Helper()
+		for k := range keys {
+			var n int
+			if err := c.QueryRow(ctx, "select n from tally where k = $1", k).Scan(&n); err != nil || n != want {
+				t.Fatalf("key %d: %d, %v; want %d", k, n, err, want)
+			}
+		}
+	}
+	put(1)
+	read(1)
+	if got := named(); slices.Contains(got, "0") {
+		t.Errorf("connections whose last statement names a shard, by server: %v, want one each", got)
+	}
+	s.exec(t, c, "set plan_cache_mode = force_custom_plan")
+	put(1)
+	read(2)
+	if got := named(); slices.ContainsFunc(got, func(n string) bool { return n != "0" }) {
+		t.Errorf("connections whose last statement names a shard, against the client's plan_cache_mode: %v", got)
+	}
+	s.exec(t, c, "reset plan_cache_mode")
+	put(1)
+	read(3)
+	for _, there := range []string{"b2", "b3", "b1"} {
+		for shard := 0; shard < 32; shard += 16 {
+			s.job(t, c, time.Minute, fmt.Sprintf("move_shard(%d, '%s')", shard, there))
+		}
+		put(0)
+		read(3)
+	}
+	s.exec(t, c, "alter table tally add check (n < 10)")
+	var e *pgconn.PgError
+	if _, err := c.Exec(ctx, "insert into tally values ($1, $2) on conflict (k) do update set n = tally.n + excluded.n", 1, 10); !errors.As(err, &e) || e.Code != "23514" || e.TableName != "tally" || e.SchemaName != "public" {
+		t.Errorf("a check that the row violates: %v, want 23514 of public.tally", err)
+	}
+	s.exec(t, c, "create function turn() returns trigger language plpgsql as $$ begin new.n := -new.n; return new; end $$")
+	s.exec(t, c, "create trigger turn before update on tally for each row execute function turn()")
+	put(1)
+	read(-4)
+}

@@ -1,0 +1,102 @@
+package proxy
+
+import (
+	"github.com/pleiad/pleiad/internal/backend"
+	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/wire"
+	"github.com/pleiad/pleiad/router"
+)
+
+// A prepared statement that is executed again and again, and falls on one shard, names that shard on the server: PostgreSQL
+// keeps its plan, where it would plan one over the partitioned table for every execution. Each shard makes another
+// statement of it, which all clients share.
+
+// directAfter is how many executions of a prepared statement name the table itself. PostgreSQL makes five plans for values
+// before it considers one for all, too.
+const directAfter = 5
+
+// directStatements are the statements by shard that a client's has become under one plan.
+type directStatements struct {
+	of      *router.Template
+	byShard []*statement
+	uses    int
+}
+
+// forget gives them up.
+func (d *directStatements) forget() {
+	for _, st := range d.byShard {
+		if st != nil {
+			forgetStatement(st)
+		}
+	}
+	*d = directStatements{}
+}
+
+// directly gives the statement that stands for the portal's on m's server: it names the shard that the values fall on. nil
+// where the client's own has to be used.
+func (s *Session) directly(m *executor.Member, p *portal) *statement {
+	st := p.st
+	t := st.plan.tmpl
+	if t.Direct == nil || st.name == "" || st.sql || p.name != "" || st.epoch == 0 || s.batch.parse == st || s.planner.private != nil {
+		return nil
+	}
+	d := &st.direct
+	if d.of != t {
+		d.forget()
+		d.of = t
+	}
+	after := directAfter
+	switch mode, _ := s.gang.Settings.Get("plan_cache_mode"); unquoteSetting(mode) {
+	case "force_custom_plan":
+		return nil
+	case "force_generic_plan":
+		after = 0
+	}
+	if d.uses < after {
+		d.uses++
+		return nil
+	}
+	v := &s.vals
+	v.Text, v.Lits, v.Params = nil, st.plan.kinds, p.params
+	if len(v.Lits) > 0 {
+		v.Text = []byte(st.text)
+	}
+	shard, ok := t.DirectShard(v)
+	if !ok {
+		return nil
+	}
+	if d.byShard == nil {
+		d.byShard = make([]*statement, t.Direct.Table.Modulus)
+	}
+	direct := d.byShard[shard]
+	if direct == nil {
+		v.Text = []byte(st.text)
+		text, err := t.DirectText(shard, v)
+		if err != nil {
+			return nil
+		}
+		direct = internDirect(&statement{name: st.name, text: text, oids: st.oids, epoch: s.planner.env.Schema.Epoch})
+		d.byShard[shard] = direct
+	}
+	// No other statement leaves the server for it.
+	if !m.Statements.Has(direct.id) && m.Statements.Len() >= s.srv.config().Limits.MaxPreparedPerServer {
+		return nil
+	}
+	return direct
+}
+
+// ensureDirect is ensureParsed for what directly gave.
+func (s *Session) ensureDirect(m *executor.Member, direct *statement, own string) (name string) {
+	name = backend.StatementName(direct.id)
+	if m.Statements.Has(direct.id) {
+		return name
+	}
+	m.Out = wire.Parse(m.Out, name, direct.text, m.OIDs(direct.oids))
+	m.Extended = true
+	m.Queue.Push(executor.Owed{
+		Msg: 'P', Reply: executor.Quiet, Statement: direct.id,
+		Position: func(at int) int { return mapPosition(own, direct.text, at) },
+	})
+	m.Statements.Add(direct.id, 0)
+	return name
+}

@@ -1,0 +1,188 @@
+package router
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/pleiad/pleiad/router/shardmap"
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// Direct is how a statement that falls on one shard can name that shard in its table's place. PostgreSQL plans a prepared
+// statement over a partitioned table anew for each execution, since the partition depends on the values; one over a
+// partition is planned once.
+type Direct struct {
+	Table *Table
+	name  Splice // the table's name in the text; With is what follows the shard's
+}
+
+// direct tells whether the statement means the same with a partition in its only table's place, for rows of that partition,
+// and whoever may run it may run that.
+func (p *planner) direct() *Direct {
+	t := p.t
+	if t.Kind != KindShards || len(t.Prune) != 1 || t.Prune[0].All || t.NeedsHome || t.KeyTo != nil || t.CurrentOf != "" ||
+		p.inlined > 0 || p.from > 0 {
+		return nil
+	}
+	table := t.Prune[0].Table
+	rv := p.directRelation(table)
+	if rv == nil || !rv.Inh || rv.Catalogname != "" || !table.alike(p.env) || !directNames(p.node, rv, table) {
+		return nil
+	}
+	toks := sqlparse.Tokens(p.text)
+	name, err := nameSpan(toks, rv)
+	next := slices.IndexFunc(toks, func(k sqlparse.Token) bool { return k.Start >= name.End })
+	if err != nil || next >= 0 && p.text[toks[next].Start] == '*' {
+		return nil
+	}
+	if rv.Alias == nil && ShardRelation(table.Schema, table.Name) != table.Name {
+		name.With = " AS " + quoteIdent(table.Name)
+	}
+	return &Direct{Table: table, name: name}
+}
+
+// alike reports whether a table's partitions are what it is: to whom they belong, who may use them, which columns they have in
+// which order. What guards the table alone (policies, triggers of statements, rules, grants) makes it another.
+func (t *Table) alike(env *Env) bool {
+	for i := range t.Columns {
+		if int(t.Columns[i].Attnum) != i+1 {
+			return false // a dropped column, which a partition that has moved has not
+		}
+	}
+	named := ShardRelation(t.Schema, t.Name) == t.Name || env.User == t.Owner // else "permission denied" would name the partition
+	return t.Ungranted && named && !t.RLS && !t.HasRules && len(t.Triggers) == 0
+}
+
+// directRelation is the statement's only table, where it is a statement of one level.
+func (p *planner) directRelation(t *Table) (rv *sqlparse.RangeVar) {
+	switch n := p.node; {
+	case n.GetSelectStmt() != nil:
+		if s := n.GetSelectStmt(); s.Op == sqlparse.SetNone && len(s.FromClause) == 1 && s.WhereClause != nil {
+			rv = s.FromClause[0].GetRangeVar()
+		}
+	case n.GetInsertStmt() != nil:
+		if s := n.GetInsertStmt(); plainValues(s) && s.Override == sqlparse.OverrideNone && s.OnConflictClause.GetInfer().GetConname() == "" && t.takes(s) {
+			rv = s.Relation
+		}
+	case n.GetUpdateStmt() != nil:
+		if s := n.GetUpdateStmt(); len(s.FromClause) == 0 && !t.computes() {
+			rv = s.Relation
+		}
+	case n.GetDeleteStmt() != nil:
+		if s := n.GetDeleteStmt(); len(s.UsingClause) == 0 {
+			rv = s.Relation
+		}
+	}
+	return rv
+}
+
+// computes reports whether columns of a row follow from others.
+func (t *Table) computes() bool {
+	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Generated })
+}
+
+// takes reports whether an INSERT leaves nothing to defaults: a partition has its own.
+func (t *Table) takes(s *sqlparse.InsertStmt) bool {
+	given := columnPositions(t, s.Cols)
+	if len(s.Cols) == 0 {
+		for _, row := range insertRows(s) {
+			given = given[:min(len(given), len(row))]
+		}
+	}
+	for i, c := range t.Columns {
+		if (c.Default != "" || c.Identity != 0 || c.Generated) && !slices.Contains(given, i) {
+			return false
+		}
+	}
+	return !t.computes()
+}
+
+// directNames reports whether a statement of one level reads columns of its table by their names alone: no other table, no
+// row as a whole, whose type would be the partition's.
+func directNames(tree sqlparse.Node, rv *sqlparse.RangeVar, t *Table) bool {
+	name := rv.Relname
+	if rv.Alias != nil {
+		name = rv.Alias.Aliasname
+	}
+	outputs := outputNames(tree)
+	relations, stars, ok := 0, 0, rv.Alias == nil || len(rv.Alias.Colnames) == 0
+	sqlparse.Walk(tree, func(n sqlparse.Node) bool {
+		switch {
+		case n.GetRangeVar() != nil:
+			relations++
+		case n.GetSubLink() != nil, n.GetCommonTableExpr() != nil, n.GetRangeSubselect() != nil, n.GetSetToDefault() != nil, n.GetCurrentOfExpr() != nil, n.GetGroupingSet() != nil:
+			ok = false
+		case n.GetFuncCall() != nil:
+			f := sqlparse.Strings(n.GetFuncCall().Funcname)
+			ok = f[len(f)-1] != "current_query" // which shows the text
+		case n.GetColumnRef() != nil:
+			ref := n.GetColumnRef()
+			words := sqlparse.Strings(ref.Fields)
+			switch {
+			case len(ref.Fields) > 2, len(words) == 2 && words[0] != name && words[0] != "excluded":
+				ok = false
+			case len(words) < len(ref.Fields):
+				stars++
+			case slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == words[len(words)-1] }):
+			default:
+				ok = ok && len(words) == 1 && words[0] != name && slices.Contains(outputs, words[0])
+			}
+		}
+		return ok
+	})
+	return ok && relations == 1 && stars == outputStars(tree)
+}
+
+// outputList is what a statement gives.
+func outputList(n sqlparse.Node) []sqlparse.Node {
+	switch {
+	case n.GetSelectStmt() != nil:
+		return n.GetSelectStmt().TargetList
+	case n.GetInsertStmt() != nil:
+		return n.GetInsertStmt().ReturningList
+	case n.GetUpdateStmt() != nil:
+		return n.GetUpdateStmt().ReturningList
+	}
+	return n.GetDeleteStmt().GetReturningList()
+}
+
+// outputNames are the names that a SELECT gives to what it gives: ORDER BY and GROUP BY may mean them.
+func outputNames(n sqlparse.Node) (names []string) {
+	for _, o := range n.GetSelectStmt().GetTargetList() {
+		if name := o.GetResTarget().GetName(); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// outputStars counts the outputs that are all columns.
+func outputStars(n sqlparse.Node) (stars int) {
+	for _, o := range outputList(n) {
+		if f := o.GetResTarget().GetVal().GetColumnRef().GetFields(); len(f) > 0 && f[len(f)-1].GetAStar() != nil {
+			stars++
+		}
+	}
+	return stars
+}
+
+// DirectShard is the one shard that a statement with Direct falls on.
+func (t *Template) DirectShard(v *Values) (shard uint32, ok bool) {
+	var set shardmap.ShardSet
+	p := &t.Prune[0]
+	for _, tuple := range p.Tuples {
+		if v.addShards(p.Table, tuple, p.Stores, &set) != nil {
+			return 0, false
+		}
+	}
+	return set.Single()
+}
+
+// DirectText is v's text with a shard in the table's place.
+func (t *Template) DirectText(shard uint32, v *Values) (string, error) {
+	d := t.Direct
+	name := d.name
+	name.With = quoteName("pleiad_"+strconv.FormatUint(uint64(shard), 10), ShardRelation(d.Table.Schema, d.Table.Name)) + name.With
+	text, err := t.appendSpliced(nil, []Splice{name}, v)
+	return string(text), err
+}
