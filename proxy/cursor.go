@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -35,6 +36,8 @@ type cursor struct {
 	failed  bool // a FETCH failed: as MarkPortalFailed does, whatever the transaction does then
 	born    uint64
 	fields  []byte // RowDescription with text formats, once asked for
+	source  string // what pg_cursors shows
+	made    time.Time
 }
 
 // endCursors ends the cursors that end with the transaction.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
@@ -31,7 +32,7 @@ func (s *Session) declare(r *request, c *router.Cursor) error {
 	if s.inPipeline(r) {
 		s.openImplicit()
 	}
-	cur := &cursor{name: c.Name, backend: -1, hold: c.Hold, binary: c.Binary}
+	cur := &cursor{name: c.Name, backend: -1, hold: c.Hold, binary: c.Binary, source: s.sourceOf(r), made: time.Now()}
 	if s.cursors.all == nil {
 		s.cursors.all = map[string]*cursor{}
 	}

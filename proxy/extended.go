@@ -33,6 +33,7 @@ type portal struct {
 	st      *statement
 	backend int    // where it is bound, -1 when pleiad runs it by itself
 	born    uint64 // as cursor.born
+	made    time.Time
 	bind    []byte
 	params  []shardmap.Value
 	formats []int16
@@ -497,7 +498,7 @@ func (s *Session) setPortal(p *portal) {
 		s.endPortal(old)
 	}
 	s.cursors.born++
-	p.born = s.cursors.born
+	p.born, p.made = s.cursors.born, time.Now()
 	s.portals[p.name] = p
 }
 

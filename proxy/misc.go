@@ -194,7 +194,7 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 		if slices.ContainsFunc(inner.params, func(v shardmap.Value) bool { return v.TypeOID == notConstant }) {
 			return s.executeBound(r, &inner, st, p)
 		}
-	case router.KindInsert, router.KindInsertQuery, router.KindPrelude, router.KindCopyRows, router.KindEverywhere:
+	case router.KindInsert, router.KindInsertQuery, router.KindPrelude, router.KindCopyRows, router.KindEverywhere, router.KindSessionViews:
 		return s.executeBound(r, &inner, st, p)
 	case router.KindInlined:
 		if st.typeCount() == 0 { // types of its own would have to be told to the rewritten text

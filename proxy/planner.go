@@ -171,12 +171,8 @@ func (s *Session) planText(text []byte) planned {
 		// The parser takes $1 where PostgreSQL's grammar does not: let PostgreSQL say so.
 		t = &router.Template{Kind: router.KindSyntax, Command: t.Command}
 	}
-	if (t.Kind == router.KindHome || t.Kind == router.KindAny) && showsConnection(text) {
-		params := t.NParams
-		if t = router.PlanSessionViews(string(text)); t == nil {
-			t = &router.Template{Kind: router.KindRefuse, Refusal: refuseConnectionState}
-		}
-		t.NParams = params
+	if showsConnection(text) {
+		t = ownViews(t, text)
 	}
 	if t.Kind == router.KindHome && s.freshen(text) {
 		return planned{tmpl: t, kinds: sc.Lits, scope: scope}
@@ -236,16 +232,13 @@ func hasParameter(text []byte) bool {
 	return false
 }
 
-// perConnection are catalog objects that show one server connection's own state, which is not the session's.
-var perConnection = map[string]bool{"pg_prepared_statements": true, "pg_cursors": true, "pg_listening_channels": true}
-
-// showsConnection tells whether a statement reads such an object.
+// showsConnection tells whether a statement reads what shows a server connection's own state, which is not the session's.
 func showsConnection(text []byte) bool {
 	if !bytes.Contains(bytes.ToLower(text), []byte("pg_")) {
 		return false
 	}
 	for _, t := range sqlparse.Tokens(string(text)) {
-		if perConnection[t.Word] {
+		if router.ShowsSession(t.Word) {
 			return true
 		}
 	}
@@ -253,8 +246,28 @@ func showsConnection(text []byte) bool {
 }
 
 var refuseConnectionState = pgerr.New(pgerr.FeatureNotSupported,
-	"pg_cursors, and this use of pg_prepared_statements or pg_listening_channels, are not supported").
-	WithHint("SELECT … FROM pg_prepared_statements and SELECT pg_listening_channels() are, beside nothing sharded.")
+	"this use of pg_prepared_statements, pg_cursors or pg_listening_channels is not supported").
+	WithHint("SELECT … FROM pg_prepared_statements or pg_cursors and SELECT pg_listening_channels() are, beside nothing sharded.")
+
+// ownViews is the plan of a statement that may read such objects.
+func ownViews(t *router.Template, text []byte) *router.Template {
+	own := t
+	switch t.Kind {
+	case router.KindSyntax, router.KindRefuse, router.KindPrepare:
+		return t
+	case router.KindHome, router.KindAny:
+		own = router.PlanSessionViews(string(text))
+	default:
+		if router.ReadsSession(string(text)) {
+			own = nil
+		}
+	}
+	if own == nil {
+		own = &router.Template{Kind: router.KindRefuse, Refusal: refuseConnectionState}
+	}
+	own.NParams = t.NParams
+	return own
+}
 
 // freshen brings what a statement shows of the cluster up to date, and tells whether there is such a thing: its plan is
 // not kept then, for the next one has to see to it again.

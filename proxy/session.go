@@ -55,6 +55,7 @@ type Session struct {
 	unnamed          *statement
 	portals          map[string]*portal
 	cursors          cursors
+	messageText      string // the simple query at hand, once a cursor keeps it
 	batch            batch
 	listening        map[string]bool
 	inbox            inbox

@@ -3,6 +3,7 @@ package proxy
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -19,14 +20,17 @@ func (s *Session) runSessionViews(r *request) error {
 	from := 0
 	for _, v := range r.tmpl.SessionViews {
 		text = append(text, r.text[from:v.Start]...)
-		with := ""
-		if v.Name == "pg_listening_channels" {
+		with, failed := "", false
+		switch v.Name {
+		case "pg_listening_channels":
 			with = s.channelRows()
-		} else {
-			var failed bool
-			if with, failed, err = s.statementRows(home); failed || err != nil {
-				return err
-			}
+		case "pg_cursors":
+			with, failed, err = s.cursorRows()
+		default:
+			with, failed, err = s.statementRows(home)
+		}
+		if failed || err != nil {
+			return err
 		}
 		text = append(text, with...)
 		if v.Alias != "" {
@@ -73,7 +77,7 @@ func (s *Session) statementRows(home *executor.Member) (rows string, failed bool
 	for _, st := range s.stmts {
 		name, _ := s.ensureParsed(home, st, executor.Quiet)
 		values = append(values, "("+quoteLiteral(name)+", "+quoteLiteral(st.name)+", "+quoteLiteral(st.source())+", "+
-			quoteLiteral(st.made.UTC().Format("2006-01-02 15:04:05.999999Z07:00"))+")")
+			quoteLiteral(instantOf(st.made))+")")
 	}
 	if home.Extended {
 		home.SyncNow()
@@ -89,6 +93,9 @@ func (s *Session) statementRows(home *executor.Member) (rows string, failed bool
 	return "(SELECT v.name, v.statement, v.prepare_time, " + types + "p.from_sql, p.generic_plans, p.custom_plans FROM pg_catalog.pg_prepared_statements p" +
 		" JOIN (VALUES " + strings.Join(values, ", ") + ") v (own, name, statement, prepare_time) ON v.own = p.name)", false, nil
 }
+
+// instantOf writes a time as timestamptz reads it under every DateStyle.
+func instantOf(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.999999Z07:00") }
 
 // source is the text that pg_prepared_statements shows.
 func (st *statement) source() string {

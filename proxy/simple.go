@@ -16,7 +16,7 @@ func (s *Session) onQuery(frame []byte) error {
 	if err := s.closeBatch(); err != nil || s.skip {
 		return err
 	}
-	s.unnamed = nil
+	s.unnamed, s.messageText = nil, ""
 	if p := s.portals[""]; p != nil { // it ends with a simple query, too
 		s.endPortal(p)
 		delete(s.portals, "")

@@ -8,7 +8,31 @@ import (
 )
 
 // SessionViews are what a query reads of the session's own, which a server connection shows wrongly.
-var SessionViews = map[string]bool{"pg_prepared_statements": true, "pg_listening_channels": true}
+var SessionViews = map[string]bool{"pg_prepared_statements": true, "pg_listening_channels": true, "pg_cursors": true}
+
+// sessionFunctions are what views of the session's own are made of on a server, and are nowhere put together.
+var sessionFunctions = map[string]bool{"pg_cursor": true, "pg_prepared_statement": true}
+
+// ShowsSession tells whether an identifier is the name of what shows the state of one connection.
+func ShowsSession(word string) bool { return SessionViews[word] || sessionFunctions[word] }
+
+// ReadsSession tells whether a statement reads such an object as it runs: not one that is kept for later, like a view's.
+func ReadsSession(text string) bool {
+	stmts, err := sqlparse.Parse(text)
+	if err != nil || len(stmts) != 1 || stmts[0].Node.GetViewStmt() != nil || stmts[0].Node.GetPrepareStmt() != nil {
+		return false
+	}
+	found := false
+	sqlparse.Walk(stmts[0].Node, func(n sqlparse.Node) bool {
+		name := n.GetRangeVar().GetRelname()
+		if call := sqlparse.Strings(n.GetFuncCall().GetFuncname()); len(call) > 0 {
+			name = call[len(call)-1]
+		}
+		found = found || ShowsSession(name)
+		return !found
+	})
+	return found
+}
 
 // SessionView is one place where one of SessionViews stands.
 type SessionView struct {
@@ -31,7 +55,7 @@ func PlanSessionViews(text string) *Template {
 		if SessionViews[tok.Word] {
 			named++
 		}
-		ok = ok && tok.Word != "pg_cursors" // which is nowhere put together
+		ok = ok && !sessionFunctions[tok.Word]
 	}
 	add := func(at int32, name []string, alias string) {
 		last := name[len(name)-1]

@@ -311,6 +311,12 @@ func (c *Cursor) emit(frame []byte) error {
 	return err
 }
 
+// Scrolls tells whether the cursor can go backward.
+func (c *Cursor) Scrolls(ctx context.Context) (bool, error) {
+	c.run.ctx = ctx
+	return c.scrollable()
+}
+
 // scrollable tells whether the cursor can go backward. Where DECLARE does not say, the servers do: it depends on
 // their plans.
 func (c *Cursor) scrollable() (bool, error) {
