@@ -12,6 +12,9 @@ import (
 // runFill brings the rows into the table that a CREATE TABLE AS over sharded tables has just made: an INSERT, planned from
 // the schema as this transaction has changed it. What it answers is the statement's answer, but for the tag's first word.
 func (s *Session) runFill(r *request, f *router.Fill) error {
+	if f.Refresh != nil {
+		return s.runRefresh(r, f.Refresh)
+	}
 	home, err := s.gang.Join(s.ctx, s.db.home)
 	if err != nil {
 		s.fail(executor.ClientError(err))

@@ -185,7 +185,7 @@ func (s *Session) sendParse() error {
 		s.batch.parse = nil
 		return s.answerFor(wire.Empty(nil, '1'), 'P', st.name)
 	}
-	m, err := s.use(s.parseBackend())
+	m, err := s.use(s.parseBackend(st.plan.tmpl))
 	if m == nil {
 		return err
 	}
@@ -225,8 +225,14 @@ func (s *Session) undo(dropped []executor.Owed) {
 	}
 }
 
-// parseBackend is where a statement is parsed or described that is not bound yet.
-func (s *Session) parseBackend() int {
+// parseBackend is where a statement is parsed or described that is not bound yet: home has all relations.
+func (s *Session) parseBackend(t *router.Template) int {
+	switch {
+	case t.Kind == router.KindAny || t.Kind == router.KindEverywhere:
+	case (t.Kind == router.KindShards || t.Kind == router.KindInsert) && !t.NeedsHome && t.Gather == nil && t.InsertQuery == nil && t.Prelude == nil:
+	default:
+		return s.db.home
+	}
 	if s.batch.member != nil && s.batch.member == s.gang.Member(s.batch.member.Backend) {
 		return s.batch.member.Backend
 	}

@@ -60,7 +60,7 @@ func (s *Session) describeStatement(name string) error {
 		}
 		return s.answer(append(slices.Clone(noParameters), ownDescription(plan.tmpl)...))
 	}
-	m, err := s.use(s.parseBackend())
+	m, err := s.use(s.parseBackend(plan.tmpl))
 	if m == nil {
 		return err
 	}

@@ -27,6 +27,8 @@ type planner struct {
 	private *router.Schema
 	changed bool // this transaction has changed the schema
 	reload  bool
+	// as is the role that statements of the proxy's own run as for the moment; "" for the session's.
+	as string
 	// temp are the session's temporary relations.
 	temp map[string]bool
 	// tempCode is the source of the session's temporary objects, by name.
@@ -384,6 +386,9 @@ func (s *Session) loadPrivate() {
 
 // actingRole is the role whose rights and "$user" count.
 func (s *Session) actingRole() string {
+	if s.planner.as != "" {
+		return s.planner.as
+	}
 	for _, name := range []string{"role", "session_authorization"} {
 		if v, ok := s.gang.Settings.Get(name); ok {
 			v = unquoteSetting(v)

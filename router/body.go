@@ -60,14 +60,15 @@ func (e *Env) reachFacts(r Reach) fnFacts {
 // Body is what the source of a function in SQL or PL/pgSQL, of a DO block or of an expression may do, read off its words:
 // whatever could name a thing counts as naming it.
 type Body struct {
-	Dynamic  bool  // runs SQL that is not in it, reads what values name, or changes the schema
-	Tables   bool  // has a keyword without which no statement reads or writes a table
-	Writes   bool  // has a keyword without which no statement writes or locks rows
-	Advances bool  // may advance a sequence
-	State    bool  // may leave something in the session
-	Clock    bool  // may read the transaction's or the statement's time
-	Fired    Reach // ReachFiredName, ReachFiredOID
-	Catches  bool  // goes on after an error: that a relation does not exist can be an answer
+	Dynamic   bool  // runs SQL that is not in it, reads what values name, or changes the schema
+	Tables    bool  // has a keyword without which no statement reads or writes a table
+	Writes    bool  // has a keyword without which no statement writes or locks rows
+	Refreshes bool  // has the word REFRESH: runs the query of a materialized view that it names
+	Advances  bool  // may advance a sequence
+	State     bool  // may leave something in the session
+	Clock     bool  // may read the transaction's or the statement's time
+	Fired     Reach // ReachFiredName, ReachFiredOID
+	Catches   bool  // goes on after an error: that a relation does not exist can be an answer
 	// Names is every identifier, folded as PostgreSQL folds it: possible relations, functions and types.
 	Names []string
 }
@@ -159,6 +160,7 @@ func ReadBody(src string) Body {
 		}
 		b.Tables = b.Tables || tableWords[w]
 		b.Writes = b.Writes || writeWords[w]
+		b.Refreshes = b.Refreshes || w == "refresh"
 		b.State = b.State || stateWords[w]
 		b.Advances = b.Advances || sequenceWords[w]
 		b.Clock = b.Clock || clockWords[w]
@@ -245,6 +247,9 @@ func (e *Env) nameReach(w string, b Body) Reach {
 			r |= t.NameReach
 			if b.Writes {
 				r |= t.ChangeReach
+			}
+			if b.Refreshes {
+				r |= t.RefreshReach
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 // INSERT of the query, planned like any other from the schema with the new table, brings them.
 type Fill struct {
 	SQL string
+	// Refresh, if not nil, is in place of SQL: the table is a materialized view, whose own query brings the rows.
+	Refresh *Refresh
 }
 
 // fill plans CREATE TABLE AS and SELECT INTO over sharded tables. create is the statement that makes the empty table,
@@ -45,11 +47,7 @@ func (d *ddl) fill(rel *sqlparse.RangeVar, query sqlparse.Node, create, text str
 
 // tableAsFill cuts CREATE TABLE … AS query [WITH DATA].
 func (d *ddl) tableAsFill(s *sqlparse.CreateTableAsStmt) *Template {
-	toks := trimmed(sqlparse.Tokens(d.text))
-	n := len(toks)
-	if n > 2 && toks[n-1].Word == "data" && toks[n-2].Word == "with" {
-		toks = toks[:n-2]
-	}
+	toks := d.beforeWithData()
 	for i, t := range toks {
 		if t.Word == "as" && t.Depth == 0 && i+1 < len(toks) {
 			end := toks[len(toks)-1].End
@@ -57,6 +55,15 @@ func (d *ddl) tableAsFill(s *sqlparse.CreateTableAsStmt) *Template {
 		}
 	}
 	return d.refuse(refTableAsSharded)
+}
+
+// beforeWithData are the tokens of a CREATE … AS without WITH DATA at the end.
+func (d *ddl) beforeWithData() []sqlparse.Token {
+	toks := trimmed(sqlparse.Tokens(d.text))
+	if n := len(toks); n > 2 && toks[n-1].Word == "data" && toks[n-2].Word == "with" {
+		toks = toks[:n-2]
+	}
+	return toks
 }
 
 // selectFill cuts SELECT … INTO name ….

@@ -66,6 +66,10 @@ func ddlSchema(t *testing.T) *Schema {
 	add(TableReference, 'r', "public", "watched", 0, nil, []int{0}, n).Triggers = []Trigger{{Name: "t", OnTrunc: true}}
 	add(TableLocal, 'r', "public", "notes", 0, nil, []int{0}, n)
 	add(TableLocal, 'r', "app", "things", 0, nil, nil, n)
+	for name, reach := range map[string]Reach{"noted": ReachLocal, "totals": ReachSharded | ReachLocal, "restless": ReachSharded | ReachState} {
+		add(TableLocal, 'm', "app", name, 0, nil, nil, n)
+		s.Relations["app"][name].RefreshReach = reach
+	}
 	add(TableView, 'v', "public", "v_rooms", 0, nil, nil, room).Everywhere = true
 	s.Relations["public"]["v_rooms"].Touches = true
 	add(TableView, 'v', "public", "v_notes", 0, nil, nil, n)
@@ -205,7 +209,7 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 		if s.Password != nil {
 			fmt.Fprintf(b, "        verifier of %q for %s\n", s.Password.Plain, s.SQL[s.Password.Start:s.Password.End])
 		}
-		if locks := strings.Contains(text, "pleiad.begin_ddl(") || strings.Contains(text, "pleiad.lock_ddl("); locks != s.Lock && p.DDL.InTxn {
+		if locks := strings.Contains(text, "pleiad.begin_ddl(") || strings.Contains(text, "pleiad.lock_ddl(") || text == schemaEpoch; locks != s.Lock && p.DDL.InTxn {
 			t.Errorf("%s: lock step is marked %t", sql, s.Lock)
 		}
 		if _, err := sqlparse.Parse(s.SQL); err != nil {
@@ -221,7 +225,11 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 	}
 	if f := p.DDL.Fill; f != nil {
 		answers++
-		fmt.Fprintf(b, "    then *: %s\n", strings.ReplaceAll(f.SQL, "\n", " "))
+		if r := f.Refresh; r != nil {
+			fmt.Fprintf(b, "    then *: fill %s, concurrently: %t, new: %t\n", r.Relation(), r.Concurrently, r.Create)
+		} else {
+			fmt.Fprintf(b, "    then *: %s\n", strings.ReplaceAll(f.SQL, "\n", " "))
+		}
 		if _, err := sqlparse.Parse(f.SQL); err != nil {
 			t.Errorf("%s: %s does not parse: %v", sql, f.SQL, err)
 		}

@@ -133,14 +133,16 @@ func (d *ddl) createTableAs() *Template {
 	prepared := sqlparse.Kind(s.Query) == "execute_stmt"
 	there := s.IfNotExists && d.exists(d.creationSchema(rel.GetSchemaname()), rel.GetRelname())
 	switch {
-	case (r.sharded || prepared) && matview:
-		return d.refuse(refMatviewSharded)
+	case matview && hasParameter(s.Query):
+		return d.plainHome(EffectUnclean) // PostgreSQL's error in any case, which differs between the protocols
 	case prepared:
 		return d.refuse(refTableAsSharded) // what was prepared is not known here
 	case r.sharded && there && rel.GetRelpersistence() != "t":
 		return d.nothing() // PostgreSQL's notice
 	case r.sharded && (s.IfNotExists && rel.GetRelpersistence() == "t"):
 		return d.refuse(refTableAsSharded)
+	case r.sharded && !s.Into.SkipData && matview:
+		return d.matviewFill(s)
 	case r.sharded && !s.Into.SkipData:
 		return d.tableAsFill(s)
 	case rel.GetRelpersistence() == "t" || rel.GetSchemaname() == "pg_temp":
@@ -176,15 +178,6 @@ func (d *ddl) selectInto() *Template {
 		return d.plainHome(EffectPins)
 	}
 	return d.home()
-}
-
-// refresh plans REFRESH MATERIALIZED VIEW: it changes rows on home only.
-func (d *ddl) refresh() *Template {
-	d.tag = "REFRESH MATERIALIZED VIEW"
-	if t, _ := d.resolve(d.stmt.GetRefreshMatViewStmt().Relation); t != nil && t.RefreshReach&ReachSharded != 0 {
-		return d.refuse(refMatviewSharded)
-	}
-	return d.plainHome(EffectUnclean)
 }
 
 func (d *ddl) createForeignTable() *Template {

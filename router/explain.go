@@ -30,6 +30,10 @@ func (p *planner) explain(s *sqlparse.ExplainStmt) {
 	if e.Analyze {
 		p.t.Writes, p.t.Effect = in.Writes, in.Effect
 	}
+	if s.Query.GetRefreshMatViewStmt() != nil {
+		p.t.Kind = KindHome // it has no plan, and is not run
+		return
+	}
 	switch in.Kind {
 	case KindRefuse:
 		p.refuse(in.Refusal)

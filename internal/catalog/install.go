@@ -32,11 +32,11 @@ var files embed.FS
 // migrations run once each, in this order; the version is how many ran.
 var migrations = []string{
 	"sql/001_tables.sql", "sql/002_secret.sql", "sql/003_trusted.sql", "sql/020_moves.sql", "sql/030_in_doubt.sql",
-	"sql/010_primary.sql", "sql/040_move_timelines.sql",
+	"sql/010_primary.sql", "sql/040_move_timelines.sql", "sql/050_refresh.sql",
 }
 
 // replaced are run whenever their text differs from what is installed.
-var replaced = []string{"sql/functions.sql", "sql/aggregates.sql", "sql/snapshot.sql", "sql/moves.sql", "sql/views.sql"}
+var replaced = []string{"sql/functions.sql", "sql/aggregates.sql", "sql/snapshot.sql", "sql/moves.sql", "sql/views.sql", "sql/refresh.sql"}
 
 // ErrNewerCatalog says that a newer pleiad has upgraded this database's catalog.
 var ErrNewerCatalog = errors.New("catalog was installed by a newer version of pleiad")

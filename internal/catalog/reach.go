@@ -283,6 +283,9 @@ func (d *decoder) reachOfFunctions(g *reaches) (map[node]string, error) {
 					if b.Writes {
 						g.edge(n, node{nodeChange, rel, 0})
 					}
+					if b.Refreshes {
+						g.edge(n, node{nodeRefresh, rel, 0})
+					}
 				}
 			}
 		case f.Lang[i] == "internal":

@@ -333,7 +333,6 @@ create function reads_v() returns bigint language sql stable as 'select count(*)
 select reads_v();
 create materialized view m_fn as select fresh() as n;
 select * from m_fn;
---! refused
 create materialized view m_s as select all_s() as n;
 create table as_fn as select all_s() as n;
 create or replace function fresh() returns int language sql volatile as 'select count(*)::int from public.s';

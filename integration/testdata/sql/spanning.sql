@@ -52,7 +52,6 @@ delete from t where k in (select k from o);
 merge into t using o on o.k = t.k when matched then update set v = o.v;
 update t set k = k + 1000;
 update t set k = 1000 where k = 1;
---! refused
 create materialized view mv as select count(*) as c from t;
 create table copy_of as select * from t;
 select * into copied from t;
