@@ -53,6 +53,12 @@ var distributions = map[string][]string{
 	"primary_key": {"options=-c pleiad.default_distribution=primary_key"},
 }
 
+// TestClientsLargeObjects runs libpq's lo_* functions, which call functions by their oids.
+func TestClientsLargeObjects(t *testing.T) {
+	t.Parallel()
+	sameOutput(t, distributions["primary_key"], python, "clients/python/large_objects.py")
+}
+
 func TestClientsPsycopg2(t *testing.T) {
 	t.Parallel()
 	for name, params := range distributions {

@@ -158,6 +158,31 @@ func (s step) bind() (*pgproto3.Bind, error) {
 	return m, nil
 }
 
+// functionCall makes the message that calls a function by its oid: SIGNATURE [af=…] [rf=…] VALUE ...
+func (s step) functionCall(oid uint32) ([]byte, error) {
+	_, words, _ := strings.Cut(s.rest, " ")
+	opts, values := options(words, "af", "rf")
+	m := &pgproto3.FunctionCall{Function: oid}
+	codes, err := formats(opts["af"])
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range codes {
+		m.ArgFormatCodes = append(m.ArgFormatCodes, uint16(c))
+	}
+	if opts["rf"] == "binary" {
+		m.ResultFormatCode = 1
+	}
+	for word := range strings.FieldsSeq(values) {
+		v, err := scriptValue(word)
+		if err != nil {
+			return nil, err
+		}
+		m.Arguments = append(m.Arguments, v)
+	}
+	return m.Encode(nil)
+}
+
 func formats(s string) ([]int16, error) {
 	if s == "" {
 		return nil, nil

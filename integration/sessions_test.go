@@ -115,6 +115,19 @@ func (p *player) play(st step) error {
 			return err
 		}
 		return p.print(p.now.until("ReadyForQuery"))
+	case "FunctionCall":
+		if err := p.needConn(); err != nil {
+			return err
+		}
+		oid, err := p.functionOID(st.rest)
+		if err != nil {
+			return err
+		}
+		b, err := st.functionCall(oid)
+		if err != nil {
+			return err
+		}
+		return p.now.queue(b)
 	case "until":
 		return p.print(p.now.until(strings.Fields(st.rest)...))
 	case "closed":
@@ -146,6 +159,22 @@ func (p *player) runSetup(sql string) error {
 		return err
 	}
 	return p.side.afterDDL(ctx, p.setup, sql)
+}
+
+// functionOID looks a function up by its signature, which must have no blanks; a number is its oid.
+func (p *player) functionOID(words string) (uint32, error) {
+	signature, _, _ := strings.Cut(words, " ")
+	if oid, err := strconv.ParseUint(signature, 10, 32); err == nil {
+		return uint32(oid), nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	r := p.setup.ExecParams(ctx, "select $1::regprocedure::oid", [][]byte{[]byte(signature)}, nil, nil, nil).Read()
+	if r.Err != nil {
+		return 0, r.Err
+	}
+	oid, err := strconv.ParseUint(string(r.Rows[0][0]), 10, 32)
+	return uint32(oid), err
 }
 
 func (p *player) needConn() error {

@@ -54,6 +54,11 @@ func message(kind byte, body []byte) (string, error) {
 			}
 		}
 		return "DataRow " + strings.Join(fields, " "), nil
+	case *pgproto3.FunctionCallResponse:
+		if m.Result == nil {
+			return "FunctionCallResponse null", nil
+		}
+		return fmt.Sprintf("FunctionCallResponse %q", m.Result), nil
 	case *pgproto3.ErrorResponse:
 		return "ErrorResponse " + reportFields(m), nil
 	case *pgproto3.NoticeResponse:

@@ -32,7 +32,7 @@ type evaluated struct {
 
 func (s *Session) runInsert(r *request) error {
 	w := &inserting{s: s, r: r, in: r.tmpl.Insert}
-	if w.in.Everywhere || len(w.in.Rows) > 1 {
+	if w.in.Everywhere || len(w.in.Rows) > 1 || w.in.Writes {
 		s.openImplicit()
 	}
 	if r.bind != nil {
@@ -113,6 +113,7 @@ func (w *inserting) ask() (ok bool, err error) {
 		w.s.fail(executor.ClientError(err))
 		return false, nil
 	}
+	m.Wrote = m.Wrote || w.in.Writes
 	if w.r.tmpl.Effect != router.EffectNone {
 		// Defaults leave currval and lastval here, also when none of the rows comes here.
 		w.s.gang.MayAdvance(m)

@@ -35,7 +35,7 @@ const repeatBytes = 8 << 10
 func (s *Session) message(typ byte, frame []byte) error {
 	s.keepForRepeat(typ, frame)
 	err := s.handle(typ, frame)
-	if typ != 'Q' && typ != 'S' {
+	if typ != 'Q' && typ != 'S' && typ != 'F' {
 		return err
 	}
 	if err == nil && s.mayRepeat() {

@@ -53,6 +53,7 @@ type Session struct {
 	defaultIsolation string
 	stmts            map[string]*statement
 	unnamed          *statement
+	called           map[uint32]calledFunction // by home's oids
 	portals          map[string]*portal
 	cursors          cursors
 	messageText      string // the simple query at hand, once a cursor keeps it
@@ -211,20 +212,13 @@ func (s *Session) handle(typ byte, frame []byte) error {
 		// Left over from a COPY that failed: PostgreSQL ignores them too.
 		return nil
 	case 'F':
-		return s.onFunctionCall()
+		return s.onFunctionCall(frame)
 	default:
 		return s.bye(pgerr.ProtocolViolation, "invalid frontend message type "+itoa(int(typ)))
 	}
 }
 
 var errFormat = pgerr.New(pgerr.ProtocolViolation, "invalid message format")
-
-// onFunctionCall refuses the fast-path protocol, which names functions by oid and carries no SQL to route.
-func (s *Session) onFunctionCall() error {
-	s.fail(pgerr.New(pgerr.FeatureNotSupported, "function call protocol is not supported").
-		WithHint("Call the function with SELECT."))
-	return s.ready()
-}
 
 // fail tells the client of an error and does to the transaction what an error does.
 func (s *Session) fail(e *pgerr.Error) {

@@ -38,11 +38,12 @@ const (
 	fnFiredName                       // as a trigger, reads its table's name
 	fnFiredOID                        // as a trigger, reads its table's oid
 	fnUnseenVol                       // a user's volatile function that is not called by its name
+	fnHomeWrites                      // writes on home: large objects
 )
 
 // fnWrites are those of functions that may write rows or take locks to the transaction's end: their backend has a part in its
 // outcome. A sequence's value is no such part.
-const fnWrites = fnVolatile | fnUserVol | fnUnseenVol | fnUnknown | fnDynamic
+const fnWrites = fnVolatile | fnUserVol | fnUnseenVol | fnUnknown | fnDynamic | fnHomeWrites
 
 // fnImpure are the facts that make two calls with equal arguments on two backends differ.
 const fnImpure = fnClock | fnServer | fnPerRow | fnVolatile | fnHome | fnPins | fnNextval | fnCurrval | fnDynamic |
@@ -51,7 +52,7 @@ const fnImpure = fnClock | fnServer | fnPerRow | fnVolatile | fnHome | fnPins | 
 var sectionFacts = map[string]fnFacts{
 	"immutable": 0, "stable": fnStable, "clock": fnClock, "server": fnServer, "perrow": fnPerRow,
 	"volatile": fnVolatile, "home": fnHome, "pins": fnPins, "nextval": fnNextval, "currval": fnCurrval,
-	"dynamic": fnDynamic, "aggregate": fnAggregate, "window": fnWindow, "srf": fnSRF,
+	"dynamic": fnDynamic, "writes": fnHomeWrites, "aggregate": fnAggregate, "window": fnWindow, "srf": fnSRF,
 }
 
 var builtins = readFunctions(functionsData)

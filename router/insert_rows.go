@@ -27,6 +27,7 @@ func (p *planner) rows(a *analysis, s *sqlparse.InsertStmt, t *Table) (*Insert, 
 		in.Rows = []Row{{Start: c.at, End: c.valuesEnd}}
 		in.Missing = a.missing(t, nil, 1)
 		in.overriding(s)
+		in.Writes = a.evaluationWrites(in, nil)
 		return in, nil
 	}
 	lists := s.SelectStmt.GetSelectStmt().ValuesLists
@@ -62,7 +63,23 @@ func (p *planner) rows(a *analysis, s *sqlparse.InsertStmt, t *Table) (*Insert, 
 		return nil, nil
 	}
 	in.overriding(s)
+	in.Writes = a.evaluationWrites(in, lists)
 	return in, nil
+}
+
+// evaluationWrites reports whether evaluating an INSERT's cells and defaults on home may write there.
+func (a *analysis) evaluationWrites(in *Insert, lists []sqlparse.Node) bool {
+	writes := func(column int) bool { return a.defaultFacts(in.Table.Columns[column])&fnWrites != 0 }
+	for i, r := range in.Rows {
+		for j, c := range r.Cells {
+			switch {
+			case !c.Eval:
+			case c.Default && writes(in.Columns[j]), a.exprFacts(lists[i].GetList().GetItems()[j])&fnWrites != 0:
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(in.Missing, writes)
 }
 
 func hasIdentity(t *Table) bool {

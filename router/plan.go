@@ -212,6 +212,8 @@ type Insert struct {
 	OverridingSystem bool
 	OverridingAt     int
 	OverridingEnd    int
+	// Writes is true where what home evaluates may write there: a large object, a local table.
+	Writes bool
 	// Unread is true where OVERRIDING USER VALUE leaves out cells: what is wrong with them the client's text alone tells.
 	Unread bool
 }

@@ -304,6 +304,14 @@ func (m *Member) Query(sql []byte) {
 	m.Queue.Push(Owed{Msg: 'Q'})
 }
 
+// FunctionCall passes the client's FunctionCall message on.
+func (m *Member) FunctionCall(frame []byte) {
+	m.Out = append(m.Out, frame...)
+	m.Owed++
+	m.opening, m.Extended = false, false
+	m.Queue.Push(Owed{Msg: 'F'})
+}
+
 // Bound composes a statement of the extended protocol that runs at once: Parse, Bind, Execute and Sync, of which
 // the client sees the rows and the tag only.
 func (m *Member) Bound(text []byte, oids []uint32, params []byte, formats []int16, rows int64) {

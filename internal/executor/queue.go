@@ -17,7 +17,7 @@ const (
 
 // Owed is one answer that a server connection owes.
 type Owed struct {
-	Msg   byte // the message's type: 'P','B','D','E','C','S' or 'Q'; 0 for Fake
+	Msg   byte // the message's type: 'P','B','D','E','C','S','Q' or 'F'; 0 for Fake
 	Reply Reply
 	// Statement is the id of the statement a Parse names: it is forgotten if the Parse fails or is skipped
 	// after an error.

@@ -218,7 +218,7 @@ func relayPartial(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
 		}
 		return nil
 	}
-	if typ == 'D' || typ == 'd' {
+	if typ == 'D' || typ == 'd' || typ == 'V' {
 		if _, _, err := m.reply([]byte{typ, 0, 0, 0, 0}, obs, o); err != nil {
 			return err
 		}
@@ -287,8 +287,10 @@ func lostIfRead(m *Member, out *wire.Writer, err error) error {
 	return err
 }
 
-// givesRows tells whether rows may answer the message, and go to the client.
-func (o *Owed) givesRows() bool { return o.Reply == Forward && (o.Msg == 'E' || o.Msg == 'Q') }
+// givesRows tells whether rows, or a function's value, may answer the message, and go to the client.
+func (o *Owed) givesRows() bool {
+	return o.Reply == Forward && (o.Msg == 'E' || o.Msg == 'Q' || o.Msg == 'F')
+}
 
 // answers tells whether a frame of type typ may answer the message.
 func (o *Owed) answers(typ byte) bool {
@@ -308,7 +310,9 @@ func (o *Owed) answers(typ byte) bool {
 	case 's':
 		return o.Msg == 'E'
 	case 'Z':
-		return o.Msg == 'S' || o.Msg == 'Q'
+		return o.Msg == 'S' || o.Msg == 'Q' || o.Msg == 'F'
+	case 'V':
+		return o.Msg == 'F'
 	case 'N', 'A', 'S', 'E':
 		return true
 	}
@@ -404,8 +408,8 @@ func fatalError(frame []byte) error {
 		wire.ErrorField(frame, 'V'), wire.ErrorField(frame, 'M'), wire.ErrorField(frame, 'C'))
 }
 
-// fail accounts for an ErrorResponse. It ends a simple query; in the extended protocol the server skips everything up
-// to the next Sync, simple queries as well (ignore_till_sync of postgres.c).
+// fail accounts for an ErrorResponse. It ends a simple query and a function call; in the extended protocol the server skips everything up
+// to the next Sync, those as well (ignore_till_sync of postgres.c).
 func (m *Member) fail(frame []byte, forward bool, o *Outcome) {
 	if forward {
 		if !o.Failed {
@@ -416,7 +420,7 @@ func (m *Member) fail(frame []byte, forward bool, o *Outcome) {
 		o.Skipped = m.clientTerms(bytes.Clone(frame), 0)
 	}
 	o.renamed = *m.Queue.Head()
-	if o.renamed.Msg == 'Q' {
+	if o.renamed.Msg == 'Q' || o.renamed.Msg == 'F' {
 		return
 	}
 	queries := false
@@ -425,7 +429,7 @@ func (m *Member) fail(frame []byte, forward bool, o *Outcome) {
 		switch {
 		case h.Msg == 'S':
 			return
-		case h.Msg == 'Q':
+		case h.Msg == 'Q' || h.Msg == 'F':
 			m.Owed--
 			queries = true
 		case h.Statement != 0:

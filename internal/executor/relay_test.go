@@ -432,10 +432,12 @@ func FuzzRelay(f *testing.F) {
 	_, server, _ := conversation()
 	f.Add(server[:2000], "QPBDESC", 7)
 	f.Add([]byte{'T', 0, 0, 0, 6, 0xff, 0xff}, "Q", 1)
+	f.Add(append([]byte{'V', 0, 0, 0, 9, 0, 0, 0, 1, '5'}, wire.ReadyForQuery(nil, 'I')...), "F", 3)
+	f.Add(append(append([]byte{'V', 0, 0, 0x40, 8, 0, 0, 0x40, 0}, make([]byte, 0x4000)...), wire.ReadyForQuery(nil, 'I')...), "F", 999)
 	f.Fuzz(func(t *testing.T, server []byte, msgs string, piece int) {
 		var owed []Owed
 		for _, c := range []byte(msgs) {
-			if strings.IndexByte("QPBDESC", c) >= 0 {
+			if strings.IndexByte("QPBDESCF", c) >= 0 {
 				owed = append(owed, Owed{Msg: c, Reply: Reply(len(owed) % 2)})
 			}
 		}
