@@ -7,9 +7,33 @@ import (
 	"github.com/pleiad/pleiad/router"
 )
 
-// A prepared statement that is executed again and again, and falls on one shard, names that shard on the server: PostgreSQL
-// keeps its plan, where it would plan one over the partitioned table for every execution. Each shard makes another
-// statement of it, which all clients share.
+// A statement that falls on one shard names that shard on the server. PostgreSQL plans it with less effort, and keeps the plan
+// of a prepared one that is executed again and again, where it would plan one over the partitioned table for every
+// execution: each shard makes another statement of it, which all clients share.
+
+// nameShardBytes bounds the texts that are copied to name a shard in them.
+const nameShardBytes = 4 << 10
+
+// nameShard makes a simple query that falls on one shard name it.
+func (s *Session) nameShard(r *request) *request {
+	t := r.tmpl
+	if t.Direct == nil || r.bind != nil || r.own != nil || r.inside || len(r.text) > nameShardBytes || s.planner.private != nil {
+		return r
+	}
+	v := s.values(r)
+	shard, ok := t.DirectShard(v)
+	if !ok {
+		return r
+	}
+	text, err := t.AppendDirect(s.named[:0], shard, v)
+	if err != nil {
+		return r
+	}
+	s.named = text
+	named := *r
+	named.text, named.own, named.table = text, r.text, t.Direct.Table.OID
+	return &named
+}
 
 // directAfter is how many executions of a prepared statement name the table itself. PostgreSQL makes five plans for values
 // before it considers one for all, too.
@@ -71,11 +95,11 @@ func (s *Session) directly(m *executor.Member, p *portal) *statement {
 	direct := d.byShard[shard]
 	if direct == nil {
 		v.Text = []byte(st.text)
-		text, err := t.DirectText(shard, v)
+		text, err := t.AppendDirect(nil, shard, v)
 		if err != nil {
 			return nil
 		}
-		direct = internDirect(&statement{name: st.name, text: text, oids: st.oids, epoch: s.planner.env.Schema.Epoch})
+		direct = internDirect(&statement{name: st.name, text: string(text), oids: st.oids, epoch: s.planner.env.Schema.Epoch})
 		d.byShard[shard] = direct
 	}
 	// No other statement leaves the server for it.

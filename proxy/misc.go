@@ -21,6 +21,7 @@ func (s *Session) compose(m *executor.Member, r *request) {
 	switch {
 	case r.bind == nil:
 		m.Query(r.text)
+		m.Queue.Last().Table = r.table
 	case r.describe && r.tmpl.Returns:
 		m.BoundDescribed(r.text, r.oids, r.bind, r.formats)
 	default:

@@ -21,6 +21,8 @@ type request struct {
 	message []byte
 	// own is the client's text where text is a rewritten one.
 	own []byte
+	// table is home's oid of the table whose shard text names; 0 where it names the table.
+	table uint32
 	// instant is the time that the statement reads where it is not the backend's own; its text has it as constants then.
 	instant *router.Instant
 	tmpl    *router.Template
@@ -288,7 +290,7 @@ func (s *Session) runSharded(r *request) error {
 		return s.runInsertQuery(r.onlyNamed()) // its query evaluates the defaults
 	}
 	if b, one := set.single(); one {
-		return s.forward(r, b)
+		return s.forward(s.nameShard(r), b)
 	}
 	r = r.onlyNamed()
 	switch {

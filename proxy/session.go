@@ -46,6 +46,7 @@ type Session struct {
 	planner  planner
 	scanner  sqlparse.Scanner
 	spans    []sqlparse.Span
+	named    []byte // the text of nameShard
 	settings settings
 	reads    reads
 	repeat   repeat

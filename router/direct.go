@@ -8,12 +8,12 @@ import (
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
-// Direct is how a statement that falls on one shard can name that shard in its table's place. PostgreSQL plans a prepared
-// statement over a partitioned table anew for each execution, since the partition depends on the values; one over a
-// partition is planned once.
+// Direct is how a statement that falls on one shard can name that shard in its table's place. PostgreSQL plans one over a
+// partition with less effort than one over a partitioned table, and that of a prepared statement once: over the
+// partitioned table it plans it for each execution anew, since the partition depends on the values.
 type Direct struct {
 	Table *Table
-	name  Splice // the table's name in the text; With is what follows the shard's
+	name  Splice // the table's name in the text; With is the partition's, behind its schema
 }
 
 // direct tells whether the statement means the same with a partition in its only table's place, for rows of that partition,
@@ -26,7 +26,13 @@ func (p *planner) direct() *Direct {
 	}
 	table := t.Prune[0].Table
 	rv := p.directRelation(table)
-	if rv == nil || !rv.Inh || rv.Catalogname != "" || !table.alike(p.env) || !directNames(p.node, rv, table) {
+	if rv == nil {
+		return nil
+	}
+	if named, _ := p.env.resolve(rv); named != table { // a view may stand before it
+		return nil
+	}
+	if !rv.Inh || rv.Catalogname != "" || !table.alike(p.env) || !directNames(p.node, rv, table) {
 		return nil
 	}
 	toks := sqlparse.Tokens(p.text)
@@ -35,8 +41,10 @@ func (p *planner) direct() *Direct {
 	if err != nil || next >= 0 && p.text[toks[next].Start] == '*' {
 		return nil
 	}
-	if rv.Alias == nil && ShardRelation(table.Schema, table.Name) != table.Name {
-		name.With = " AS " + quoteIdent(table.Name)
+	shard := ShardRelation(table.Schema, table.Name)
+	name.With = quoteIdent(shard)
+	if rv.Alias == nil && shard != table.Name {
+		name.With += " AS " + quoteIdent(table.Name)
 	}
 	return &Direct{Table: table, name: name}
 }
@@ -76,13 +84,16 @@ func (p *planner) directRelation(t *Table) (rv *sqlparse.RangeVar) {
 	return rv
 }
 
-// computes reports whether columns of a row follow from others.
+// computes reports whether PostgreSQL gives columns their values: a partition knows nothing of identities.
 func (t *Table) computes() bool {
-	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Generated })
+	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Generated || c.Identity != 0 })
 }
 
 // takes reports whether an INSERT leaves nothing to defaults: a partition has its own.
 func (t *Table) takes(s *sqlparse.InsertStmt) bool {
+	if t.computes() {
+		return false
+	}
 	given := columnPositions(t, s.Cols)
 	if len(s.Cols) == 0 {
 		for _, row := range insertRows(s) {
@@ -90,11 +101,11 @@ func (t *Table) takes(s *sqlparse.InsertStmt) bool {
 		}
 	}
 	for i, c := range t.Columns {
-		if (c.Default != "" || c.Identity != 0 || c.Generated) && !slices.Contains(given, i) {
+		if c.Default != "" && !slices.Contains(given, i) {
 			return false
 		}
 	}
-	return !t.computes()
+	return true
 }
 
 // directNames reports whether a statement of one level reads columns of its table by their names alone: no other table, no
@@ -104,7 +115,7 @@ func directNames(tree sqlparse.Node, rv *sqlparse.RangeVar, t *Table) bool {
 	if rv.Alias != nil {
 		name = rv.Alias.Aliasname
 	}
-	outputs := outputNames(tree)
+	outputs, selects := outputNames(tree), tree.GetSelectStmt() != nil
 	relations, stars, ok := 0, 0, rv.Alias == nil || len(rv.Alias.Colnames) == 0
 	sqlparse.Walk(tree, func(n sqlparse.Node) bool {
 		switch {
@@ -112,6 +123,10 @@ func directNames(tree sqlparse.Node, rv *sqlparse.RangeVar, t *Table) bool {
 			relations++
 		case n.GetSubLink() != nil, n.GetCommonTableExpr() != nil, n.GetRangeSubselect() != nil, n.GetSetToDefault() != nil, n.GetCurrentOfExpr() != nil, n.GetGroupingSet() != nil:
 			ok = false
+		case n.GetResTarget() != nil:
+			// What an INSERT or UPDATE names. Errors about others would name the partition.
+			written := n.GetResTarget().Name
+			ok = selects || written == "" || slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == written })
 		case n.GetFuncCall() != nil:
 			f := sqlparse.Strings(n.GetFuncCall().Funcname)
 			ok = f[len(f)-1] != "current_query" // which shows the text
@@ -178,11 +193,9 @@ func (t *Template) DirectShard(v *Values) (shard uint32, ok bool) {
 	return set.Single()
 }
 
-// DirectText is v's text with a shard in the table's place.
-func (t *Template) DirectText(shard uint32, v *Values) (string, error) {
-	d := t.Direct
-	name := d.name
-	name.With = quoteName("pleiad_"+strconv.FormatUint(uint64(shard), 10), ShardRelation(d.Table.Schema, d.Table.Name)) + name.With
-	text, err := t.appendSpliced(nil, []Splice{name}, v)
-	return string(text), err
+// AppendDirect appends to dst v's text with a shard in the table's place.
+func (t *Template) AppendDirect(dst []byte, shard uint32, v *Values) ([]byte, error) {
+	name := t.Direct.name
+	name.With = `"pleiad_` + strconv.FormatUint(uint64(shard), 10) + `".` + name.With
+	return t.appendSpliced(dst, []Splice{name}, v)
 }

@@ -37,6 +37,8 @@ func TestDirect(t *testing.T) {
 		{"SELECT pg_catalog.current_query() FROM meetings WHERE room = $1", "-"},
 		{"SELECT tableoid FROM meetings WHERE room = $1", "-"},
 		{"SELECT public.meetings.id FROM public.meetings WHERE room = $1", "-"},
+		{"SELECT room FROM rooms WHERE room = $1", "-"}, // a view
+		{"DELETE FROM rooms WHERE room = $1", "-"},
 		{"SELECT id FROM ONLY meetings WHERE room = $1", "-"},
 		{"SELECT id FROM meetings * WHERE room = $1", "-"},
 		{"SELECT id FROM meetings m(r) WHERE r = $1", "-"},
@@ -50,6 +52,9 @@ func TestDirect(t *testing.T) {
 		{"INSERT INTO meetings (room, id) VALUES ($1, 1)", "-"}, // a default
 		{"INSERT INTO meetings VALUES ($1, 1, NULL, DEFAULT)", "-"},
 		{"INSERT INTO meetings VALUES ($1, 1, NULL, now()) ON CONFLICT ON CONSTRAINT x DO NOTHING", "-"},
+		{"INSERT INTO orders VALUES ($1::text::int, 1, 1)", "-"}, // an identity
+		{"UPDATE orders SET total = 1 WHERE user_id = 7", "-"},
+		{"UPDATE meetings SET nosuch = 1 WHERE room = $1", "-"},
 		{"UPDATE meetings SET room = $1 WHERE room = $1", "-"},
 		{"UPDATE meetings SET at = DEFAULT WHERE room = $1", "-"},
 		{"UPDATE meetings SET id = x.id FROM codes x WHERE room = $1", "-"},
@@ -69,8 +74,9 @@ func TestDirect(t *testing.T) {
 				t.Errorf("%s: no shard", c.text)
 				continue
 			}
-			if got, _ = tmpl.DirectText(shard, v); shard != 30 {
-				t.Errorf("%s: shard %d", c.text, shard)
+			text, err := tmpl.AppendDirect(nil, shard, v)
+			if got = string(text); err != nil || shard != 30 {
+				t.Errorf("%s: shard %d, %v", c.text, shard, err)
 			}
 		}
 		if got != c.want {

@@ -30,6 +30,11 @@ func (m *Member) clientTerms(frame []byte, shift int) []byte {
 	if ownContext.MatchString(wire.ErrorField(frame, 'W')) {
 		frame = withoutFields(frame, "W")
 	}
+	if wire.ErrorField(frame, 'C') == pgerr.UndefinedTable {
+		if found := goneShard.FindStringSubmatch(wire.ErrorField(frame, 'M')); found != nil {
+			return replaceField(frame, 'M', `relation "`+found[1]+`" does not exist`)
+		}
+	}
 	schema := wire.ErrorField(frame, 's')
 	if !isShardSchema(schema) && wire.ErrorField(frame, 'n') == "" {
 		return frame
@@ -43,6 +48,9 @@ func (m *Member) clientTerms(frame []byte, shift int) []byte {
 
 // ownContext is the CONTEXT of an error that a function of pleiad's raised in a statement that is pleiad's, too.
 var ownContext = regexp.MustCompile(`^PL/pgSQL function pleiad\.(begin_ddl|lock_ddl|partition_key|register_\w+|create_shards|sync_shards|close_shards|open_shards|attach_indexes)\(`)
+
+// goneShard is the error of a statement that names a shard of a table that was dropped meanwhile.
+var goneShard = regexp.MustCompile(`^relation "pleiad_[0-9]+\.(.*)" does not exist$`)
 
 // restricted is how a foreign key's error names the table whose rows are referenced.
 var restricted = regexp.MustCompile(`^(update or delete on table )"([^"]+)"`)

@@ -33,7 +33,7 @@ type Owed struct {
 	Unnamed bool
 	// Position, when set, translates error positions: the statement was rewritten.
 	Position func(int) int
-	// Table, when not 0, is what a Describe shows as the table of columns that are of one: home's oid.
+	// Table, when not 0, is what a RowDescription shows as the table of columns that are of one: home's oid.
 	Table uint32
 	// Shape is of the statement that a Describe asks about or whose rows an Execute with result formats Formats gives.
 	Shape   *Shape
@@ -64,6 +64,9 @@ func (q *Queue) Len() int { return len(q.items) - q.head }
 
 // Head returns the oldest one; the queue must not be empty.
 func (q *Queue) Head() *Owed { return &q.items[q.head] }
+
+// Last returns the newest one; the queue must not be empty.
+func (q *Queue) Last() *Owed { return &q.items[len(q.items)-1] }
 
 // Pop drops the oldest one.
 func (q *Queue) Pop() {
