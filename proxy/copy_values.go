@@ -96,8 +96,9 @@ func (c *copying) dropAux() {
 	}
 }
 
-// plainNextval is the default of a serial or identity column.
-var plainNextval = regexp.MustCompile(`^nextval\('[^']*'::regclass\)$`)
+// plainNextval is the default of a serial or identity column; the catalog's snapshot writes that of the latter.
+var plainNextval = regexp.MustCompile(`^nextval\('[^']*'::regclass\)$|` +
+	`^CASE WHEN has_sequence_privilege\('[^']*', 'USAGE, UPDATE'\) THEN nextval\('[^']*'::regclass\) ELSE pleiad\.next_identity\('[^']*'\) END$`)
 
 // keepsLast reports whether the last row can be stored after the others, its defaults computed on home's own connection: what
 // that has drawn is what currval and lastval say afterwards. Every row must draw from the same sequences, and nothing look at

@@ -27,15 +27,18 @@ func (s *Session) runDDL(r *request) error {
 		err = e
 	}
 	s.out = out
-	out.Out = appendOutcome(out.Out, held.Bytes(), s.batch.failed)
+	out.Out = appendOutcome(out.Out, held.Bytes(), s.batch.failed, r.tmpl.DDL)
 	return err
 }
 
-// appendOutcome appends frames, without success where a later part has failed.
-func appendOutcome(out, frames []byte, failed bool) []byte {
+// appendOutcome appends frames, without success where a later part has failed, and with the names that the client gave.
+func appendOutcome(out, frames []byte, failed bool, d *router.DDL) []byte {
 	for len(frames) >= 5 {
 		n := 1 + int(binary.BigEndian.Uint32(frames[1:]))
-		if frames[0] != 'C' || !failed {
+		switch {
+		case frames[0] == 'E' && d != nil && d.Part != "":
+			out = append(out, executor.Renamed(frames[:n], d.Part, d.Whole)...)
+		case frames[0] != 'C' || !failed:
 			out = append(out, frames[:n]...)
 		}
 		frames = frames[n:]
@@ -54,6 +57,10 @@ func (s *Session) changeSchema(r *request) error {
 		return s.runDDLAlone(r)
 	}
 	alone := s.gang.Txn.State == executor.TxnNone
+	if !alone && d.NoBlock {
+		s.failInBlock(r)
+		return nil
+	}
 	if alone && d.NeedsBlock && !s.inPipeline(r) {
 		s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "%s can only be used in transaction blocks", r.tmpl.Command))
 		return nil
@@ -309,14 +316,7 @@ func stepSQL(st *router.Step) (string, error) {
 // runDDLAlone runs what PostgreSQL runs outside of transactions.
 func (s *Session) runDDLAlone(r *request) error {
 	if s.gang.Txn.State != executor.TxnNone {
-		command := r.tmpl.Command
-		for _, t := range sqlparse.Tokens(string(r.text)) {
-			if t.Word == "concurrently" && t.Depth == 0 {
-				command += " CONCURRENTLY"
-				break
-			}
-		}
-		s.fail(pgerr.New(pgerr.ActiveSQLTransaction, "%s cannot run inside a transaction block", command))
+		s.failInBlock(r)
 		return nil
 	}
 	if r.tmpl.DDL.Database != "" {
@@ -337,6 +337,18 @@ func (s *Session) runDDLAlone(r *request) error {
 		s.planner.fresh = false
 	}
 	return nil
+}
+
+// failInBlock says of a statement what PreventInTransactionBlock says.
+func (s *Session) failInBlock(r *request) {
+	command := r.tmpl.Command
+	for _, t := range sqlparse.Tokens(string(r.text)) {
+		if t.Word == "concurrently" {
+			command += " CONCURRENTLY"
+			break
+		}
+	}
+	s.fail(pgerr.New(pgerr.ActiveSQLTransaction, "%s cannot run inside a transaction block", command))
 }
 
 // undoSteps repairs what the steps before a failure did, the last one first. What it says is not the client's.

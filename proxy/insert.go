@@ -373,6 +373,10 @@ func (w *inserting) head(b *strings.Builder, at *int) {
 			if k > 0 {
 				b.WriteString(", ")
 			}
+			if in.Named != nil {
+				b.Write(w.r.text[w.at(in.Named[k].Start):w.at(in.Named[k].End)])
+				continue
+			}
 			b.WriteString(quoteIdent(in.Table.Columns[col].Name))
 		}
 		for k, col := range in.Missing {

@@ -332,7 +332,7 @@ func (s *Session) restore(set *router.Set) string {
 
 // setInTransaction runs SET on every backend that has joined; the ones that join later are sent it then.
 func (s *Session) setInTransaction(r *request, set *router.Set) error {
-	if set.Name == "transaction" && (set.Isolation != "" || set.ReadOnly != 0) && s.firstInTransaction() {
+	if set.Name == "transaction" && (set.Isolation != "" || set.ReadOnly != 0) && s.firstInTransaction() && s.gang.Txn.Savepoints() == 0 {
 		// Heeded by the backends when they join; until then nothing has run that it could come too late for.
 		s.gang.Txn.NoteSetting(string(r.text))
 		if set.Isolation != "" {

@@ -269,21 +269,26 @@ func (in *Insert) RowBackend(m *shardmap.Map, i int, v *Values) (uint16, error) 
 		}
 		v.vals[c.Key] = val
 	}
-	return in.KeyBackend(m, v.vals[:n])
+	return in.Table.backendOf(m, v.vals[:n], false)
 }
 
-// KeyBackend tells which backend of m takes a row with these values, in the order of Table.Key, TypeOID set to the
-// column's where PostgreSQL evaluated them.
+// KeyBackend tells which backend of m takes a row with these values, in the order of Table.Key, as PostgreSQL has
+// cast them to their columns' types.
 func (in *Insert) KeyBackend(m *shardmap.Map, vals []shardmap.Value) (uint16, error) {
 	return in.Table.KeyBackend(m, vals)
 }
 
-// KeyBackend tells which backend of m takes a row with these key values. Errors as shardmap.ShardOf, and
-// ErrNotProvable too when the column would store another value (char(n), numeric scale).
+// KeyBackend tells which backend of m takes a row with these key values, as they are stored. Errors as shardmap.ShardOf.
 func (t *Table) KeyBackend(m *shardmap.Map, vals []shardmap.Value) (uint16, error) {
+	return t.backendOf(m, vals, true)
+}
+
+// backendOf gives ErrNotProvable, too, when the values are not stored yet and the column would store another one (char(n),
+// numeric scale).
+func (t *Table) backendOf(m *shardmap.Map, vals []shardmap.Value, stored bool) (uint16, error) {
 	var set shardmap.ShardSet
 	var v Values
-	if err := v.addShard(t, vals, true, &set); err != nil {
+	if err := v.addShard(t, vals, !stored, &set); err != nil {
 		return 0, err
 	}
 	shard, _ := set.Single()

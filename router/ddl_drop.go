@@ -122,7 +122,10 @@ func (d *ddl) dropIndex() *Template {
 		}
 	}
 	outside := s.Concurrent && len(sharded) == 0
-	if s.Concurrent && !outside {
+	switch {
+	case s.Concurrent && (len(s.Objects) > 1 || s.Behavior == sqlparse.DropCascade):
+		return d.upkeep(false, d.answer(WhereHome)) // PostgreSQL's error
+	case s.Concurrent && !outside:
 		d.withoutConcurrently()
 	}
 	steps := []Step{d.answer(WhereHome)}
@@ -142,7 +145,15 @@ func (d *ddl) dropIndex() *Template {
 	if outside {
 		return d.outside(steps...)
 	}
-	return d.change(steps...)
+	return notInBlock(d.change(steps...), s.Concurrent)
+}
+
+// notInBlock makes a change in a transaction what PostgreSQL does not do inside of one.
+func notInBlock(t *Template, not bool) *Template {
+	if t.DDL != nil {
+		t.DDL.NoBlock = not
+	}
+	return t
 }
 
 // withoutConcurrently takes the word out of the text.

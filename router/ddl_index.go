@@ -57,8 +57,8 @@ func (d *ddl) createIndex() *Template {
 		return d.refuse(refIndexName)
 	}
 	if _, exists := d.env.Schema.Indexes[p.table.Schema][s.Idxname]; exists {
-		d.withoutConcurrently() // the lock takes a transaction
-		return d.nothing()      // PostgreSQL's notice or error
+		d.withoutConcurrently()              // the lock takes a transaction
+		return notInBlock(d.nothing(), true) // PostgreSQL's notice or error
 	}
 	if p.table.Kind == TableReference {
 		undo := "DROP INDEX CONCURRENTLY IF EXISTS " + quoteName(p.table.Schema, s.Idxname)
@@ -100,7 +100,9 @@ func (d *ddl) createIndexOnShards(s *sqlparse.IndexStmt, t *Table) *Template {
 			Step{Where: WhereOne, Backend: int(b), Parallel: true, SQL: create})
 	}
 	steps = append(steps, Step{Where: WhereAll, SQL: closeShards}, Step{Where: WhereAll, SQL: "SELECT pleiad.attach_indexes(" + regclass(t.Schema, s.Idxname) + ", " + quoteLiteral(part) + ")"})
-	return d.outside(steps...)
+	out := d.outside(steps...)
+	out.DDL.Part, out.DDL.Whole = part, s.Idxname
+	return out
 }
 
 func indexSQL(stmt sqlparse.Node, change func(*sqlparse.IndexStmt)) (string, error) {

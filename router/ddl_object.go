@@ -180,6 +180,12 @@ func (d *ddl) createRule() *Template {
 	s := d.stmt.GetRuleStmt()
 	rv := s.Relation
 	nothing := s.Instead && s.WhereClause == nil && len(s.Actions) == 0
+	if _, temp := d.resolve(rv); temp {
+		r, where := d.queryReads(sqlparse.ListNode(s.Actions...)), d.queryReads(s.WhereClause)
+		if r.sharded || r.everywhere || where.sharded || where.everywhere {
+			return d.refuse(refTempEverywhere) // a write of the table runs on home alone
+		}
+	}
 	if p := d.relationPresence(rv); p.where == onAll && !(nothing && p.table != nil && (p.table.Kind == TableSharded || p.table.Kind == TableView)) {
 		return d.refuse(refRules)
 	}

@@ -23,7 +23,7 @@ var (
 	refOfType         = refusal("a sharded or reference table cannot be made OF a type", "Write its columns out.")
 	refTableAsSharded = refSelectInto
 	refMatviewState   = refusal("the query of a materialized view over sharded tables calls a function that may change the session", "PostgreSQL runs it restricted; make a table and fill it by INSERT.")
-	refTempEverywhere = refusal("a temporary view or function cannot use sharded or reference tables", "Create it in a schema of the database.")
+	refTempEverywhere = refusal("a temporary view, function or rule cannot use sharded or reference tables", "Create it in a schema of the database.")
 	refTempCode       = refusal("an operator cannot be temporary", "Create it in a schema of the database.")
 	refSchemaElements = refusal("CREATE SCHEMA cannot make objects for every backend", "Create the schema first, and what is in it by statements of their own.")
 

@@ -22,7 +22,7 @@ func (a *analysis) expr(q *query, n sqlparse.Node, sc *scope, facts *fnFacts) {
 			q.subs = append(q.subs, &sublink{q: a.query(n.GetSelectStmt(), sc)})
 			return false
 		case n.GetFuncCall() != nil:
-			*facts |= a.call(q, n.GetFuncCall(), sc)
+			*facts |= a.call(q, n, sc)
 		case n.GetParamRef() != nil:
 			a.params.see(n.GetParamRef())
 			a.seeTime(n)
@@ -44,7 +44,7 @@ func (a *analysis) expr(q *query, n sqlparse.Node, sc *scope, facts *fnFacts) {
 			a.single(refCurrentOf)
 		case isJSONAggregate(n):
 			*facts |= fnAggregate
-			q.aggregates = true
+			a.aggregate(q, n, sc)
 		}
 		return true
 	})
@@ -113,7 +113,8 @@ func (a *analysis) semiJoin(q *query, sl *sqlparse.SubLink, dom []*rel) {
 }
 
 // call reads one function call.
-func (a *analysis) call(q *query, f *sqlparse.FuncCall, sc *scope) fnFacts {
+func (a *analysis) call(q *query, n sqlparse.Node, sc *scope) fnFacts {
+	f := n.GetFuncCall()
 	name := sqlparse.Strings(f.Funcname)
 	if len(name) == 0 || len(name) > 2 {
 		a.fn |= fnUnknown
@@ -138,7 +139,7 @@ func (a *analysis) call(q *query, f *sqlparse.FuncCall, sc *scope) fnFacts {
 	if f.Over != nil {
 		facts &^= fnAggregate
 	} else if facts&fnAggregate != 0 {
-		a.aggregate(q, f, sc)
+		a.aggregate(q, n, sc)
 	}
 	a.hiddenClock = a.hiddenClock || a.foreign > 0 && facts&fnClock != 0
 	a.fn |= facts
@@ -153,25 +154,41 @@ func isLocalTrue(args []sqlparse.Node) bool {
 	return c != nil && c.GetBoolval() != nil && c.GetBoolval().Boolval
 }
 
-// aggregate notes an aggregate of the level; one whose columns are all of outer levels may belong to one of those.
-func (a *analysis) aggregate(q *query, f *sqlparse.FuncCall, sc *scope) {
+// aggregate notes an aggregate of the level; one whose columns are all of outer levels may belong to one of those
+// (check_agg_arguments in parse_agg.c). What a subquery in it names may be of any level.
+func (a *analysis) aggregate(q *query, n sqlparse.Node, sc *scope) {
 	q.aggregates = true
 	if sc.parent == nil {
 		return
 	}
 	columns, own := 0, 0
-	sqlparse.WalkList(f.Args, func(n sqlparse.Node) bool {
-		if n.GetSubLink() != nil {
-			return false
+	inside := func(n sqlparse.Node) bool {
+		if n.GetColumnRef() != nil {
+			columns++
 		}
-		if ref := n.GetColumnRef(); ref != nil {
+		return true
+	}
+	beside := func(n sqlparse.Node) bool {
+		switch ref := n.GetColumnRef(); {
+		case n.GetSubLink() != nil:
+			sqlparse.Walk(n.GetSubLink().Testexpr, inside)
+			sqlparse.Walk(n.GetSubLink().Subselect, inside)
+			return false
+		case ref != nil:
 			columns++
 			if _, at := sc.lookup(ref); at != nil && at.level == q {
 				own++
 			}
 		}
 		return true
-	})
+	}
+	if f := n.GetFuncCall(); f != nil {
+		sqlparse.WalkList(f.Args, beside)
+		sqlparse.WalkList(f.AggOrder, beside)
+		sqlparse.Walk(f.AggFilter, beside)
+	} else {
+		sqlparse.Walk(n, beside)
+	}
 	if columns > 0 && own == 0 {
 		q.outerAggregate = true
 	}

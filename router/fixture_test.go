@@ -20,6 +20,7 @@ import (
 //	public.stamps   (id int primary key, at timestamptz default now()) reference
 //	public.notes    (id int default nextval, body text) local
 //	public.touched  (room text, x int), key room, with a trigger that reads the time
+//	public.spots    (room text primary key, at point, n int), key room
 //	public.recent   view over meetings that reads the time
 //	public.rooms    view over meetings; public.labels view over codes; public.bodies view over notes
 func fixture() Env {
@@ -127,6 +128,7 @@ func fixtureTables(add func(*Table) *Table, col func(string, uint32, ...string) 
 	add(&Table{Name: "guarded", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room IN ( SELECT public.notes.body\n   FROM public.notes))", Columns: []Column{col("room", txt), col("x", i4)}})
 	add(&Table{Name: "listed", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room IN ( SELECT codes.label\n   FROM public.codes))", Columns: []Column{col("room", txt), col("x", i4)}})
 	add(&Table{Name: "tenanted", Kind: TableSharded, Relkind: 'p', Key: []int{0}, RLS: true, RLSExprs: "(room = current_setting('app.room'::text))", Columns: []Column{col("room", txt), col("x", i4)}})
+	add(&Table{Name: "spots", Kind: TableSharded, Relkind: 'p', Key: []int{0}, PrimKey: []int{0}, Columns: []Column{col("room", txt), col("at", 600), col("n", i4)}})
 }
 
 // reachByKind fills in what package catalog does for a table whose code reaches nothing else.

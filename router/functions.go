@@ -108,6 +108,8 @@ func (e *Env) functionFacts(schema, name string) fnFacts {
 	switch {
 	case tempSchema(schema):
 		return facts | fnUserVol | fnHome | e.reachFacts(e.tempReach(name))
+	case schema == "pleiad" && name == "next_identity" && !found:
+		return fnNextval
 	case schema == "pleiad" && jobFunctions[name] && !found:
 		return fnUserVol | fnHome
 	case (schema == "pleiad" || schema == "" && slices.Contains(e.Path, "pleiad")) && !readingFunctions[name] && !found:

@@ -26,7 +26,7 @@ func (p *planner) gather(a *analysis) (*Gather, *pgerr.Error) {
 	if err := a.gatherable(); err != nil {
 		return nil, err
 	}
-	b := &gatherBuilder{p: p, a: a, g: &Gather{}, columns: map[*unit]*columnUse{}, found: map[*unit]*unitPaths{}, bare: map[*sqlparse.RangeVar]bool{}}
+	b := &gatherBuilder{p: p, a: a, g: &Gather{}, columns: map[*unit]*columnUse{}, found: map[*unit]*unitPaths{}, bare: map[*sqlparse.RangeVar]bool{}, names: map[*sqlparse.RangeVar][]string{}}
 	b.g.Home = p.homeCopy || a.needsHome() != nil || a.fn&(fnVolatile|fnServer|fnUserVol) != 0
 	splices, err := b.unit(a.unit)
 	if err != nil {
@@ -64,8 +64,9 @@ type gatherBuilder struct {
 	parts    []fetch
 	columns  map[*unit]*columnUse
 	found    map[*unit]*unitPaths
-	bare     map[*sqlparse.RangeVar]bool // relations that are fetched column by column
-	literals bool                        // a fetch holds literals of the statement
+	bare     map[*sqlparse.RangeVar]bool     // relations that are fetched column by column
+	names    map[*sqlparse.RangeVar][]string // the columns that are there for each, those that GROUP BY takes
+	literals bool                            // a fetch holds literals of the statement
 }
 
 // unit makes the splices of one text; a relation that is named twice by one place (a WITH query with two references) is
@@ -102,6 +103,11 @@ func (b *gatherBuilder) unit(u *unit) ([]Splice, *pgerr.Error) {
 		if b.bare[r.place.rv] {
 			out = append(out, b.paths(u).at[r.place.rv].splices()...)
 		}
+		groups, err := b.dependent(toks, r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, groups...)
 	}
 	slices.SortStableFunc(out, func(x, y Splice) int { return x.Start - y.Start })
 	return slices.CompactFunc(out, func(x, y Splice) bool { return x == y }), nil

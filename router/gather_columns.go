@@ -147,9 +147,23 @@ func (b *gatherBuilder) array(r *rel, t *Table, cols []string, keys []orderKey) 
 	if values, shown := b.columnwise(r, t, cols, alias); values != nil && len(keys) == 0 {
 		f.values = values
 		b.bare[rv] = true
+		for _, v := range shown {
+			if v.name != "" && (v.column < 0 || !slices.Contains(ungroupable, t.Columns[v.column].TypeOID)) {
+				b.names[rv] = append(b.names[rv], alias+"."+quoteIdent(v.name))
+			}
+		}
 		return b.columnRows(b.part(f), shown, cols[:min(named, len(cols))]), nil
 	}
 	f.values = []fetchValue{b.row(r, t, cols, alias, keys)}
+	use := b.use(r.place.unit)
+	if use.wholeRow(alias, cols) {
+		b.names[rv] = append(b.names[rv], alias)
+	}
+	for i := range t.Columns {
+		if use.needs(alias, cols[i], cols) && !slices.Contains(ungroupable, t.Columns[i].TypeOID) {
+			b.names[rv] = append(b.names[rv], alias+"."+quoteIdent(cols[i]))
+		}
+	}
 	return b.parameter(b.part(f), 0), nil
 }
 

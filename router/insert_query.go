@@ -48,7 +48,7 @@ func (p *planner) insertQuery(a *analysis, q *query, r *rel, s *sqlparse.InsertS
 		return nil, refInsertSelect
 	case a.writes || a.keyTo != nil:
 		return nil, refInsertSelect
-	case q.readsApart():
+	case q.readsApart(), namesWith(s):
 		return nil, refSubquery // in ON CONFLICT or RETURNING
 	}
 	positions = positions[:len(q.source.out)]
@@ -69,6 +69,27 @@ func (p *planner) insertQuery(a *analysis, q *query, r *rel, s *sqlparse.InsertS
 		return nil, refInsertSelect
 	}
 	return out, p.readable(source)
+}
+
+// namesWith reports whether ON CONFLICT or RETURNING reads a query of the INSERT's own WITH, which goes to where the rows are
+// read.
+func namesWith(s *sqlparse.InsertStmt) bool {
+	names := map[string]bool{}
+	for _, c := range s.WithClause.GetCtes() {
+		names[c.GetCommonTableExpr().GetCtename()] = true
+	}
+	found := false
+	see := func(n sqlparse.Node) bool {
+		rv := n.GetRangeVar()
+		found = found || rv != nil && rv.Schemaname == "" && names[rv.Relname]
+		return !found
+	}
+	on := s.OnConflictClause
+	sqlparse.WalkList(s.ReturningList, see)
+	sqlparse.WalkList(on.GetTargetList(), see)
+	sqlparse.Walk(on.GetWhereClause(), see)
+	sqlparse.WalkList(on.GetInfer().GetIndexElems(), see)
+	return found
 }
 
 // readsApart reports whether a subquery of the level itself reads what some backend lacks.

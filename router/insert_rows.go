@@ -32,6 +32,13 @@ func (p *planner) rows(a *analysis, s *sqlparse.InsertStmt, t *Table) (*Insert, 
 	}
 	lists := s.SelectStmt.GetSelectStmt().ValuesLists
 	columns := columnPositions(t, s.Cols)
+	part, some := parts(t, s.Cols)
+	for i, at := range part {
+		columns[i] = max(columns[i], at)
+	}
+	if some {
+		in.Named = c.names(p.text)
+	}
 	width := len(lists[0].GetList().GetItems())
 	if len(c.rows) != len(lists) {
 		return nil, refKeyDefault
@@ -50,6 +57,13 @@ func (p *planner) rows(a *analysis, s *sqlparse.InsertStmt, t *Table) (*Insert, 
 		row := Row{Start: c.rows[i].Start, End: c.rows[i].End}
 		for j, n := range items {
 			cell := a.cell(n, t, in.Columns[j], len(lists))
+			switch {
+			case !some || part[j] < 0:
+			case cell.Default:
+				return nil, nil
+			case cell.Eval:
+				return nil, refKeyDefault
+			}
 			if s.Override == sqlparse.OverrideUser && t.Columns[in.Columns[j]].Identity != 0 {
 				in.Unread = in.Unread || !cell.Default
 				cell = Cell{Key: cell.Key, Default: true, Eval: true, Beside: !cell.Default && len(lists) > 1}
@@ -257,6 +271,23 @@ func (c *insertClauses) read(text string, from int) bool {
 	}
 	c.readRows(toks[i+1:], cl.depth)
 	return true
+}
+
+// names are the ranges of the columns' names in the list.
+func (c *insertClauses) names(text string) (out []Span) {
+	list := clauses{}
+	for _, t := range sqlparse.Tokens(text) {
+		if t.Start > c.columns.Start && t.End < c.columns.End {
+			list.toks = append(list.toks, t)
+		}
+	}
+	if len(list.toks) > 0 {
+		list.depth = list.toks[0].Depth
+	}
+	for _, item := range list.split(c.columns) {
+		out = append(out, rangeOf(item))
+	}
+	return out
 }
 
 func (c *insertClauses) readRows(toks []sqlparse.Token, depth int) {

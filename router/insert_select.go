@@ -21,6 +21,10 @@ func (p *planner) insertSelect(a *analysis, q *query, r *rel, s *sqlparse.Insert
 		return
 	}
 	evaluates := len(a.missing(r.table, positions, 1)) > 0
+	if _, some := parts(r.table, s.Cols); some {
+		p.refuse(refInsertParts)
+		return
+	}
 	if slices.Contains(positions, -1) {
 		p.t.Kind, p.t.Unknown = KindHome, true // PostgreSQL says which column there is not
 		return

@@ -199,6 +199,8 @@ type Insert struct {
 	// the columns it names, as positions in Table.Columns, in order.
 	ColumnsStart, ColumnsEnd int
 	Columns                  []int
+	// Named are the columns' own ranges where the list names parts of some (v[1], q.x), else nil.
+	Named []Span
 	// Missing are columns not in Columns whose default must be evaluated on home first (key defaults,
 	// sequences, and for reference tables every volatile default): they are appended to the list and to each row.
 	Missing []int
@@ -324,6 +326,10 @@ type DDL struct {
 	ChangesSchema bool
 	// NeedsBlock is true for LOCK TABLE: outside a transaction block PostgreSQL's own error (25P01) is due.
 	NeedsBlock bool
+	// NoBlock is true for what pleiad does in a transaction and PostgreSQL does not: inside a block its error (25001) is due.
+	NoBlock bool
+	// Part is what a shard's part of a new index is named, and Whole the index: errors speak of that.
+	Part, Whole string
 	// Database, if not "", is one that nobody may be connected to: pooled idle connections to it must be closed
 	// first, on every backend (DROP DATABASE, RENAME, CREATE DATABASE's template).
 	Database string

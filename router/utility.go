@@ -254,7 +254,7 @@ func (p *planner) code(n sqlparse.Node) {
 	sc := &scope{ns: &namespace{}, level: q}
 	q.scope = sc
 	call := n.GetCallStmt().Funccall
-	a.call(q, call, sc)
+	a.call(q, sqlparse.FuncCallNode(call), sc)
 	var f fnFacts
 	for _, arg := range call.Args {
 		a.expr(q, arg, sc, &f)

@@ -501,3 +501,18 @@ func columnPositions(t *Table, cols []sqlparse.Node) []int {
 	}
 	return out
 }
+
+// parts are the positions of an INSERT's columns that are given a part of: v[1], q.x. -1 stands for the other columns.
+func parts(t *Table, cols []sqlparse.Node) (out []int, some bool) {
+	for _, n := range cols {
+		rt, at := n.GetResTarget(), -1
+		if len(rt.GetIndirection()) > 0 {
+			at = slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == rt.GetName() })
+		}
+		if slices.Contains(t.Key, at) {
+			at = -1 // no key is made of parts: PostgreSQL's error
+		}
+		out, some = append(out, at), some || at >= 0
+	}
+	return out, some
+}

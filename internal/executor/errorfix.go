@@ -47,13 +47,22 @@ func (m *Member) clientTerms(frame []byte, shift int) []byte {
 }
 
 // ownContext is the CONTEXT of an error that a function of pleiad's raised in a statement that is pleiad's, too.
-var ownContext = regexp.MustCompile(`^PL/pgSQL function pleiad\.(begin_ddl|lock_ddl|partition_key|register_\w+|create_shards|sync_shards|close_shards|open_shards|attach_indexes)\(`)
+var ownContext = regexp.MustCompile(`^PL/pgSQL function pleiad\.(begin_ddl|next_identity|lock_ddl|partition_key|register_\w+|create_shards|sync_shards|close_shards|open_shards|attach_indexes)\(`)
 
 // goneShard is the error of a statement that names a shard of a table that was dropped meanwhile.
 var goneShard = regexp.MustCompile(`^relation "pleiad_[0-9]+\.(.*)" does not exist$`)
 
 // restricted is how a foreign key's error names the table whose rows are referenced.
 var restricted = regexp.MustCompile(`^(update or delete on table )"([^"]+)"`)
+
+// Renamed makes an ErrorResponse about an index speak of another one.
+func Renamed(frame []byte, from, to string) []byte {
+	if wire.ErrorField(frame, 'n') == from {
+		frame = replaceField(frame, 'n', to)
+	}
+	message := wire.ErrorField(frame, 'M')
+	return replaceField(frame, 'M', strings.ReplaceAll(message, `"`+from+`"`, `"`+to+`"`))
+}
 
 // fix puts the user's names into an error about an object of schema.
 func (d *Derived) fix(frame []byte, schema string) []byte {

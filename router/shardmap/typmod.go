@@ -1,6 +1,9 @@
 package shardmap
 
-import "unicode/utf8"
+import (
+	"math"
+	"unicode/utf8"
+)
 
 // StoresUnchanged is true if storing v in a column with this type modifier (pg_attribute.atttypmod, -1 for
 // none) provably leaves its hash as [ShardOf] gives it. varchar(n) may trim blanks, numeric(p,s) and
@@ -41,7 +44,7 @@ func timestampFits(column uint32, typmod int32, v *Value) bool {
 		return false
 	}
 	unit := [...]int64{1_000_000, 100_000, 10_000, 1_000, 100, 10}[typmod]
-	return micros%unit == 0
+	return micros%unit == 0 || micros == math.MaxInt64 || micros == math.MinInt64 // infinity has no fraction
 }
 
 // numericFits compares decimals after the point with the column's scale. typmod is (precision<<16 | scale)

@@ -64,6 +64,9 @@ const (
 // MinMaxLeast is LEAST.
 const MinMaxLeast = pg_query.MinMaxOp_IS_LEAST
 
+// GroupingSets is GROUPING SETS itself, as against ROLLUP and CUBE.
+const GroupingSets = pg_query.GroupingSetKind_GROUPING_SET_SETS
+
 // Kinds of subqueries in expressions; SubAny is IN (SELECT …) and = ANY (SELECT …).
 const (
 	SubAny    = pg_query.SubLinkType_ANY_SUBLINK

@@ -120,6 +120,9 @@ const (
 	GrantInSchema = pg_query.GrantTargetType_ACL_TARGET_ALL_IN_SCHEMA
 )
 
+// DropCascade is CASCADE.
+const DropCascade = pg_query.DropBehavior_DROP_CASCADE
+
 // What REINDEX rebuilds.
 const (
 	ReindexIndex = pg_query.ReindexObjectType_REINDEX_OBJECT_INDEX

@@ -62,3 +62,11 @@ select doc ->> $1, count(*) from meeting group by 1 order by 1;
 select row(minutes, title) as pair, count(*) from meeting group by row(minutes, title) order by 1 limit 5;
 select active is true, count(*) from person group by active is true order by 1;
 select born - date '1960-01-01' > 2000 as young, sum(salary) from person group by 1 order by 1;
+-- other columns of a table whose primary key is grouped by, where one backend finishes the query
+select p.id, p.name, p.doc ->> 'lang' as lang, count(*) from person p join meeting m on m.minutes = p.dept * 15 group by p.id order by 1;
+select p.*, count(*) from person p join meeting m on m.minutes = p.dept * 15 group by p.id order by 1;
+select m.title, max(p.salary) from meeting m join person p on p.dept = m.minutes / 15 group by 'x', m.room, m.id having m.title is not null order by 1, m.cost, m.id;
+select p, count(*) from profile p join meeting m on m.minutes = p.share group by p.person order by p.person;
+select x.n from (select m.title || '!' as n, max(p.id) from meeting m join person p on p.dept = m.minutes / 15 group by m.id, m.room) x order by 1;
+select p.id, (select max(m.id) from meeting m where m.minutes = p.dept * 15) from person p group by p.id order by 1;
+select m.title, count(*) from meeting m join person p on p.dept = m.minutes / 15 group by m.id order by 1;

@@ -18,3 +18,7 @@ select coalesce(title, 'all') as t, count(distinct minutes), string_agg(distinct
 select grouping(id) from meeting group by room;
 select doc ->> 'n' as n, minutes, count(*) from meeting group by grouping sets ((doc ->> 'n'), (minutes)) order by n, minutes;
 select a, b, sum(s) from (select room as a, minutes as b, sum(cost) as s from meeting group by room, minutes) x group by rollup (a, b) order by a, b, 3 limit 9;
+-- other columns of a table whose primary key is in every set
+select id, name, grouping(id, dept, boss), count(*) from person group by grouping sets ((id, dept), (id, boss)) order by 1, 3;
+select id, name, dept, grouping(dept, active), count(*) from person group by id, rollup (dept, active) order by 1, 4, 3;
+select id, name, count(*) from person group by rollup (id) order by 1;

@@ -85,3 +85,25 @@ update kb set (k, w, c) = ('z' || v, 'abcd  ', 'a ' || '   ') where v > 15 retur
 update kb set k = v where v > 15 returning *;
 update kb set k = c, c = k::char(3) where v = 16 returning *;
 select * from kb order by 1;
+-- values that a key's column rounds, or has no digits of
+--! setup
+create table k_ts2 (k timestamp(2) primary key, v int) partition by hash (k);
+--! setup
+create table k_tens (k numeric(4, -1) primary key, v int) partition by hash (k);
+insert into k_ts2 values ('infinity', 1), ('-infinity', 2), ('2024-01-01 10:00:00.126', 3) returning *;
+insert into k_ts2 values ('-infinity', 4) on conflict (k) do update set v = excluded.v returning *;
+insert into k_ts2 select 'infinity'::timestamp, 5 on conflict do nothing;
+select v from k_ts2 where k = '-infinity';
+insert into k_tens values (1234, 1), (57, 2), (-8, 3) returning *;
+insert into k_tens select id * 7, id from meeting where id between 10 and 14 returning *;
+select * from k_tens where k = 60;
+-- parts of columns
+--! setup
+create table grid (k serial primary key, v int[], home address) partition by hash (k);
+insert into grid (v[1], v[2], home.zip) values (1, 2, 3), (4, 5, 6) returning v, home;
+insert into grid (k, v[2], home.street) values (100, 5, 'a'), (101, 6, 'b'), (102, 7, null) returning *;
+insert into grid (home.zip, k) values (1, 103) on conflict (k) do update set v[1] = 2 returning *;
+insert into grid (k, v[1]) values (104, default);
+insert into grid (k[1], v) values (104, '{1}');
+insert into grid (k, v.x) values (104, 1);
+select k, v, home from grid where k >= 100 order by k;

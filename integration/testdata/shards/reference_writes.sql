@@ -48,3 +48,9 @@ delete from tariff t using event e where e.kind = t.code and e.amount > 800 retu
 update tariff t set n = (select count(*) from meeting where minutes = 30) returning code, n, (select max(id) from meeting);
 update tariff t set n = m.id from meeting m where m.id = 5 and m.room = 'r6' and random() < 2 returning t.code, m.title, m.starts;
 update tariff t set n = 1 / 0 from meeting m where m.id = 5 returning m.id;
+-- parts of columns, on every copy
+--! setup
+create table shelf (k int primary key, v int[], home address) with (pleiad.reference);
+insert into shelf (k, v[1], v[2]) values (1, 2, 3), (2, 4, 5) returning *;
+insert into shelf (k, home.zip) values (3, 9) on conflict (k) do update set v[1] = 1;
+select count(distinct s.v), count(s.home), count(*) from meeting m, shelf s;

@@ -69,3 +69,9 @@ select id from room r where floor = (select count(*) from meeting m where m.room
 select d.name, (select string_agg(p.name, ',' order by p.name, p.id) from person p where p.dept = d.id and p.id < 20) from dept d order by d.id;
 select id, (select jsonb_agg(a.role order by a.meeting) from attendance a where a.person = p.id) from person p where id < 6 order by id;
 select id from meeting where id in (select n.id from note n join person p on p.id = n.person where p.salary > 1500) order by id;
+-- an aggregate in a subquery belongs to the level of what it is of, its FILTER, its ORDER BY and subqueries in it included
+select (select max((select i.title from meeting i where i.room = o.room and i.id = o.id))) from meeting o;
+select (select max((select count(*) from attendance a where a.person = o.id)) filter (where o.id < 20)) from person o;
+select (select max(0) filter (where p.active)) from person p;
+select (select string_agg('x', ',' order by p.id)) from person p where p.id < 5;
+select id, (select count(*) filter (where exists (select from meeting m where m.id = p.id)) from dept) from person p where id < 4 order by id;

@@ -107,6 +107,30 @@ drop policy low on item;
 --! setup
 drop owned by triggers_rules_reader;
 --! setup
+-- an identity column needs no right on its sequence, a serial one does
+--! setup
+create table badge (id int generated always as identity, k int primary key, v text) partition by hash (k);
+--! setup
+create table coat (id serial, k int primary key) partition by hash (k);
+--! setup
+create view badges as select * from badge;
+--! setup
+grant select, insert on badge, coat to triggers_rules_reader;
+set role triggers_rules_reader;
+insert into badge (k) values (1), (2), (3) returning *;
+insert into badge (k, v) select k + 10, v from badge returning k, v;
+insert into coat (k) values (1);
+select lastval();
+insert into badge values (default, 21, 'x') on conflict (k) do nothing returning k;
+reset role;
+revoke insert on badge from triggers_rules_reader;
+grant insert on badges to triggers_rules_reader;
+set role triggers_rules_reader;
+insert into badges (k, v) values (31, 'y') returning k, v;
+insert into badge (k) values (32);
+reset role;
+drop view badges;
+drop table badge, coat;
 drop role triggers_rules_reader;
 -- generated columns and checks
 --! setup

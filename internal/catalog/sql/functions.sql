@@ -25,6 +25,29 @@ BEGIN
   END IF;
 END $$;
 
+-- The next value of an identity column's sequence. Whoever may insert into the table, or into a view of it, gets one without
+-- a right on the sequence, as from PostgreSQL itself.
+CREATE OR REPLACE FUNCTION pleiad.next_identity(seq regclass) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  acting name := pleiad.acting_role();
+  rel oid;
+BEGIN
+  SELECT d.refobjid INTO rel FROM pg_depend d
+  WHERE d.classid = 'pg_class'::regclass AND d.objid = seq AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i';
+  IF NOT FOUND THEN
+    RAISE insufficient_privilege USING MESSAGE = format('permission denied for sequence %s', seq);
+  END IF;
+  IF NOT has_any_column_privilege(acting, rel, 'INSERT, UPDATE') AND NOT EXISTS (
+    SELECT FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid
+    WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = rel
+      AND has_any_column_privilege(acting, w.ev_class, 'INSERT, UPDATE')) THEN
+    RAISE insufficient_privilege
+      USING MESSAGE = format('permission denied for table %s', (SELECT relname FROM pg_class WHERE oid = rel));
+  END IF;
+  RETURN nextval(seq);
+END $$;
+
 -- First step of every schema change: one at a time in the whole cluster. Returns the epoch that the
 -- change starts from; a plan made from another one is stale. command is for PostgreSQL's own error.
 CREATE OR REPLACE FUNCTION pleiad.begin_ddl(command text DEFAULT 'DDL') RETURNS bigint

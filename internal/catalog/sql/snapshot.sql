@@ -70,7 +70,8 @@ WITH nsp AS MATERIALIZED (
               ELSE a.attcollation::regcollation::text END AS coll,
          a.attnotnull, a.attidentity, a.attgenerated,
          CASE WHEN a.attidentity <> ''
-              THEN (SELECT format('nextval(%L::regclass)', q.objid::regclass) FROM pg_depend q
+              THEN (SELECT format('CASE WHEN has_sequence_privilege(%1$L, ''USAGE, UPDATE'') THEN nextval(%1$L::regclass) '
+                                  'ELSE pleiad.next_identity(%1$L) END', q.objid::regclass) FROM pg_depend q
                     WHERE q.classid = 1259 AND q.refclassid = 1259 AND q.refobjid = r.oid AND q.refobjsubid = a.attnum
                       AND q.deptype = 'i')
               WHEN a.attgenerated = '' THEN d.def ELSE '' END AS def,
