@@ -17,6 +17,8 @@ func TestErrorNames(t *testing.T) {
 		`create table q (k int, j int, constraint q_fk foreign key (k) references app.p (k), constraint qj check (j <> 7)) partition by hash (k)`,
 		`insert into app.p values (1, 1, 1, 1), (2, 1, 1, 1), (3, 1, 1, 1), (4, 1, 1, 1)`,
 		`insert into q values (1, 1), (2, 1)`,
+		`create table twice (k int, v int) partition by hash (k)`,
+		`insert into twice values (1, 1), (1, 2), (2, 1)`,
 	}
 	failing := []string{
 		`insert into app.p values (1, 9, 9, 1)`,
@@ -29,6 +31,7 @@ func TestErrorNames(t *testing.T) {
 		`delete from app.p where k = 1`,
 		`update q set j = 7 where k = 2`,
 		`insert into q values (1, 1) returning 1 / 0`,
+		`create unique index concurrently twice_k on twice (k)`,
 		`create table bad (k int constraint odd check (k % 2 = 1)) partition by hash (nosuch)`,
 	}
 	later := []string{

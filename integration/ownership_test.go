@@ -52,3 +52,28 @@ func TestCommitOwnership(t *testing.T) {
 		}
 	}
 }
+
+// TestIndexAsOwner lets functions of a table's owner say who runs them while an index is made of them: only the owner may.
+func TestIndexAsOwner(t *testing.T) {
+	s := suite.target
+	db := s.newDatabase(t)
+	c := s.conn(t, db)
+	s.admin(t, "create role index_owner")
+	t.Cleanup(func() {
+		s.admin(t, "drop database if exists "+db+" with (force)")
+		s.admin(t, "drop role index_owner")
+	})
+	for _, sql := range []string{
+		"create table owned (k int primary key, v int) partition by hash (k)", "insert into owned select g, g from generate_series(1, 30) g",
+		"alter table owned owner to index_owner", "grant create on schema public to index_owner",
+		`create function alone(i int) returns int language plpgsql immutable as $$
+			begin assert current_user = 'index_owner', 'called by ' || current_user; return i; end $$`,
+		"create index concurrently on_all on owned (alone(v)) where alone(v + 10) > alone(10)", "set role index_owner",
+		"create index concurrently by_owner on owned (alone(v)) where alone(v + 10) > alone(11)",
+	} {
+		s.exec(t, c, sql)
+	}
+	if role := s.one(t, c, "show role"); role != "index_owner" {
+		t.Errorf("afterwards the role is %q", role)
+	}
+}

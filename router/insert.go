@@ -90,6 +90,7 @@ func (p *planner) insert(s *sqlparse.InsertStmt) {
 		return
 	}
 	a := p.analysis()
+	p.selected(s)
 	q, r := a.insertLevel(s, nil)
 	a.solve()
 	t := r.table
@@ -117,6 +118,33 @@ func (p *planner) insert(s *sqlparse.InsertStmt) {
 	default:
 		p.insertSharded(a, q, r, in, s)
 	}
+}
+
+// selected makes one row of VALUES with a function in it that gives a set the SELECT that it is (transformInsertStmt in
+// analyze.c).
+func (p *planner) selected(s *sqlparse.InsertStmt) {
+	if !plainValues(s) || len(insertRows(s)) != 1 {
+		return
+	}
+	sets, plain := false, true
+	for _, n := range insertRows(s)[0] {
+		plain = plain && n.GetSetToDefault() == nil
+		sqlparse.Walk(n, func(n sqlparse.Node) bool {
+			if f := n.GetFuncCall(); f != nil {
+				schema, name := listName(f.Funcname)
+				sets = sets || p.env.functionFacts(schema, name)&fnSRF != 0
+			}
+			return n.GetSelectStmt() == nil
+		})
+	}
+	if !sets || !plain {
+		return
+	}
+	v := s.SelectStmt.GetSelectStmt()
+	for _, n := range insertRows(s)[0] {
+		v.TargetList = append(v.TargetList, sqlparse.Output(n))
+	}
+	v.ValuesLists = nil
 }
 
 // plainValues is true for INSERT … VALUES with nothing around the list.

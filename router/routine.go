@@ -266,7 +266,7 @@ func (b *routineBuilder) sql(fn *Function) *Program {
 
 // statement puts parameters in the places of variables.
 func (b *routineBuilder) statement(n sqlparse.Node, names *programNames, pl bool) *ProgramSQL {
-	if n.GetSelectStmt() == nil && n.GetInsertStmt() == nil && n.GetUpdateStmt() == nil && n.GetDeleteStmt() == nil {
+	if n.GetSelectStmt() == nil && n.GetInsertStmt() == nil && n.GetUpdateStmt() == nil && n.GetDeleteStmt() == nil && n.GetMergeStmt() == nil {
 		b.bad = true
 		return nil
 	}

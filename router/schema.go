@@ -72,7 +72,8 @@ type Table struct {
 	// ReferencesOut and ReferencedBy are foreign keys, by home's oid of the other table.
 	ReferencesOut []uint32
 	ReferencedBy  []uint32
-	Definition    string // views: pg_get_viewdef
+	ActsOn        []uint32 // those of ReferencedBy whose rows a DELETE of this table's changes: ON DELETE CASCADE and its kin
+	Definition    string   // views: pg_get_viewdef
 	// Touches is true for a view that reads a sharded table, directly or through other views.
 	Touches bool
 	// Everywhere is true if every backend has the relation: sharded and reference tables, and views over

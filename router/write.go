@@ -123,6 +123,30 @@ func (a *analysis) targetTable(t *Table, op operation) {
 			a.trigger(t, tr, distributed)
 		}
 	}
+	if distributed && op&opDelete != 0 {
+		a.actions(t, map[uint32]bool{})
+	}
+}
+
+// actions looks at the tables whose rows foreign keys' actions on DELETE change: their statement-level triggers fire, too.
+func (a *analysis) actions(t *Table, seen map[uint32]bool) {
+	for _, oid := range t.ActsOn {
+		on := a.env.Schema.ByOID[oid]
+		if on == nil || seen[oid] {
+			continue
+		}
+		seen[oid] = true
+		for _, tr := range on.Triggers {
+			switch {
+			case tr.Row || !tr.OnUpdate && !tr.OnDelete:
+			case t.Kind == TableReference:
+				a.refuse(refTriggerMulti)
+			default:
+				a.statementTrigger = true
+			}
+		}
+		a.actions(on, seen)
+	}
 }
 
 // reaches notes code that runs without being named. alone is true where home's tables would be missing or would be

@@ -91,6 +91,7 @@ type snapshot struct {
 		Rel  []uint32 `json:"rel"`
 		Ref  []uint32 `json:"ref"`
 		Acts []bool   `json:"acts"` // a change of the referenced row changes the referencing one
+		Dels []bool   `json:"dels"` // a DELETE of it does
 	} `json:"fks"`
 	Functions struct {
 		OID   []uint32     `json:"oid"`
@@ -387,6 +388,9 @@ func (d *decoder) rest() error {
 		from.ReferencesOut = append(from.ReferencesOut, k.Ref[i])
 		if to != nil {
 			to.ReferencedBy = append(to.ReferencedBy, rel)
+			if k.Dels[i] {
+				to.ActsOn = append(to.ActsOn, rel)
+			}
 		}
 	}
 	ty := &d.in.Types

@@ -72,3 +72,9 @@ insert into log select count(*), 'in block', null from copy_meeting;
 select count(*) from copy_meeting;
 rollback;
 select count(*) from copy_meeting;
+-- one row of VALUES with a set in it is a SELECT
+insert into nothing values (generate_series(9001, 9005), 'x' || 1) returning *;
+insert into nothing (v, k) values ('y', (select max(id) from meeting) + 9100 + generate_series(1, 2)) returning *;
+insert into nothing values (generate_series(9003, 9007), 'z') on conflict (k) do update set v = excluded.v returning *;
+insert into nothing values (generate_series(9008, 9009), 'a'), (9010, 'b');
+delete from nothing where k > 9000;

@@ -230,3 +230,25 @@ do $$ declare n int; begin delete from meeting where room = 'r14' and minutes is
 do $$ declare n int := 5; m text; begin delete from meeting where id = -1 returning id, title into n, m; raise notice '% % %', n, m, found; end $$;
 do $$ declare k int; begin insert into note (id) values (7100) returning id into strict k; raise notice 'made %', k; end $$;
 do $$ declare k int; begin with w as (delete from note where id = 7100 returning id) select id into k from w; raise notice 'gone %', k; end $$;
+-- MERGE in code
+--! setup
+create function pl_merge(p int, q text) returns text language plpgsql as $$
+declare
+  n int;
+  r text := '';
+begin
+  merge into nothing t using (select p + g as a from generate_series(0, 2) g) s on t.k = s.a
+    when matched and t.v = q then delete
+    when matched then update set v = t.v || q
+    when not matched and s.a < 100 then insert values (s.a, q || p);
+  get diagnostics n = row_count;
+  if found then r := 'found '; end if;
+  return r || n;
+end $$;
+select pl_merge(1, 'x1');
+select pl_merge(2, 'y');
+select pl_merge(1, 'x1');
+select pl_merge(500, 'x');
+select * from nothing order by k;
+do $$ declare n int; begin merge into room r using (values ('r1', 7), ('r2', 8)) v(id, f) on r.id = v.id when matched then update set floor = v.f; get diagnostics n = row_count; raise notice '%', n; end $$;
+select id, floor from room where id < 'r3' order by id;

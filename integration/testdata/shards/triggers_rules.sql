@@ -132,6 +132,23 @@ reset role;
 drop view badges;
 drop table badge, coat;
 drop role triggers_rules_reader;
+-- statement-level triggers of a table whose rows a foreign key's action deletes
+--! setup
+create table crate (k int primary key, v int) partition by hash (k);
+--! setup
+create table apple (k int primary key references crate on delete cascade, n int) partition by hash (k);
+--! setup
+insert into crate select g, g from generate_series(1, 12) g;
+--! setup
+insert into apple select k, v from crate;
+create function gone() returns trigger language plpgsql as 'begin raise notice ''% %'', tg_op, tg_level; return null; end';
+create trigger gone after delete on apple for each statement execute function gone();
+delete from crate where k = 3;
+delete from crate where v > 9;
+update crate set v = v + 1 where k > 5;
+drop trigger gone on apple;
+delete from crate where v > 9;
+select * from apple order by k;
 -- generated columns and checks
 --! setup
 create table calc (k int primary key, a int, b int generated always as (a * 2) stored, check (a < b or a <= 0)) partition by hash (k);

@@ -360,17 +360,23 @@ $$;
 
 -- The indexes that CREATE INDEX CONCURRENTLY made on this backend's partitions become parts of the parent's.
 CREATE OR REPLACE FUNCTION pleiad.attach_indexes(idx regclass, part name) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   i record;
+  was text := current_setting('role');
+  owner name := (SELECT r.rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = idx);
 BEGIN
   PERFORM pleiad.check_owner(idx);
+  IF owner <> current_user THEN
+    PERFORM set_config('role', owner, true); -- comparing two indexes' predicates runs functions in them
+  END IF;
   FOR i IN SELECT c.oid::regclass AS name
            FROM pg_index p JOIN pleiad.local_shard s ON s.parent = p.indrelid
            JOIN pg_index x ON x.indrelid = s.relid JOIN pg_class c ON c.oid = x.indexrelid
            WHERE p.indexrelid = idx AND c.relname = part AND NOT c.relispartition LOOP
     EXECUTE format('ALTER INDEX %s ATTACH PARTITION %s', idx, i.name);
   END LOOP;
+  PERFORM set_config('role', was, true);
 END $$;
 
 -- Removes what a CREATE INDEX CONCURRENTLY that failed left on this backend's partitions. Only the partitions'
