@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"testing"
 
@@ -281,5 +282,44 @@ func (o *oidRun) checkAgain(how, names string) {
 	text := o.c.ExecParams(o.ctx, "SELECT "+names+" FROM again UNION SELECT "+names+" FROM here WHERE k = 0", nil, nil, nil, nil).Read()
 	if text.Err != nil || len(text.Rows) != 1 {
 		o.t.Fatalf("%s: %d different rows, %v", how, len(text.Rows), text.Err)
+	}
+}
+
+// TestOIDsOnHeldConnections makes types while the session holds connections that a cursor WITH HOLD is on: they speak of
+// the types by home's oids all the same.
+func TestOIDsOnHeldConnections(t *testing.T) {
+	t.Parallel()
+	for _, s := range both() {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			c := s.low(t, s.newDatabase(t), nil)
+			ctx := ctxFor(t)
+			for _, sql := range []string{
+				"CREATE TABLE spread (k int PRIMARY KEY) PARTITION BY HASH (k)",
+				"INSERT INTO spread SELECT generate_series(1, 20)",
+				"BEGIN", "DECLARE held CURSOR WITH HOLD FOR SELECT k FROM spread", "COMMIT",
+				"CREATE TYPE mood AS ENUM ('sad', 'ok')",
+				"CREATE TABLE felt (k int PRIMARY KEY, m mood) PARTITION BY HASH (k)",
+			} {
+				if _, err := c.Exec(ctx, sql).ReadAll(); err != nil {
+					t.Fatalf("%s: %v", sql, err)
+				}
+				if err := s.afterDDL(ctx, c, sql); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := &oidRun{t: t, ctx: ctx, c: c, s: s}
+			mood := binary.BigEndian.Uint32(o.one("SELECT 'mood'::regtype::oid", nil)[0])
+			for k := range oidKeys {
+				sql := fmt.Sprintf("INSERT INTO felt VALUES (%d, $1) RETURNING m", k)
+				r := c.ExecParams(ctx, sql, [][]byte{[]byte("ok")}, []uint32{mood}, nil, nil).Read()
+				if r.Err != nil {
+					t.Fatalf("%s: %v", sql, r.Err)
+				}
+				if got := r.FieldDescriptions[0].DataTypeOID; got != mood {
+					t.Errorf("%s: the column's type is %d instead of %d", sql, got, mood)
+				}
+			}
+		})
 	}
 }

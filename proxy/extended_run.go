@@ -561,7 +561,7 @@ func (s *Session) CopyIn(m *executor.Member) error {
 			if err := s.in.Copy(m.Conn, size); err != nil {
 				return s.copyBroken(m, err)
 			}
-			return nil
+			return s.copyEnded(m)
 		case 'H', 'S':
 			if err := s.in.Discard(size); err != nil {
 				return err
@@ -572,6 +572,18 @@ func (s *Session) CopyIn(m *executor.Member) error {
 		}
 		return s.copyViolation(typ)
 	}
+}
+
+// copyEnded makes the server say how COPY ended: in the extended protocol it keeps its answer until Sync or Flush, and
+// the ones that the client sent before its data are gone.
+func (s *Session) copyEnded(m *executor.Member) error {
+	if m.Queue.Head().Msg != 'E' {
+		return nil
+	}
+	if _, err := m.Conn.Write(wire.Flush(nil)); err != nil {
+		return m.Lost(err)
+	}
+	return nil
 }
 
 // copyViolation ends the session of a client that sends something else than data during COPY: where its next message

@@ -111,7 +111,7 @@ func (p *planner) timeZone() string {
 	toks := sqlparse.Tokens(text)
 	for i, t := range toks {
 		if t.Word == "zone" && i+1 < len(toks) {
-			return text[toks[i+1].Start:]
+			return text[toks[i+1].Start:toks[len(toks)-1].End]
 		}
 	}
 	return ""

@@ -441,6 +441,9 @@ func TestSettingsAreSharedAndBounded(t *testing.T) {
 	if a.Without("role").Without("a.b").Without("work_mem") != NoSettings || a.Without("other") != a {
 		t.Error("Without")
 	}
+	if s := NoSettings.With("timezone", "INTERVAL '1' HOUR").Apply; s != "SET TIME ZONE INTERVAL '1' HOUR;" {
+		t.Error(s)
+	}
 	if s := NoSettings.With(`x"; DROP TABLE t; --`, "1").Apply; s != `SET "x""; DROP TABLE t; --" TO 1;` {
 		t.Error(s)
 	}

@@ -135,6 +135,10 @@ func SetSQL(name, value string) string {
 		return "SET SESSION AUTHORIZATION " + value + ";"
 	case "role":
 		return "SET ROLE " + value + ";"
+	case "timezone":
+		if len(value) > 8 && strings.EqualFold(value[:8], "interval") { // no word: those are quoted
+			return "SET TIME ZONE " + value + ";"
+		}
 	}
 	return "SET " + quoteName(name) + " TO " + value + ";"
 }

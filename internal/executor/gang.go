@@ -150,6 +150,13 @@ func (g *Gang) join(ctx context.Context, m *Member, b int) (*Member, error) {
 			return nil, err
 		}
 		m = g.add(c, types)
+	} else if m.Queue.Len() == 0 {
+		// It may have been held since before types were made.
+		types, err := g.Servers.OIDs(b)
+		if err != nil {
+			return nil, err
+		}
+		m.Types = types
 	}
 	if m.Began {
 		return m, nil
