@@ -320,7 +320,7 @@ func (s *Session) runDDLAlone(r *request) error {
 		return nil
 	}
 	if r.tmpl.DDL.Database != "" {
-		s.srv.dropDatabase(r.tmpl.DDL.Database)
+		s.srv.dropDatabase(r.tmpl.DDL.Database, r.tmpl.Command == "CREATE DATABASE")
 	}
 	d := r.tmpl.DDL
 	for i := range d.Steps {

@@ -221,10 +221,16 @@ func greetError(err error) error {
 func (srv *Server) converse(s *Session) {
 	srv.mu.Lock()
 	srv.living[s] = struct{}{}
+	gone := srv.databases[s.db.name] != s.db
 	srv.mu.Unlock()
 	s.gang.Pass = s.db.barrier.NewPass()
 	unwatch := srv.watcher.watch(s)
-	err := s.serveSafely()
+	var err error
+	if gone {
+		err = s.bye(pgerr.CannotConnectNow, "the database is being dropped, renamed or copied")
+	} else {
+		err = s.serveSafely()
+	}
 	unwatch()
 	srv.mu.Lock()
 	delete(srv.living, s)

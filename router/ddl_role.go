@@ -86,10 +86,12 @@ func (d *ddl) createDatabase() *Template {
 func templateOf(options []sqlparse.Node) string {
 	for _, n := range options {
 		if def := n.GetDefElem(); def.GetDefname() == "template" {
-			return def.GetArg().GetString_().GetSval()
+			if name := def.GetArg().GetString_().GetSval(); name != "" {
+				return name
+			}
 		}
 	}
-	return ""
+	return "template1"
 }
 
 // dropDatabase plans DROP DATABASE: home first, for its errors; what is missing on the others is as it should be,
