@@ -36,8 +36,12 @@ const (
 	CellBool            // TRUE or FALSE
 )
 
-// maxFolded bounds the elements of an IN list that is folded. No plan tells longer ones apart by their values.
-const maxFolded = 10000
+// maxFolded bounds the elements of an IN list that is folded: no plan tells longer ones apart by their values. maxFoldedCells
+// bounds the constants of all lists: what has more is for Guard to judge.
+const (
+	maxFolded      = 10000
+	maxFoldedCells = 1 << 17
+)
 
 // restMarker stands in keys for what follows a folded list's first element. It is no literal's.
 const restMarker = 8
@@ -205,6 +209,9 @@ func (f *folder) constant(text []byte, t token, kind LiteralKind, literal int) b
 		if kind != f.kind {
 			return false
 		}
+	}
+	if len(f.cells) >= maxFoldedCells {
+		return false
 	}
 	if signed {
 		cell.Negated, cell.Start = true, f.cells[len(f.cells)-1].Start

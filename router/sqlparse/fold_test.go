@@ -146,6 +146,21 @@ func TestOneFoldedKeyOneTree(t *testing.T) {
 	}
 }
 
+// What is too long to fold is left as it is, for the guard to judge.
+func TestLongListsAreNotFolded(t *testing.T) {
+	var s Scanner
+	for text, want := range map[string]int{
+		"SELECT a IN (" + strings.Repeat("1,", maxFolded-1) + "1)":                       1,
+		"SELECT a IN (" + strings.Repeat("1,", maxFolded) + "1)":                         0,
+		"INSERT INTO t VALUES " + strings.Repeat("(1,2),", maxFoldedCells/2-1) + "(1,2)": 1,
+		"INSERT INTO t VALUES " + strings.Repeat("(1,2),", maxFoldedCells/2) + "(1,2)":   0,
+	} {
+		if got := s.Fold([]byte(text)); len(got.Folds) != want {
+			t.Errorf("%.30s… of %d bytes: %d lists", text, len(text), len(got.Folds))
+		}
+	}
+}
+
 func TestFoldDoesNotAllocate(t *testing.T) {
 	var s Scanner
 	for _, text := range append([]string{"INSERT INTO t VALUES (1, NULL, 'x'), (2, 'y'::text, 'z')", "SELECT 1 WHERE a IN (1, 2, 3)"}, statements...) {
