@@ -102,7 +102,11 @@ func (srv *Server) login(ctx context.Context, raw net.Conn, res *startup.Result)
 
 func (srv *Server) newSession(ctx context.Context, raw net.Conn, res *startup.Result, id *auth.Identity) (*Session, error) {
 	st := res.Session
-	db, err := srv.database(ctx, st.Database)
+	var db *Database
+	err := srv.whileStarting(ctx, func() (err error) {
+		db, err = srv.database(ctx, st.Database)
+		return err
+	})
 	if err != nil {
 		return nil, loginError(err, srv.config().Home)
 	}

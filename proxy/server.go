@@ -320,8 +320,8 @@ func (srv *Server) eachDatabase(f func(*Database)) {
 	}
 }
 
-// lookupRole finds a role on home, or, since roles are the same everywhere, on any backend that answers.
-func (srv *Server) lookupRole(ctx context.Context, user string) (auth.Role, error) {
+// findRole finds a role on home, or, since roles are the same everywhere, on any backend that answers.
+func (srv *Server) findRole(ctx context.Context, user string) (auth.Role, error) {
 	cfg := srv.config()
 	names := []string{cfg.Home}
 	for _, b := range cfg.Backends {
