@@ -40,8 +40,8 @@ func (s *Session) runInsertQuery(r *request) error {
 	}
 	source := rows.request(r, types)
 	failure, err := s.capture(source, rows.take)
-	if failure != nil && wire.ErrorField(failure, 'C') == pgerr.ReadOnlyTransaction && r.tmpl.Command == "UPDATE" {
-		s.fail(pgerr.New(pgerr.ReadOnlyTransaction, "cannot execute UPDATE in a read-only transaction")) // not DELETE, which reads the rows
+	if isReadOnly(failure) {
+		s.fail(readOnly(r.tmpl.Command))
 		return nil
 	}
 	if err != nil || failure != nil {

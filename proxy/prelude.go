@@ -45,6 +45,10 @@ func (s *Session) runPrelude(r *request) error {
 			s.fail(e)
 			return nil
 		}
+		if isReadOnly(failure) {
+			s.fail(readOnly(r.tmpl.Command))
+			return nil
+		}
 		if err != nil || failure != nil {
 			return s.collectFailed(failure, err)
 		}
@@ -61,9 +65,20 @@ func stepFailure(p *router.Prelude, failure []byte) *pgerr.Error {
 	case pgerr.InsufficientPrivilege:
 		return p.Denied
 	case pgerr.ReadOnlyTransaction:
-		return pgerr.New(pgerr.ReadOnlyTransaction, "cannot execute %s in a read-only transaction", p.Command)
+		return readOnly(p.Command)
 	}
 	return nil
+}
+
+// isReadOnly tells the error of a part that writes in a READ ONLY transaction; that of a function's own statement has a context.
+func isReadOnly(failure []byte) bool {
+	return failure != nil && wire.ErrorField(failure, 'C') == pgerr.ReadOnlyTransaction && wire.ErrorField(failure, 'W') == ""
+}
+
+// readOnly is PostgreSQL's error for a statement that writes in a READ ONLY transaction: it names the client's own, of which
+// others may be made.
+func readOnly(command string) *pgerr.Error {
+	return pgerr.New(pgerr.ReadOnlyTransaction, "cannot execute %s in a read-only transaction", command)
 }
 
 // filled is a text with the rows of the steps so far in their places.

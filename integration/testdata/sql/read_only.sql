@@ -37,8 +37,6 @@ merge into t using s on t.k = s.k when matched then update set v = 'm';
 rollback to a;
 merge into t using s on t.v = s.v when matched then update set v = 'm' when not matched then insert values (s.k, s.v);
 rollback to a;
-merge into t using s on t.k = s.k + 1 when not matched then insert values (s.k, s.v);
-rollback to a;
 insert into r values (1, 'x');
 rollback to a;
 update r set v = 'x';
