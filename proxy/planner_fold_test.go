@@ -14,10 +14,10 @@ import (
 func foldSession(t *testing.T) *Session {
 	s := testSession(t)
 	schema := testDatabase(s, "public", "public")
-	columns := []router.Column{{Name: "id", TypeOID: shardmap.Int4OID, Typmod: -1}, {Name: "name", TypeOID: shardmap.TextOID, Typmod: -1, Collation: "default"}}
+	columns := []router.Column{{Name: "id", Attnum: 1, TypeOID: shardmap.Int4OID, Typmod: -1}, {Name: "name", Attnum: 2, TypeOID: shardmap.TextOID, Typmod: -1, Collation: "default"}}
 	schema.Relations["public"]["users"] = &router.Table{
 		Schema: "public", Name: "users", Kind: router.TableSharded, Columns: columns, Key: []int{0},
-		KeyCols: []shardmap.KeyColumn{{TypeOID: shardmap.Int4OID}}, Modulus: 32,
+		KeyCols: []shardmap.KeyColumn{{TypeOID: shardmap.Int4OID}}, Modulus: 32, Ungranted: true,
 	}
 	schema.Relations["public"]["notes"] = &router.Table{Schema: "public", Name: "notes", Kind: router.TableLocal, Columns: columns}
 	return s
@@ -36,6 +36,7 @@ func TestNewLiteralsCostNoParse(t *testing.T) {
 	for _, c := range []struct{ shape, each string }{
 		{"SELECT name FROM users WHERE id IN (%s)", "?"},
 		{"SELECT name FROM notes WHERE name IN (%s)", "'?'"},
+		{"SELECT name FROM users WHERE id = ANY (ARRAY[%s])", "?"},
 		{"INSERT INTO users (id, name) VALUES %s", "(?, 'name ?')"},
 		{"INSERT INTO users VALUES %s RETURNING id", "(-?, NULL)"},
 		{"INSERT INTO notes (id, name) VALUES %s", "(?, E'?')"},

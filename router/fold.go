@@ -53,7 +53,8 @@ func (f *folding) places(rows []Span) (done func()) {
 	return func() { f.expected = 0 }
 }
 
-// foldedValues is the first of an IN list's elements, for all of them; false where they do not stand in a folded list.
+// foldedValues is the first of an IN list's or array's elements, for all of them; false where they do not stand in a folded
+// list.
 func (a *analysis) foldedValues(items []sqlparse.Node) (vals []KeyValue, ok bool) {
 	f := a.fold
 	if f == nil || len(items) != 2 {
@@ -147,6 +148,12 @@ func (t *Template) unfolds(lists []sqlparse.Fold) bool {
 		}
 		rest.Scatter = nil
 	}
+	if t.Direct != nil {
+		if inRest(lists, t.Direct.name.Start) {
+			return false
+		}
+		rest.Direct = nil
+	}
 	if in := t.Insert; in != nil && values >= 0 && len(in.Rows) == 2 {
 		rest.Insert = nil
 	}
@@ -193,6 +200,11 @@ func (t *Template) Unfold(text []byte, sc *sqlparse.Scanned) *Template {
 	}
 	if t.Scatter != nil {
 		out.Scatter = u.scatter(*t.Scatter)
+	}
+	if t.Direct != nil {
+		direct := *t.Direct
+		direct.name.Start, direct.name.End = u.offset(direct.name.Start), u.offset(direct.name.End)
+		out.Direct = &direct
 	}
 	if t.Insert != nil {
 		out.Insert = u.insert(*t.Insert)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -60,6 +61,19 @@ var foldShapes = []struct {
 	{"INSERT INTO stamps (id) VALUES {r:i}", true},
 	{"INSERT INTO notes (id, body) VALUES {r:is}", true},
 	{"INSERT INTO touched VALUES {r:si}", true},
+	{"SELECT * FROM users WHERE id = ANY (ARRAY[{i}])", true},
+	{"SELECT * FROM users WHERE id = ANY (ARRAY[{i}]::bigint[]) AND name = ANY (ARRAY[{s}])", true},
+	{"SELECT * FROM meetings WHERE room = ANY (ARRAY[{s}]::text[]) AND id = {x} AND doc ?| ARRAY[{s}]", true},
+	{"SELECT * FROM meetings WHERE room = ANY (ARRAY[{u}]) AND at = ANY (ARRAY[{t}]::timestamptz[])", true},
+	{"SELECT * FROM notes WHERE body <> ALL (ARRAY[{s}]) AND id < {x}", true},
+	{"UPDATE pairs SET note = 'x' WHERE a = ANY (ARRAY[{i}]) AND b IN ({i}) RETURNING ARRAY[{i}], {x}", true},
+	{"UPDATE pairs SET note = 'x' WHERE a = {x} AND b IN ({i})", true},
+	{"SELECT u.* FROM users AS u WHERE u.id IN ({i}) AND name = {x}::text FOR UPDATE", true},
+	{"UPDATE codes SET label = 'x' FROM codes c WHERE c.id = {x} AND codes.id IN ({i})", true},
+	// Whether there is one value decides.
+	{"UPDATE codes SET label = c.label FROM codes c WHERE c.id IN ({i})", false},
+	{"UPDATE pairs SET a = 5 WHERE a = {x} AND b IN ({i})", false},
+	{"UPDATE users SET id = 7 WHERE id IN ({i})", false},
 	// Two lists that may both say where the rows are: which is shorter decides.
 	{"SELECT * FROM users WHERE id IN ({i}) AND id IN ({i})", false},
 	{"SELECT * FROM pairs WHERE a IN ({i}) AND b = {x} OR a = {x} AND b IN ({i})", false},
@@ -144,7 +158,7 @@ func firstKinds(r *rand.Rand, kinds string) (out []string) {
 
 // A plan made for lists of one length is, unfolded for others, the very plan that these texts get by themselves.
 func TestFoldedPlansAreTheTextsOwn(t *testing.T) {
-	env := fixture()
+	env := foldEnv()
 	r := rand.New(rand.NewPCG(11, 12))
 	for _, shape := range foldShapes {
 		cache := map[string]*Template{}
@@ -169,7 +183,7 @@ func TestFoldedPlansAreTheTextsOwn(t *testing.T) {
 
 // Whatever stands in a statement: if its lists are folded, its plan is what it would be.
 func TestFoldedGoldenPlans(t *testing.T) {
-	env := fixture()
+	env := foldEnv()
 	folded := 0
 	for _, text := range goldenStatements(t) {
 		if got := foldedPlan(text, env, map[string]*Template{}); got != nil {
@@ -184,12 +198,58 @@ func TestFoldedGoldenPlans(t *testing.T) {
 	}
 }
 
+// foldEnv is the fixture with tables whose prepared statements name shards.
+func foldEnv() Env {
+	env := fixture()
+	ungranted(env)
+	return env
+}
+
+func ungranted(env Env) {
+	for _, tables := range env.Schema.Relations {
+		for _, t := range tables {
+			t.Ungranted = true
+		}
+	}
+}
+
+// listStart is what stands in front of a list's second constant.
+var listStart = regexp.MustCompile(`(IN \(|VALUES )('[^']*'|-?[0-9.]+|\([^()]*\)), `)
+
+// So are the plans of random statements for the same ones with longer lists.
+func TestFoldedRandomPlans(t *testing.T) {
+	env := exactEnv()
+	ungranted(env)
+	g := &sqlGen{r: rand.New(rand.NewPCG(3, 4))}
+	folded := 0
+	for range 3000 {
+		text, _ := g.statement()
+		if g.chance(2) {
+			text, _ = g.write()
+		}
+		longer := listStart.ReplaceAllString(text, "${1}${2}, ${2}, ${2}, ")
+		cache := map[string]*Template{}
+		foldedPlan(text, env, cache)
+		for _, text := range []string{longer, text} {
+			if got := foldedPlan(text, env, cache); got != nil {
+				folded++
+				if want := Plan(text, env); !reflect.DeepEqual(got, want) {
+					t.Fatalf("%s\n got %s\nwant %s\n%+v\n%+v", text, summary(got, text), summary(want, text), got, want)
+				}
+			}
+		}
+	}
+	if folded < 100 {
+		t.Errorf("only %d statements are folded", folded)
+	}
+}
+
 // Unfold knows every field of a template that PlanFolded lets pass: a new one has to be thought of.
 func TestUnfoldKnowsTemplates(t *testing.T) {
 	for typ, fields := range map[reflect.Type]int{
-		reflect.TypeFor[Template](): 44, reflect.TypeFor[Pruner](): 4, reflect.TypeFor[KeyValue](): 8, reflect.TypeFor[Scatter](): 7,
+		reflect.TypeFor[Template](): 45, reflect.TypeFor[Pruner](): 4, reflect.TypeFor[KeyValue](): 8, reflect.TypeFor[Scatter](): 7,
 		reflect.TypeFor[CountValue](): 7, reflect.TypeFor[Insert](): 14, reflect.TypeFor[Row](): 3, reflect.TypeFor[Cell](): 7,
-		reflect.TypeFor[ClockWords](): 2, reflect.TypeFor[Clock](): 5, reflect.TypeFor[Splice](): 4,
+		reflect.TypeFor[ClockWords](): 2, reflect.TypeFor[Direct](): 2, reflect.TypeFor[Clock](): 5, reflect.TypeFor[Splice](): 4,
 	} {
 		if n := typ.NumField(); n != fields {
 			t.Errorf("%s has %d fields, not %d: see that Unfold and unfolds are right for all of them", typ, n, fields)

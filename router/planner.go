@@ -239,7 +239,7 @@ func (p *planner) onOne() bool {
 		}
 		for k, v := range t {
 			f := first[k]
-			if v.Array || v.List > 0 || v.Source == SourceNull || v.Source != f.Source || v.Index != f.Index || v.Negated != f.Negated || !bytes.Equal(v.Const, f.Const) {
+			if !v.alone() || v.Source == SourceNull || v.Source != f.Source || v.Index != f.Index || v.Negated != f.Negated || !bytes.Equal(v.Const, f.Const) {
 				return false
 			}
 		}

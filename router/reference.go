@@ -71,7 +71,7 @@ func (a *analysis) oneRow(r *rel) bool {
 	for _, k := range r.table.PrimKey {
 		c := colID{r, k}
 		bound := slices.ContainsFunc(a.edges, func(e edge) bool { return e.to == c && e.from.r != r }) ||
-			slices.ContainsFunc(a.facts, func(f constFact) bool { return f.c == c && len(f.vals) == 1 && !f.vals[0].Array })
+			slices.ContainsFunc(a.facts, func(f constFact) bool { return f.c == c && len(f.vals) == 1 && f.vals[0].alone() })
 		if !bound {
 			return false
 		}

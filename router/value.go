@@ -20,6 +20,9 @@ var typeOIDs = map[string]uint32{
 	"float4": 700, "float8": 701, "interval": 1186, "time": 1083, "timetz": 1266, "json": 114, "jsonb": 3802,
 }
 
+// alone reports whether it is one value, and not the alternatives of an array or a list.
+func (v *KeyValue) alone() bool { return !v.Array && v.List == 0 }
+
 // typeClass groups types whose values are equal, and hash alike, across the group.
 func typeClass(oid uint32) uint32 {
 	switch oid {
@@ -189,6 +192,9 @@ func (a *analysis) lifted(loc int) (index int, negated, ok bool) {
 // arrayValues reads the right side of = ANY (…): nil when it is no constant array.
 func (a *analysis) arrayValues(n sqlparse.Node) []KeyValue {
 	if arr := n.GetAArrayExpr(); arr != nil {
+		if vals, ok := a.foldedValues(arr.Elements); ok {
+			return vals
+		}
 		vals := make([]KeyValue, 0, len(arr.Elements))
 		for _, e := range arr.Elements {
 			v, ok := a.constant(e)

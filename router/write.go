@@ -361,6 +361,9 @@ func (a *analysis) newKey(r *rel) (*Pruner, *pgerr.Error) {
 	}
 	key := slices.Clone(r.prune.Tuples[0])
 	for i, k := range r.table.Key {
+		if key[i].List > 0 {
+			return nil, refKeyUpdate
+		}
 		if v, ok := a.keyTo[colID{r, k}]; ok {
 			key[i] = v
 		}

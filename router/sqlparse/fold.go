@@ -3,9 +3,9 @@ package sqlparse
 import "bytes"
 
 // Fold is a list of constants whose length, and whose elements but the first, keys of Scanner.Fold do not hold: that of
-// "IN (1, 2, 3)", or the rows of an INSERT's VALUES. It has two elements or more.
+// "IN (1, 2, 3)" or "ARRAY[1, 2, 3]", or the rows of an INSERT's VALUES. It has two elements or more.
 type Fold struct {
-	// IsRows tells VALUES from IN, whose elements have one cell each.
+	// IsRows tells VALUES from IN and ARRAY, whose elements have one cell each.
 	IsRows bool
 	Width  int // cells of an element
 	// Cells are those of all elements, one element behind the other.
@@ -13,7 +13,8 @@ type Fold struct {
 	// Rows are the elements' places; those of rows with their parentheses.
 	Rows []Span
 
-	firstCell, firstRow int // where they begin in the Scanner's
+	open, close         byte // the parentheses or brackets
+	firstCell, firstRow int  // where they begin in the Scanner's
 }
 
 // FoldCell is one constant of a list: bytes Start to End, sign and cast included.
@@ -36,7 +37,7 @@ const (
 	CellBool            // TRUE or FALSE
 )
 
-// maxFolded bounds the elements of an IN list that is folded: no plan tells longer ones apart by their values. maxFoldedCells
+// maxFolded bounds the elements of an IN list or array that is folded: no plan tells longer ones apart by their values. maxFoldedCells
 // bounds the constants of all lists: what has more is for Guard to judge.
 const (
 	maxFolded      = 10000
@@ -66,7 +67,7 @@ type folder struct {
 	dot    bool // the token before was a point: a keyword is a name now
 	state  foldState
 	list   Fold
-	kind   LiteralKind // of an IN list's elements
+	kind   LiteralKind // of an IN list's or array's elements
 	// What the key was when the first element ended: its length, how far the text had been copied, and where the element
 	// ended.
 	keyLen, copied, firstEnd int
@@ -111,15 +112,18 @@ func (s *Scanner) follow(text []byte, t token, kind LiteralKind) {
 	}
 	switch w := text[t.start:t.end]; {
 	case len(w) == 2 && wordIs(w, "in"):
-		f.begin(false)
+		f.begin(Fold{open: '(', close: ')'})
+	case len(w) == 5 && wordIs(w, "array"):
+		f.begin(Fold{open: '[', close: ']'})
 	case f.insert && len(w) == 6 && s.st.depth == 0 && wordIs(w, "values"):
-		f.begin(true)
+		f.begin(Fold{open: '(', close: ')', IsRows: true})
 	}
 }
 
-func (f *folder) begin(isRows bool) {
+func (f *folder) begin(list Fold) {
 	f.state = foldOpen
-	f.list = Fold{IsRows: isRows, Width: 1, firstCell: len(f.cells), firstRow: len(f.rows)}
+	list.Width, list.firstCell, list.firstRow = 1, len(f.cells), len(f.rows)
+	f.list = list
 }
 
 func (f *folder) abandon() {
@@ -136,7 +140,7 @@ func (s *Scanner) inList(text []byte, t token, kind LiteralKind) bool {
 		if f.list.IsRows {
 			f.rows = append(f.rows, Span{Start: t.start})
 		}
-		return isSelf(text, t, '(')
+		return isSelf(text, t, f.list.open)
 	case foldCell, foldSign:
 		return f.constant(text, t, kind, len(s.lits))
 	case foldCast:
@@ -155,7 +159,7 @@ func (s *Scanner) inList(text []byte, t token, kind LiteralKind) bool {
 	case isSelf(text, t, ','):
 		f.state = foldCell
 		return f.list.IsRows || s.element(text)
-	case !isSelf(text, t, ')'):
+	case !isSelf(text, t, f.list.close):
 		return false
 	case f.list.IsRows:
 		f.state = foldNext
@@ -223,7 +227,7 @@ func (f *folder) constant(text []byte, t token, kind LiteralKind, literal int) b
 	return true
 }
 
-// element ends an element of IN. All have one cast.
+// element ends an element of IN or ARRAY. All have one cast.
 func (s *Scanner) element(text []byte) bool {
 	f := &s.folder
 	c, first := &f.cells[len(f.cells)-1], &f.cells[f.list.firstCell]

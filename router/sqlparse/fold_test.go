@@ -21,6 +21,10 @@ func TestFoldedKeys(t *testing.T) {
 		{"SELECT * FROM t WHERE k IN ('a'::uuid, 'b'::uuid)", "SELECT * FROM t WHERE k IN (‹s›::uuid…)"},
 		{"SELECT * FROM t WHERE k IN (1.5, 2e3)", "SELECT * FROM t WHERE k IN (‹n›…)"},
 		{"SELECT * FROM t WHERE k IN (5000000000, 6000000000)", "SELECT * FROM t WHERE k IN (‹8›…)"},
+		{"SELECT * FROM t WHERE k = ANY (ARRAY[1, -2, 3]) AND v = 4", "SELECT * FROM t WHERE k = ANY (ARRAY[‹4›…]) AND v = ‹4›"},
+		{"SELECT array ['a'::uuid,'b'::uuid]::uuid[], 5", "SELECT array [‹s›::uuid…]::uuid[], ‹4›"},
+		{"SELECT ARRAY[1], ARRAY[[1, 2], [3, 4]], ARRAY(SELECT 1), x[1:2]", "SELECT ARRAY[‹4›], ARRAY[[‹4›, ‹4›], [‹4›, ‹4›]], ARRAY(SELECT ‹4›), x[‹4›:‹4›]"},
+		{"SELECT ARRAY[1, NULL], ARRAY[1, 2), array", "SELECT ARRAY[‹4›, NULL], ARRAY[‹4›, ‹4›), array"},
 		// Lists that stay as they are.
 		{"SELECT * FROM t WHERE k IN (1)", "SELECT * FROM t WHERE k IN (‹4›)"},
 		{"SELECT * FROM t WHERE k IN (1, NULL)", "SELECT * FROM t WHERE k IN (‹4›, NULL)"},
