@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -42,36 +43,47 @@ const oidKeys = 12
 func TestOIDsInBinaryValues(t *testing.T) {
 	t.Parallel()
 	for _, s := range both() {
-		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			c := s.low(t, s.newDatabase(t), nil)
-			ctx := ctxFor(t)
-			columns, values, names, marks := "", "", "", ""
-			for i, o := range oidTypes {
-				columns += ", " + o.name + " " + o.typ
-				values += ", " + o.value
-				names += ", " + o.name
-				marks += fmt.Sprintf(", $%d", i+2)
-			}
-			for _, sql := range append(oidSetup,
-				"CREATE TABLE here (k int PRIMARY KEY"+columns+")",
-				"CREATE TABLE spread (k int PRIMARY KEY"+columns+") PARTITION BY HASH (k)",
-				"CREATE TABLE again (k int PRIMARY KEY"+columns+") PARTITION BY HASH (k)",
-				"INSERT INTO here VALUES (0"+values+")",
-				fmt.Sprintf("INSERT INTO spread SELECT g%s FROM generate_series(1, %d) g, here", names, oidKeys)) {
-				if _, err := c.Exec(ctx, sql).ReadAll(); err != nil {
-					t.Fatalf("%s: %v", sql, err)
-				}
-				if err := s.afterDDL(ctx, c, sql); err != nil {
-					t.Fatal(err)
-				}
-			}
-			o := &oidRun{t: t, ctx: ctx, c: c, s: s}
-			o.want = o.one("SELECT "+names[2:]+" FROM here", nil)
-			o.reads(names[2:])
-			o.writes(names[2:], marks)
-		})
+		for _, within := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, transaction %t", s.name, within), func(t *testing.T) {
+				t.Parallel()
+				binaryOIDs(t, s, within)
+			})
+		}
 	}
+}
+
+// binaryOIDs makes the types, uses them, and does so all in one transaction or in many.
+func binaryOIDs(t *testing.T, s *side, within bool) {
+	c := s.low(t, s.newDatabase(t), nil)
+	ctx := ctxFor(t)
+	columns, values, names, marks := "", "", "", ""
+	for i, o := range oidTypes {
+		columns += ", " + o.name + " " + o.typ
+		values += ", " + o.value
+		names += ", " + o.name
+		marks += fmt.Sprintf(", $%d", i+2)
+	}
+	setup := append(slices.Clone(oidSetup),
+		"CREATE TABLE here (k int PRIMARY KEY"+columns+")",
+		"CREATE TABLE spread (k int PRIMARY KEY"+columns+") PARTITION BY HASH (k)",
+		"CREATE TABLE again (k int PRIMARY KEY"+columns+") PARTITION BY HASH (k)",
+		"INSERT INTO here VALUES (0"+values+")",
+		fmt.Sprintf("INSERT INTO spread SELECT g%s FROM generate_series(1, %d) g, here", names, oidKeys))
+	if within {
+		setup = append([]string{"BEGIN"}, setup...)
+	}
+	for _, sql := range setup {
+		if _, err := c.Exec(ctx, sql).ReadAll(); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		if err := s.afterDDL(ctx, c, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := &oidRun{t: t, ctx: ctx, c: c, s: s}
+	o.want = o.one("SELECT "+names[2:]+" FROM here", nil)
+	o.reads(names[2:])
+	o.writes(names[2:], marks)
 }
 
 type oidRun struct {

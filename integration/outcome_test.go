@@ -111,12 +111,22 @@ func (a *actor) simple(ctx context.Context, sql string) outcome {
 	return o
 }
 
-func (a *actor) extended(ctx context.Context, st *statement, sql string, m mode) outcome {
-	var o outcome
-	desc, err := a.conn.Prepare(ctx, "", sql, nil)
+func (a *actor) extended(ctx context.Context, st *statement, sql string, m mode) (o outcome) {
+	name := ""
+	if m == viaBinary {
+		name = "named"
+	}
+	desc, err := a.conn.Prepare(ctx, name, sql, nil)
 	if err != nil {
 		o.fail(err)
 		return o
+	}
+	if name != "" {
+		defer func() {
+			if err := a.conn.Deallocate(ctx, name); err != nil && o.broken == nil && a.conn.TxStatus() != 'E' {
+				o.broken = fmt.Errorf("close the statement: %w", err)
+			}
+		}()
 	}
 	for _, p := range desc.ParamOIDs {
 		o.params = append(o.params, a.typeName(ctx, p))
@@ -135,7 +145,7 @@ func (a *actor) extended(ctx context.Context, st *statement, sql string, m mode)
 		}
 	}
 	format := []int16{formatCode(m)}
-	result := a.conn.ExecPrepared(ctx, "", values, format[:min(1, len(values))], format).Read()
+	result := a.conn.ExecPrepared(ctx, name, values, format[:min(1, len(values))], format).Read()
 	o.fail(result.Err)
 	a.take(ctx, &o, result)
 	return o

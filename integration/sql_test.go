@@ -78,7 +78,7 @@ func newSQLRunIn(t *testing.T, databases [2]string) *sqlRun {
 	r := &sqlRun{t: t}
 	for i, s := range both() {
 		a := &actor{side: s, types: map[uint32]serverType{}, tables: map[uint32]string{}}
-		a.conn = s.low(t, databases[i], a.heard)
+		a.conn = s.low(t, databases[i], a.heard, "plan_cache_mode=force_generic_plan") // statements name their shard at once
 		a.names = s.low(t, databases[i], nil)
 		r.actors[i] = a
 	}

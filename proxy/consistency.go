@@ -267,6 +267,9 @@ func (s *Session) join(t *router.Template, b int) (*executor.Member, error) {
 
 func (s *Session) joinPlace(place, b int) (*executor.Member, error) {
 	m, err := s.gang.Join(s.ctx, place)
+	if err == nil && s.planner.private != nil {
+		err = s.learnOIDs(m)
+	}
 	if err == nil || place == b || s.ctx.Err() != nil {
 		return m, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
 )
 
 // oidList is what pleiad.oids() gives of one kind of object.
@@ -54,11 +55,54 @@ func (db *Database) loadOIDs(ctx context.Context, b int) (*executor.OIDs, error)
 	if err != nil {
 		return nil, err
 	}
+	return translationOf(there, home), nil
+}
+
+// translationOf pairs a backend's oids with home's.
+func translationOf(there, home oidLists) *executor.OIDs {
 	o := &executor.OIDs{Parts: home.Types.parts()}
 	o.Types, o.Home = pairOIDs(there.Types, home.Types)
 	o.Relations, o.HomeRelations = pairOIDs(there.Relations, home.Relations)
-	return o, nil
+	return o
 }
+
+// learnOIDs makes a connection speak of the types and relations that its own transaction has made: nobody else sees them. In
+// the middle of a pipeline there is no asking.
+func (s *Session) learnOIDs(m *executor.Member) error {
+	home := s.gang.Member(s.db.home)
+	if m.Types == nil || m.TypesAge == s.planner.privateAge || m.Extended || home == nil || home.Extended {
+		return nil
+	}
+	here, err := askOIDs(home)
+	if err != nil {
+		return err
+	}
+	there, err := askOIDs(m)
+	if err != nil {
+		return err
+	}
+	m.Types, m.TypesAge = translationOf(there, here), s.planner.privateAge
+	return nil
+}
+
+// askOIDs is readOIDs on a session's own connection.
+func askOIDs(m *executor.Member) (l oidLists, err error) {
+	rows, errFrame, err := m.Ask(oidsSQL)
+	switch {
+	case err != nil:
+		return l, err
+	case errFrame != nil:
+		return l, executor.FrameToError(errFrame)
+	case len(rows) != 1:
+		return l, pgerr.New(pgerr.InternalError, "the server did not tell its oids")
+	}
+	if err := json.Unmarshal(rows[0][0], &l); err != nil {
+		return l, fmt.Errorf("read oids: %w", err)
+	}
+	return l, nil
+}
+
+const oidsSQL = "SELECT pleiad.oids()::text"
 
 // pairOIDs maps a backend's oids to home's by name, and home's to the backend's.
 func pairOIDs(there, home oidList) (toHome, toBackend map[uint32]uint32) {
@@ -75,7 +119,7 @@ func pairOIDs(there, home oidList) (toHome, toBackend map[uint32]uint32) {
 func (db *Database) readOIDs(ctx context.Context, b int) (oidLists, error) {
 	var text []byte
 	err := db.srv.control.read(ctx, db.targets[b].Name, db.name, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, "SELECT pleiad.oids()::text").Scan(&text)
+		return conn.QueryRow(ctx, oidsSQL).Scan(&text)
 	})
 	if err != nil {
 		return oidLists{}, err

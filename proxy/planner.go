@@ -25,8 +25,10 @@ type planner struct {
 	// private is the schema inside a transaction that has changed it; nil otherwise. reload says that it has to
 	// be read anew.
 	private *router.Schema
-	changed bool // this transaction has changed the schema
-	reload  bool
+	// privateAge counts the readings of private, from 1.
+	privateAge uint64
+	changed    bool // this transaction has changed the schema
+	reload     bool
 	// as is the role that statements of the proxy's own run as for the moment; "" for the session's.
 	as string
 	// temp are the session's temporary relations.
@@ -381,6 +383,7 @@ func (s *Session) loadPrivate() {
 	s.planner.reload = false
 	schema.Epoch = 0
 	s.planner.private = schema
+	s.planner.privateAge++
 	s.planner.fresh = false
 }
 

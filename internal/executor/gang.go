@@ -51,6 +51,8 @@ type Member struct {
 	*backend.Conn
 	Queue Queue
 	Types *OIDs
+	// TypesAge is the session's own mark of Types that it has set; 0 for those of Servers.
+	TypesAge uint64
 	// Began is true once BEGIN was sent in the current transaction.
 	Began bool
 	// Wrote is true once a statement that may write ran in the current transaction.
@@ -144,19 +146,21 @@ func (g *Gang) Join(ctx context.Context, b int) (*Member, error) {
 }
 
 func (g *Gang) join(ctx context.Context, m *Member, b int) (*Member, error) {
-	if m == nil {
+	switch {
+	case m == nil:
 		c, types, err := g.lend(ctx, b)
 		if err != nil {
 			return nil, err
 		}
 		m = g.add(c, types)
-	} else if m.Queue.Len() == 0 {
+	case m.Began && m.TypesAge != 0: // it speaks of what its own transaction has made
+	case m.Queue.Len() == 0:
 		// It may have been held since before types were made.
 		types, err := g.Servers.OIDs(b)
 		if err != nil {
 			return nil, err
 		}
-		m.Types = types
+		m.Types, m.TypesAge = types, 0
 	}
 	if m.Began {
 		return m, nil
@@ -228,7 +232,7 @@ func (g *Gang) add(c *backend.Conn, types *OIDs) *Member {
 		m = &Member{}
 	}
 	m.Conn = c
-	m.Types = types
+	m.Types, m.TypesAge = types, 0
 	m.Pinned = g.PinAll || g.sequences.asked && g.sequences.conn == c
 	m.gang = g
 	g.mu.Lock()

@@ -46,6 +46,6 @@ update stock set (qty, note) = (select count(*), max(title) from meeting where i
 update stock set (note, qty) = (select max(title), count(*) from meeting m where m.room = 'r' || stock.qty) where sku > 'b' returning sku, qty;
 with x as (select 'a' as sku, 5 as n) insert into stock select * from x on conflict (sku) do update set (qty, note) = (select count(*), max(kind) from event where amount > stock.qty) returning *;
 insert into stock (sku, qty) select kind, count(*) from event group by kind on conflict (sku) do update set (qty, note) = (select count(*), max(kind) from event where amount > stock.qty) returning *;
-insert into stock (sku, qty) select kind, count(*) from event group by kind on conflict (sku) do update set qty = (select max(m.id) from meeting m join event e on m.minutes = length(e.kind) * 5) + excluded.qty returning *;
+insert into stock (sku, qty) select kind, count(*) from event where kind = 'click' group by kind on conflict (sku) do update set qty = (select max(m.id) from meeting m join event e on m.minutes = length(e.kind) * 5) + excluded.qty returning *;
 select * from stock order by sku;
 select * from dept order by id;
