@@ -47,6 +47,13 @@ func TestPreparedStatementsNameTheirShard(t *testing.T) {
 		t.Errorf("connections whose last statement names a shard, against the client's plan_cache_mode: %v", got)
 	}
 	s.exec(t, c, "reset plan_cache_mode")
+	s.exec(t, c, "begin") // the lock on the table comes first in a transaction that goes on
+	put(0)
+	read(2)
+	if got := named(); slices.ContainsFunc(got, func(n string) bool { return n != "0" }) {
+		t.Errorf("connections whose last statement names a shard, in a transaction: %v", got)
+	}
+	s.exec(t, c, "commit")
 	put(1)
 	read(3)
 	for _, there := range []string{"b2", "b3", "b1"} {

@@ -14,10 +14,16 @@ import (
 // nameShardBytes bounds the texts that are copied to name a shard in them.
 const nameShardBytes = 4 << 10
 
+// mayNameShard tells whether a statement can name its shard now. In a transaction that goes on it would hold a lock on the
+// partition without one on the table, which schema changes take in the other order.
+func (s *Session) mayNameShard(t *router.Template) bool {
+	return t.Direct != nil && s.gang.Txn.State == executor.TxnNone && s.planner.private == nil
+}
+
 // nameShard makes a simple query that falls on one shard name it.
 func (s *Session) nameShard(r *request) *request {
 	t := r.tmpl
-	if t.Direct == nil || r.bind != nil || r.own != nil || r.inside || len(r.text) > nameShardBytes || s.planner.private != nil {
+	if !s.mayNameShard(t) || r.bind != nil || r.own != nil || r.inside || len(r.text) > nameShardBytes {
 		return r
 	}
 	v := s.values(r)
@@ -61,7 +67,7 @@ func (d *directStatements) forget() {
 func (s *Session) directly(m *executor.Member, p *portal) *statement {
 	st := p.st
 	t := st.plan.tmpl
-	if t.Direct == nil || st.name == "" || st.sql || p.name != "" || st.epoch == 0 || s.batch.parse == st || s.planner.private != nil {
+	if !s.mayNameShard(t) || st.name == "" || st.sql || p.name != "" || st.epoch == 0 || s.batch.parse == st {
 		return nil
 	}
 	d := &st.direct
