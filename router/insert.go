@@ -109,8 +109,9 @@ func (p *planner) insert(s *sqlparse.InsertStmt) {
 	case err != nil:
 		p.refuse(err)
 	case in == nil && (s.SelectStmt == nil || plainValues(s)):
-		// The lists do not fit the table: PostgreSQL says how.
-		p.t.Kind, p.t.Unknown = KindHome, true
+		// The lists do not fit the table, as far as can be seen: PostgreSQL says how. It must not run what it takes.
+		p.refuse(refInsertLists)
+		p.t.Unknown = true
 	case t.Kind == TableReference:
 		p.insertReference(a, q, r, in, s)
 	case in == nil:
@@ -120,8 +121,8 @@ func (p *planner) insert(s *sqlparse.InsertStmt) {
 	}
 }
 
-// selected makes one row of VALUES with a function in it that gives a set the SELECT that it is (transformInsertStmt in
-// analyze.c).
+// selected makes one row of VALUES with a function in it that gives a set, or a star, the SELECT that it is
+// (transformInsertStmt in analyze.c).
 func (p *planner) selected(s *sqlparse.InsertStmt) {
 	if !plainValues(s) || len(insertRows(s)) != 1 {
 		return
@@ -130,6 +131,7 @@ func (p *planner) selected(s *sqlparse.InsertStmt) {
 	for _, n := range insertRows(s)[0] {
 		plain = plain && n.GetSetToDefault() == nil
 		sqlparse.Walk(n, func(n sqlparse.Node) bool {
+			sets = sets || n.GetAIndirection() != nil && hasStar(n.GetAIndirection().Indirection)
 			if f := n.GetFuncCall(); f != nil {
 				schema, name := listName(f.Funcname)
 				sets = sets || p.env.functionFacts(schema, name)&fnSRF != 0

@@ -56,6 +56,9 @@ func (p *planner) rows(a *analysis, s *sqlparse.InsertStmt, t *Table) (*Insert, 
 		}
 		row := Row{Start: c.rows[i].Start, End: c.rows[i].End}
 		for j, n := range items {
+			if t.Kind == TableSharded && n.GetAIndirection() != nil && hasStar(n.GetAIndirection().Indirection) {
+				return nil, nil
+			}
 			cell := a.cell(n, t, in.Columns[j], len(lists))
 			switch {
 			case !some || part[j] < 0:

@@ -26,7 +26,8 @@ func (p *planner) insertSelect(a *analysis, q *query, r *rel, s *sqlparse.Insert
 		return
 	}
 	if slices.Contains(positions, -1) {
-		p.t.Kind, p.t.Unknown = KindHome, true // PostgreSQL says which column there is not
+		p.refuse(refInsertLists) // PostgreSQL says which column there is not
+		p.t.Unknown = true
 		return
 	}
 	several := p.decide(a, r.table)

@@ -87,7 +87,7 @@ func (p *planner) prelude() (*Prelude, *pgerr.Error) {
 		n = b.main
 	}
 	b.ahead = len(b.steps)
-	if !b.with(sqlparse.WithOf(n)) {
+	if !b.with(n) {
 		return nil, refDMLCTE
 	}
 	if b.writes {
@@ -155,11 +155,14 @@ type writtenTable struct {
 }
 
 // with goes through the WITH queries in order.
-func (b *preludeBuilder) with(w *sqlparse.WithClause) bool {
+func (b *preludeBuilder) with(n sqlparse.Node) bool {
+	w := sqlparse.WithOf(n)
 	b.names = map[string]bool{}
-	if w == nil {
+	switch {
+	case w == nil, w.Recursive && b.writes && b.recursive(n, w):
 		return true
 	}
+	b.names = map[string]bool{}
 	var kept []sqlparse.Node
 	for _, n := range w.Ctes {
 		cte := n.GetCommonTableExpr()

@@ -84,6 +84,7 @@ var (
 	refManyRefs     = refusal("the statement is too complex to route", "Use fewer subqueries, views and WITH queries.")
 	refTablesample  = refusal("TABLESAMPLE … REPEATABLE over several shards is not supported", "Restrict the query to one shard with = on the partition key.")
 	refGroupedKey   = refusal("columns that follow from a grouped primary key are not supported in this query over several shards", "Add them to GROUP BY, or take them from an aggregate.")
+	refInsertLists  = refusal("the lists of this INSERT into a sharded or reference table could not be read", "Name the columns, and give each a value of its own.")
 	refInsertParts  = refusal("INSERT … SELECT into parts of a sharded table's columns is not supported", "Insert whole values: ARRAY[…] or ROW(…).")
 	refKeyDefault   = refusal("this INSERT must have its rows evaluated first, which is only done for plain VALUES", "Give the partition key's values as constants or parameters.")
 )

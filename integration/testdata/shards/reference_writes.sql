@@ -54,3 +54,12 @@ create table shelf (k int primary key, v int[], home address) with (pleiad.refer
 insert into shelf (k, v[1], v[2]) values (1, 2, 3), (2, 4, 5) returning *;
 insert into shelf (k, home.zip) values (3, 9) on conflict (k) do update set v[1] = 1;
 select count(distinct s.v), count(s.home), count(*) from meeting m, shelf s;
+-- a row's fields as the values
+--! setup
+create table spot (street text primary key, zip int) with (pleiad.reference);
+insert into spot values ((row('a', 1)::address).*) returning *;
+insert into spot (street, zip) values ((row('b', 2)::address).*);
+insert into spot (zip, street) values (3, 'c', 4);
+insert into spot (street, zip) values ('d');
+insert into spot (street, nosuch) select 'd', 4;
+select s.street, s.zip, count(*) from meeting m, spot s group by 1, 2 order by 1;

@@ -69,3 +69,11 @@ with up as (update counter set n = n + 10 returning name as x, n), z as (select 
 with up as (update counter set n = n + 10 returning name as x, n) select min(x), max(x), (select max(name) from counter) from up;
 with d as (delete from person where id < 14 returning name), c as (delete from counter) select name from d order by name;
 with d as (delete from person p using attendance a where a.person = p.id and p.id > 30 returning upper(p.name) as n, a.room), c as (delete from house returning 1) select n, room, count(*) from d group by n, room order by n, room;
+-- WITH RECURSIVE in front of a write: each query runs once, ahead
+with recursive sub as (select id from person where id = 5 union all select p.id from person p join sub on p.boss = sub.id) update person set active = true from sub where sub.id = person.id returning person.id, active;
+with recursive sub (i, depth) as (select id, 0 from person where id = 2 union all select p.id, depth + 1 from person p join sub on p.boss = sub.i) delete from attendance a using sub where a.person = sub.i and depth > 1 returning a.person, a.meeting, depth;
+with recursive t (n) as (select 1 union all select n + 1 from t where n < 9), u as (select n * 2 as m from t), unused as (select 1 / 0) delete from event where amount * 8 in (select m from u) returning id, amount;
+with recursive t as (select 3 as n union select n + 1 from t where n < 6) update person set salary = salary + (select count(*) from t where n < person.id) where id in (select n from t) returning id, salary;
+with recursive t as (select 1 as n union all select n + 1 from t where n < 4) merge into nothing using t on nothing.k = t.n when matched then delete when not matched then insert values (n, 'new');
+with recursive up (id, boss) as (select id, boss from person where id = 33 union all select p.id, p.boss from person p join up on p.id = up.boss) delete from person using up where up.id = person.id and person.boss is not null returning person.id;
+with recursive t as (select 1 as n union all select nosuch from t) delete from person using t where id = n;

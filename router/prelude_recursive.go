@@ -1,0 +1,72 @@
+package router
+
+import "github.com/pleiad/pleiad/router/sqlparse"
+
+// recursive goes through the queries of a WITH RECURSIVE in front of a write: each is a step of its own, which has the ones before
+// it in its own WITH. PostgreSQL, too, runs each once, but no further than it is read: where a LIMIT may end the reading, none is
+// taken out.
+func (b *preludeBuilder) recursive(n sqlparse.Node, w *sqlparse.WithClause) bool {
+	for i, c := range w.Ctes {
+		cte := c.GetCommonTableExpr()
+		sel := cte.Ctequery.GetSelectStmt()
+		if sel == nil || len(sel.LockingClause) > 0 || b.names[cte.Ctename] {
+			return false
+		}
+		for _, later := range w.Ctes[i+1:] {
+			if b.mentions(cte.Ctequery, later.GetCommonTableExpr().Ctename) {
+				return false
+			}
+		}
+		b.names[cte.Ctename] = true
+	}
+	body := sqlparse.Clone(n)
+	sqlparse.DropWith(body)
+	if limits(body) {
+		return false
+	}
+	for i, c := range w.Ctes {
+		for _, later := range w.Ctes[i+1:] {
+			if q := later.GetCommonTableExpr().Ctequery; limits(q) && b.mentions(q, c.GetCommonTableExpr().Ctename) {
+				return false
+			}
+		}
+	}
+	var kept []sqlparse.Node
+	for i, c := range w.Ctes {
+		cte := c.GetCommonTableExpr()
+		used := b.mentions(body, cte.Ctename)
+		for _, later := range w.Ctes[i+1:] {
+			used = used || b.mentions(later.GetCommonTableExpr().Ctequery, cte.Ctename)
+		}
+		if !used {
+			continue // PostgreSQL does not run it
+		}
+		kept = append(kept, c)
+		step := &sqlparse.SelectStmt{
+			TargetList: []sqlparse.Node{sqlparse.Output(sqlparse.Column(""))},
+			FromClause: []sqlparse.Node{sqlparse.RangeVarNode(&sqlparse.RangeVar{Relname: cte.Ctename, Inh: true, Relpersistence: "p"})},
+			WithClause: &sqlparse.WithClause{Recursive: true},
+		}
+		for _, n := range kept {
+			step.WithClause.Ctes = append(step.WithClause.Ctes, sqlparse.Clone(n))
+		}
+		rows := b.take(sqlparse.SelectNode(step))
+		if rows == nil {
+			b.bad = true
+			return true
+		}
+		cte.Ctequery, cte.SearchClause, cte.CycleClause = rows, nil, nil
+	}
+	w.Ctes, w.Recursive, b.ctes = kept, false, kept
+	return true
+}
+
+// limits reports whether a LIMIT is in a statement.
+func limits(n sqlparse.Node) bool {
+	found := false
+	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		found = found || n.GetSelectStmt().GetLimitCount() != nil
+		return !found
+	})
+	return found
+}
