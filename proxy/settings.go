@@ -334,7 +334,7 @@ func (s *Session) restore(set *router.Set) string {
 func (s *Session) setInTransaction(r *request, set *router.Set) error {
 	if set.Name == "transaction" && (set.Isolation != "" || set.ReadOnly != 0) && s.firstInTransaction() && s.gang.Txn.Savepoints() == 0 {
 		// Heeded by the backends when they join; until then nothing has run that it could come too late for.
-		s.gang.Txn.NoteSetting(string(r.text))
+		s.gang.Txn.NoteMode(string(r.text))
 		if set.Isolation != "" {
 			s.gang.Txn.Isolation = set.Isolation
 		}
@@ -369,7 +369,11 @@ func (s *Session) setInTransaction(r *request, set *router.Set) error {
 			return err
 		}
 	}
-	s.gang.Txn.NoteSetting(sql + "\n;" + again)
+	if note := sql + "\n;" + again; set.Name == "transaction" {
+		s.gang.Txn.NoteMode(note)
+	} else {
+		s.gang.Txn.NoteSetting(note)
+	}
 	if set.Name == "transaction" && set.Isolation != "" {
 		s.gang.Txn.Isolation = set.Isolation
 	}

@@ -58,6 +58,7 @@ type entry struct {
 	savepoint string // name of a savepoint, "" for a setting
 	sql       string
 	settings  *backend.Settings // the session's at the savepoint
+	mode      bool              // SET TRANSACTION READ ONLY: goes with its savepoint, however that ends
 }
 
 // Begin opens a transaction; sql is the BEGIN that each joining backend is sent.
@@ -109,6 +110,9 @@ func (t *Txn) HasSettings() bool {
 // NoteSetting records a SET that ran inside the transaction.
 func (t *Txn) NoteSetting(sql string) { t.journal = append(t.journal, entry{sql: sql}) }
 
+// NoteMode records a SET TRANSACTION.
+func (t *Txn) NoteMode(sql string) { t.journal = append(t.journal, entry{sql: sql, mode: true}) }
+
 // NoteSavepoint records SAVEPOINT name.
 func (g *Gang) NoteSavepoint(name, sql string) {
 	g.Txn.journal = append(g.Txn.journal, entry{savepoint: name, sql: sql, settings: g.Settings})
@@ -147,7 +151,8 @@ func (t *Txn) lastSavepoint() (name string, ok bool) {
 	return "", false
 }
 
-// NoteRelease forgets a savepoint and those set after it; what was SET since stays.
+// NoteRelease forgets a savepoint and those set after it; what was SET since stays, but for the transaction's own mode
+// (CommitSubTransaction in xact.c).
 func (t *Txn) NoteRelease(name string) {
 	at := t.savepoint(name)
 	if at < 0 {
@@ -155,7 +160,7 @@ func (t *Txn) NoteRelease(name string) {
 	}
 	kept := t.journal[:at]
 	for _, e := range t.journal[at:] {
-		if e.savepoint == "" {
+		if e.savepoint == "" && !e.mode {
 			kept = append(kept, e)
 		}
 	}
