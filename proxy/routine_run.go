@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
 	"github.com/pleiad/pleiad/router/shardmap"
 )
@@ -135,6 +136,9 @@ func (c *call) step(s *router.ProgramStep) (how flow, failure []byte, err error)
 
 // query runs an SQL statement of the code.
 func (c *call) query(s *router.ProgramStep, at string) (failure []byte, err error) {
+	if s.SQL.Schema {
+		return c.change(c.bound(s.SQL), s.SQL.Text, at)
+	}
 	var got rowsOf
 	count, failure, err := c.sql(s.SQL, []string{s.SQL.Source, at}, got.take)
 	if failure != nil || err != nil {
@@ -207,6 +211,9 @@ func (c *call) dynamic(s *router.ProgramStep, at string) (failure []byte, err er
 	if failure != nil || err != nil {
 		return failure, err
 	}
+	if next.tmpl.ChangesInside() {
+		return c.change(next, query, at)
+	}
 	var got rowsOf
 	count, failure, err := c.captured(next, []string{`SQL statement "` + query + `"`, at}, got.take)
 	if failure != nil || err != nil {
@@ -248,10 +255,26 @@ func (c *call) composed(s *router.ProgramStep, at string) (next *request, query 
 		return nil, "", nil, withContext(failure, query, at), nil
 	case err != nil:
 		return nil, "", nil, nil, err
+	case s.Kind == "EXECUTE" && s.Into == nil && c.prog.Settled && next.tmpl.ChangesInside():
 	case !runsInside(next.tmpl) || len(d.Params) != len(oids) || !c.intoFits(d.Types, s.Into):
 		return nil, "", nil, nil, refusalOfCode(c.r.tmpl)
 	}
 	return next, query, d.Types, nil, nil
+}
+
+// change runs a schema change. FOUND stays as it is.
+func (c *call) change(r *request, text, at string) (failure []byte, err error) {
+	in := func(f []byte, outer ...string) []byte {
+		if wire.ErrorField(f, 'P') != "" {
+			return withContext(f, text, append([]string{at}, outer...)...)
+		}
+		return withContext(f, "", append([]string{`SQL statement "` + text + `"`, at}, outer...)...)
+	}
+	_, failure, err = c.s.captureReports(r, func(f []byte) []byte { return in(f, c.outer...) }, func([][]byte) error { return nil })
+	if c.count = 0; failure != nil {
+		failure = in(failure)
+	}
+	return failure, err
 }
 
 // runsInside reports whether a statement that EXECUTE gives runs as one of the code's own.

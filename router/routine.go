@@ -32,7 +32,7 @@ func (p *planner) tryRoutine() {
 		return
 	}
 	stmts, err := sqlparse.Parse(p.text)
-	if err != nil || len(stmts) != 1 || len(p.env.TempCode) > 0 {
+	if err != nil || len(stmts) != 1 {
 		return
 	}
 	b := &routineBuilder{env: p.env, out: &Routine{}, programs: map[*Function]*Program{}}
@@ -48,7 +48,7 @@ func (p *planner) tryRoutine() {
 	default:
 		return
 	}
-	if b.bad || len(b.out.Calls) == 0 || b.severalSnapshots() {
+	if b.bad || len(b.out.Calls) == 0 || b.severalSnapshots() || len(p.env.TempCode) > 0 && (!b.inDo || b.foreign) {
 		return
 	}
 	t.Kind, t.Refusal, t.Routine, t.Cacheable = KindRoutine, nil, b.out, false
@@ -66,6 +66,9 @@ type routineBuilder struct {
 	// programs are those of the functions that are called, which may call each other.
 	programs map[*Function]*Program
 	stable   []*RoutineCall // of STABLE functions in bodies
+	inDo     bool           // it is a DO block that is read
+	changes  bool           // which changes the schema
+	foreign  bool           // and has statements whose types a schema change could change
 	bad      bool
 }
 
@@ -80,8 +83,13 @@ func (b *routineBuilder) do(n sqlparse.Node, text string) {
 			b.bad = true
 		}
 	}
-	b.out.Tag = "DO"
-	b.out.Calls = append(b.out.Calls, RoutineCall{Program: b.plpgsql(text, body, nil)})
+	b.out.Tag, b.inDo = "DO", true
+	c := RoutineCall{Program: b.plpgsql(text, body, nil)}
+	if b.bad = b.bad || b.changes && b.foreign; b.bad {
+		return
+	}
+	c.Program.Settled = !b.foreign
+	b.out.Calls = append(b.out.Calls, c)
 }
 
 // selects reads a SELECT of nothing but calls.
@@ -285,6 +293,7 @@ func (b *routineBuilder) statement(n sqlparse.Node, names *programNames, pl bool
 	}
 	out.lazy = out.Reads && (a.locking || a.fn&fnRepeats != 0)
 	out.readsTables(n, a)
+	b.settle(n)
 	if !pl && b.env.foldsInStatement(n, names, b.vars, func(ref *sqlparse.ColumnRef) int { return ps.of[ref] - 1 }) {
 		b.bad = true
 		return nil

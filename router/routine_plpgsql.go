@@ -214,6 +214,9 @@ func (b *routineBuilder) query(text string, names *programNames) *ProgramSQL {
 	if b.bad = b.bad || err != nil || len(stmts) != 1; b.bad {
 		return nil
 	}
+	if s := b.schemaChange(text, names); s != nil {
+		return s
+	}
 	s := b.statement(stmts[0].Node, names, true)
 	if s != nil {
 		s.Source = `SQL statement "` + text + `"`

@@ -10,7 +10,9 @@ type Program struct {
 	Void  bool
 	// Rows tells that the function gives rows, whose columns' types are Columns. Outs are the variables that are a row's columns
 	// where it has such; a function that gives no set gives one row.
-	Rows    bool
+	Rows bool
+	// Settled tells of a DO block that none of its statements has types that a schema change could change.
+	Settled bool
 	Columns []string
 	Outs    []int
 }
@@ -28,6 +30,7 @@ type ProgramSQL struct {
 	Text    string
 	Vars    []int
 	Reads   bool         // a SELECT
+	Schema  bool         // a schema change
 	gives   bool         // gives rows
 	lazy    bool         // how far it is read can be seen
 	tables  bool         // it may look at tables
