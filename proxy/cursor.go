@@ -140,9 +140,46 @@ func (s *Session) runCursor(r *request) error {
 		return nil
 	case p.backend >= 0:
 		return s.forward(r, p.backend)
+	case c.Op == router.CursorMove && c.Move.Direction == router.FetchForward && c.Move.Count > 0 && p.st.plan.tmpl.Returns:
+		return s.movePortal(p, c.Move.Count)
 	}
 	s.fail(pgerr.New(pgerr.FeatureNotSupported, "%s of a portal over several backends is not supported", r.tmpl.Command).
 		WithHint("Execute the portal, or DECLARE a cursor."))
+	return nil
+}
+
+// movePortal is MOVE of a portal that several backends have their parts of: as an Execute whose rows nobody sees.
+func (s *Session) movePortal(p *portal, count int64) error {
+	rows := count
+	if rows == router.FetchAll {
+		rows = 0
+	}
+	moved, client := int64(0), s.out
+	err := s.tapped(func() error {
+		switch {
+		case p.scatter != nil:
+			return s.fetchScatter(p, rows)
+		case p.rest != nil:
+			return s.giveRest(p.rest, rows)
+		case p.done:
+			return nil
+		}
+		return s.beginPortal(p, rows)
+	}, func(typ byte, frame []byte) error {
+		switch typ {
+		case 'D':
+			moved++
+		case 'T', 'C', 's':
+		default:
+			_, err := client.Write(frame)
+			return err
+		}
+		return nil
+	})
+	if err != nil || s.batch.failed {
+		return err
+	}
+	s.tag("MOVE " + itoa(int(moved)))
 	return nil
 }
 

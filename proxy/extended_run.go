@@ -327,14 +327,9 @@ func (s *Session) executeLocal(p *portal, rows int64) error {
 	case p.done:
 		return s.failBatch(pgerr.New(pgerr.ObjectNotInPrerequisiteState, "portal %q cannot be run", p.name))
 	}
-	plan := s.replan(p.st)
-	r := request{
-		text: []byte(p.st.text), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds,
-		oids: p.oids(), bind: p.bind, params: p.params, formats: p.formats, maxRows: rows, portal: p,
-	}
 	before := s.batch.failed
 	s.batch.failed = false
-	if err := s.runPortal(p, &r); err != nil {
+	if err := s.beginPortal(p, rows); err != nil {
 		return err
 	}
 	if s.batch.failed {
@@ -343,6 +338,15 @@ func (s *Session) executeLocal(p *portal, rows int64) error {
 	s.batch.failed = s.batch.failed || before
 	s.batch.ran = t.Kind != router.KindTxn
 	return s.out.Spill()
+}
+
+// beginPortal is a portal's first Execute.
+func (s *Session) beginPortal(p *portal, rows int64) error {
+	plan := s.replan(p.st)
+	return s.runPortal(p, &request{
+		text: []byte(p.st.text), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds,
+		oids: p.oids(), bind: p.bind, params: p.params, formats: p.formats, maxRows: rows, portal: p,
+	})
 }
 
 // doneTag is the tag of one more Execute of a portal whose rows have all been given.
@@ -356,7 +360,7 @@ func doneTag(t *router.Template) string {
 	return t.Command + " 0"
 }
 
-// runPortal is a portal's first Execute. Reads over several backends stop at the row limit; all else runs to its end, and
+// runPortal runs a portal for the first time. Reads over several backends stop at the row limit; all else runs to its end, and
 // the limit is one of what is shown.
 func (s *Session) runPortal(p *portal, r *request) error {
 	t, rows := r.tmpl, r.maxRows
