@@ -66,6 +66,14 @@ func TestClientsPsycopg2(t *testing.T) {
 	}
 }
 
+// TestClientsPython runs psycopg 3 and asyncpg.
+func TestClientsPython(t *testing.T) {
+	t.Parallel()
+	for name, params := range distributions {
+		t.Run(name, func(t *testing.T) { sameOutput(t, params, python, "clients/python/drivers.py") })
+	}
+}
+
 func TestClientsSQLAlchemy(t *testing.T) {
 	t.Parallel()
 	for name, params := range distributions {

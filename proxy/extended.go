@@ -157,6 +157,7 @@ func (s *Session) startBatch() {
 // replan brings a statement's plan up to date after the schema or the settings changed.
 func (s *Session) replan(st *statement) *planned {
 	if st.plan.scope != s.planner.current(s) {
+		st.noteTold()
 		if st.tempAge != s.planner.tempAge {
 			s.renew(st)
 		}
@@ -394,6 +395,9 @@ func (s *Session) onBind(frame []byte) error {
 	plan := s.replan(st)
 	if s.gang.Txn.Failed && !endsFailure(plan.tmpl) {
 		return s.failBatch(errFailedTransaction)
+	}
+	if same, err := s.sameResult(st); !same {
+		return err
 	}
 	if plan.tmpl.Kind == router.KindSyntax {
 		return s.bindParseOnly(p)

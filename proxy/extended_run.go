@@ -216,7 +216,7 @@ func (s *Session) fieldsOf(st *statement) ([]byte, error) {
 	if err != nil {
 		return nil, s.failBatch(executor.ClientError(err))
 	}
-	name, _ := s.ensureParsed(m, st, executor.Quiet)
+	name, sent := s.ensureParsed(m, st, executor.Quiet)
 	var fields []byte
 	errFrame, err := m.DescribeStatement(name, func(f []byte) { fields = append([]byte(nil), f...) })
 	if err != nil {
@@ -224,7 +224,9 @@ func (s *Session) fieldsOf(st *statement) ([]byte, error) {
 	}
 	if errFrame != nil {
 		m.Unnamed = 0
-		m.Statements.Remove(st.id)
+		if sent {
+			m.Statements.Remove(st.id)
+		}
 		s.failFrame(errFrame)
 		s.skip = true
 		return nil, nil

@@ -133,7 +133,6 @@ do $$ begin insert into ref values (20, 'x'); end $$;
 do $$ begin insert into l values (20, 'x'); end $$;
 do $$ begin execute 'select 1'; end $$;
 do $$ declare c bigint; begin select count(*) into c from U&"\0073"; raise notice '%', c; end $$;
---! refused
 do $$ begin create table made (a int); end $$;
 --! refused
 do $$ begin raise notice '%', p_callee(); end $$;
