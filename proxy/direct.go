@@ -21,24 +21,29 @@ func (s *Session) mayNameShard(t *router.Template) bool {
 }
 
 // nameShard makes a simple query that falls on one shard name it.
-func (s *Session) nameShard(r *request) *request {
+func (s *Session) nameShard(r *request) {
 	t := r.tmpl
 	if !s.mayNameShard(t) || r.bind != nil || r.own != nil || r.inside || len(r.text) > nameShardBytes {
-		return r
+		return
 	}
 	v := s.values(r)
 	shard, ok := t.DirectShard(v)
 	if !ok {
-		return r
+		return
 	}
-	text, err := t.AppendDirect(s.named[:0], shard, v)
-	if err != nil {
-		return r
+	n := &s.named
+	n.text = t.AppendDirect(n.text[:0], shard, v)
+	if n.position == nil {
+		n.position = func(p int) int { return mapPosition(string(n.own), string(n.text), p) }
 	}
-	s.named = text
-	named := *r
-	named.text, named.own, named.table = text, r.text, t.Direct.Table.OID
-	return &named
+	n.own = r.text
+	r.text, r.own, r.table = n.text, n.own, t.Direct.Table.OID
+}
+
+// naming is the last simple query that named its shard.
+type naming struct {
+	own, text []byte
+	position  func(int) int // translates an error's position in text into one in own
 }
 
 // directAfter is how many executions of a prepared statement name the table itself. PostgreSQL makes five plans for values
@@ -101,11 +106,7 @@ func (s *Session) directly(m *executor.Member, p *portal) *statement {
 	direct := d.byShard[shard]
 	if direct == nil {
 		v.Text = []byte(st.text)
-		text, err := t.AppendDirect(nil, shard, v)
-		if err != nil {
-			return nil
-		}
-		direct = internDirect(&statement{name: st.name, text: string(text), oids: st.oids, epoch: s.planner.env.Schema.Epoch})
+		direct = internDirect(&statement{name: st.name, text: string(t.AppendDirect(nil, shard, v)), oids: st.oids, epoch: s.planner.env.Schema.Epoch})
 		d.byShard[shard] = direct
 	}
 	// No other statement leaves the server for it.

@@ -195,7 +195,10 @@ func (s *Session) forward(r *request, b int) error {
 	s.effect(r.tmpl, m)
 	s.compose(m, r)
 	m.Shift = utf8.RuneCount(r.before)
-	if r.own != nil {
+	switch {
+	case r.table != 0:
+		m.Position = s.named.position
+	case r.own != nil:
 		own, text := string(r.own), string(r.text)
 		m.Position = func(p int) int { return mapPosition(own, text, p) }
 	}
@@ -290,7 +293,8 @@ func (s *Session) runSharded(r *request) error {
 		return s.runInsertQuery(r.onlyNamed()) // its query evaluates the defaults
 	}
 	if b, one := set.single(); one {
-		return s.forward(s.nameShard(r), b)
+		s.nameShard(r)
+		return s.forward(r, b)
 	}
 	r = r.onlyNamed()
 	switch {

@@ -46,7 +46,7 @@ type Session struct {
 	planner  planner
 	scanner  sqlparse.Scanner
 	spans    []sqlparse.Span
-	named    []byte // the text of nameShard
+	named    naming
 	settings settings
 	reads    reads
 	repeat   repeat

@@ -2,6 +2,7 @@ package router
 
 import (
 	"slices"
+	"sort"
 	"strconv"
 
 	"github.com/pleiad/pleiad/router/shardmap"
@@ -194,8 +195,19 @@ func (t *Template) DirectShard(v *Values) (shard uint32, ok bool) {
 }
 
 // AppendDirect appends to dst v's text with a shard in the table's place.
-func (t *Template) AppendDirect(dst []byte, shard uint32, v *Values) ([]byte, error) {
-	name := t.Direct.name
-	name.With = `"pleiad_` + strconv.FormatUint(uint64(shard), 10) + `".` + name.With
-	return t.appendSpliced(dst, []Splice{name}, v)
+func (t *Template) AppendDirect(dst []byte, shard uint32, v *Values) []byte {
+	name := &t.Direct.name
+	dst = append(dst, v.Text[:t.placeIn(v, name.Start)]...)
+	dst = append(strconv.AppendUint(append(dst, `"pleiad_`...), uint64(shard), 10), `".`...)
+	dst = append(dst, name.With...)
+	return append(dst, v.Text[t.placeIn(v, name.End):]...)
+}
+
+// placeIn is Shift for v's text.
+func (t *Template) placeIn(v *Values, p int) int {
+	before := sort.Search(len(t.Spans), func(i int) bool { return t.Spans[i].End > p })
+	if before == 0 {
+		return p
+	}
+	return p + v.Lits[before-1].End - t.Spans[before-1].End
 }

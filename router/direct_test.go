@@ -74,9 +74,8 @@ func TestDirect(t *testing.T) {
 				t.Errorf("%s: no shard", c.text)
 				continue
 			}
-			text, err := tmpl.AppendDirect(nil, shard, v)
-			if got = string(text); err != nil || shard != 30 {
-				t.Errorf("%s: shard %d, %v", c.text, shard, err)
+			if got = string(tmpl.AppendDirect(nil, shard, v)); shard != 30 {
+				t.Errorf("%s: shard %d", c.text, shard)
 			}
 		}
 		if got != c.want {
