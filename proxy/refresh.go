@@ -121,8 +121,7 @@ func (w *refresh) gather() (int64, error) {
 			return 0, err
 		}
 	}
-	// The definition's names are as this search path finds them.
-	def, err := w.ask("SELECT pg_catalog.pg_get_viewdef(" + w.f.Literal() + "::pg_catalog.regclass)")
+	def, err := w.ask("SELECT pleiad.view_query(" + w.f.Literal() + "::pg_catalog.regclass)")
 	if def == nil {
 		return 0, err
 	}

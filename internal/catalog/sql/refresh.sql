@@ -56,6 +56,13 @@ BEGIN
   RETURN owner;
 END $$;
 
+-- A view's query with names as the caller's search path finds them, and constants that any session reads as they are.
+CREATE OR REPLACE FUNCTION pleiad.view_query(rel regclass) RETURNS text
+LANGUAGE sql STABLE SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'postgres' SET extra_float_digits = 3
+SET bytea_output = 'hex' SET quote_all_identifiers = off AS $$
+  SELECT pg_catalog.pg_get_viewdef($1)
+$$;
+
 -- The columns of a relation as its rows have them.
 CREATE OR REPLACE FUNCTION pleiad.row_layout(rel oid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
