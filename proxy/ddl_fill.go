@@ -24,12 +24,14 @@ func (s *Session) runFill(r *request, f *router.Fill) error {
 	if r.tmpl.DDL.ChangesSchema {
 		s.planner.schemaChanged()
 	}
-	text := []byte(f.SQL)
-	p := s.planOwned(text)
+	fill, err := s.fillRequest(home, f.Target, f.Query)
+	if fill == nil {
+		return err
+	}
 	out := s.out
 	var held bytes.Buffer
 	s.out = wire.NewWriter(&held)
-	err = s.run(&request{text: text, tmpl: p.tmpl, lits: p.lits, kinds: p.kinds})
+	err = s.run(fill)
 	if e := s.out.Flush(); err == nil {
 		err = e
 	}

@@ -173,7 +173,7 @@ func (w *readRows) part(b int) []*executor.Array {
 
 func (w *readRows) owner(values [][]byte) (int, error) {
 	home := w.s.db.home
-	if w.q.Everywhere || w.q.Broadcast {
+	if w.q.Everywhere || w.q.Broadcast || w.q.Table.Kind == router.TableLocal {
 		return home, nil // all in one place
 	}
 	vals := make([]shardmap.Value, len(w.q.Keys))

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -131,13 +132,11 @@ func (w *refresh) gather() (int64, error) {
 		}
 	}
 	s.planner.as = w.owner
-	text := []byte("INSERT INTO " + router.RefreshRows + " " + string(def[0]))
-	p := s.planOwned(text)
-	count, failure, err := s.captureCount(&request{text: text, tmpl: p.tmpl, lits: p.lits, kinds: p.kinds}, func([][]byte) error { return nil })
+	count, err := w.insert(strings.TrimSuffix(string(def[0]), ";"))
 	s.planner.as = ""
 	s.planner.stale()
-	if err != nil || failure != nil {
-		return 0, s.collectFailed(failure, err)
+	if err != nil || s.batch.failed {
+		return 0, err
 	}
 	if !w.acts {
 		role := "NONE"
@@ -150,6 +149,19 @@ func (w *refresh) gather() (int64, error) {
 	}
 	if restricted {
 		return count, w.set("SELECT pg_catalog.set_config('search_path', " + quoteLiteral(w.path) + ", true)")
+	}
+	return count, nil
+}
+
+// insert brings the query's rows into the table.
+func (w *refresh) insert(query string) (int64, error) {
+	r, err := w.s.fillRequest(w.home, router.RefreshRows, query)
+	if r == nil {
+		return 0, err
+	}
+	count, failure, err := w.s.captureCount(r, func([][]byte) error { return nil })
+	if err != nil || failure != nil {
+		return 0, w.s.collectFailed(failure, err)
 	}
 	return count, nil
 }

@@ -9,8 +9,9 @@ import (
 // Fill is the second half of a CREATE TABLE AS whose query reads sharded tables: home makes the table without rows, and an
 // INSERT of the query, planned like any other from the schema with the new table, brings them.
 type Fill struct {
-	SQL string
-	// Refresh, if not nil, is in place of SQL: the table is a materialized view, whose own query brings the rows.
+	// Target is the table's name, and Query what it is made of.
+	Target, Query string
+	// Refresh, if not nil, is in place of both: the table is a materialized view, whose own query brings the rows.
 	Refresh *Refresh
 }
 
@@ -33,7 +34,7 @@ func (d *ddl) fill(rel *sqlparse.RangeVar, query sqlparse.Node, create, text str
 		return d.refuse(refTableAsSharded)
 	}
 	steps := []Step{{Where: WhereHome, SQL: create, Position: position}}
-	f := &Fill{SQL: "INSERT INTO " + quoteName(schema, rel.Relname) + " " + text}
+	f := &Fill{Target: quoteName(schema, rel.Relname), Query: text}
 	var t *Template
 	if temp {
 		t = d.template(&DDL{Steps: steps, InTxn: true, Fill: f})

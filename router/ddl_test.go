@@ -228,10 +228,10 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 		if r := f.Refresh; r != nil {
 			fmt.Fprintf(b, "    then *: fill %s, concurrently: %t, new: %t\n", r.Relation(), r.Concurrently, r.Create)
 		} else {
-			fmt.Fprintf(b, "    then *: %s\n", strings.ReplaceAll(f.SQL, "\n", " "))
+			fmt.Fprintf(b, "    then *: INSERT INTO %s %s\n", f.Target, strings.ReplaceAll(f.Query, "\n", " "))
 		}
-		if _, err := sqlparse.Parse(f.SQL); err != nil {
-			t.Errorf("%s: %s does not parse: %v", sql, f.SQL, err)
+		if _, err := sqlparse.Parse(f.Query); err != nil {
+			t.Errorf("%s: %s does not parse: %v", sql, f.Query, err)
 		}
 	}
 	if answers != 1 {
