@@ -77,13 +77,34 @@ set role mv_member;
 refresh materialized view own;
 select v, count from own order by v;
 reset role;
+-- the role is the session's again afterwards, on every server
+set role mv_member;
+create materialized view divides as select k, 10 / (k - 50) as d, current_user as u from sh;
+reset role;
+refresh materialized view divides;
+begin;
+refresh materialized view own;
+select distinct current_user from sh where k < 9;
+savepoint a;
+insert into sh values (50, 'v1');
+refresh materialized view divides;
+rollback to a;
+select current_user, count(*) from sh group by 1;
+insert into sh values (51, current_user);
+select v from sh where k = 51;
+refresh materialized view divides;
+select count(*), max(u) from divides;
+commit;
+select current_user;
+select current_user, count(*) from sh group by 1;
+delete from sh where k = 51;
 -- its query may not change the session
 create function resets() returns int language plpgsql stable as 'begin perform set_config(''role'', ''none'', false); return 1; end';
 create materialized view evil as select resets() as r, k from sh;
 create materialized view evil as select resets() as r, k from sh with no data;
 refresh materialized view evil;
 -- pleiad's own steps are of no use to others
-drop materialized view own, peeks, never, evil;
+drop materialized view own, peeks, never, evil, divides;
 drop table sh, hidden;
 revoke create on schema public from mv_owner, mv_member, mv_other;
 drop role mv_member, mv_other, mv_owner;
