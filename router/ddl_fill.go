@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/router/sqlparse"
@@ -25,9 +26,8 @@ func (d *ddl) fill(rel *sqlparse.RangeVar, query sqlparse.Node, create, text str
 	}
 	clash := false
 	sqlparse.Walk(query, func(n sqlparse.Node) bool {
-		// The new table would hide another of its name once it is there; parameters are not told to a schema change.
-		rv := n.GetRangeVar()
-		clash = clash || rv != nil && rv.Relname == rel.Relname || n.GetParamRef() != nil
+		// Parameters are not told to a schema change.
+		clash = clash || n.GetParamRef() != nil || d.hides(schema, rel.Relname, n.GetRangeVar())
 		return true
 	})
 	if clash {
@@ -44,6 +44,20 @@ func (d *ddl) fill(rel *sqlparse.RangeVar, query sqlparse.Node, create, text str
 		t.DDL.Fill = f
 	}
 	return t
+}
+
+// hides tells whether a new table may hide the relation that rv means, once it is there. A name with a schema means the same then:
+// the new table itself only where making it is an error.
+func (d *ddl) hides(schema, name string, rv *sqlparse.RangeVar) bool {
+	if rv == nil || rv.Relname != name || rv.Schemaname != "" {
+		return false
+	}
+	t, _ := d.resolve(rv)
+	if t == nil || tempSchema(schema) {
+		return true
+	}
+	new, old := slices.Index(d.env.Path, schema), slices.Index(d.env.Path, t.Schema)
+	return new >= 0 && (old < 0 || new < old)
 }
 
 // tableAsFill cuts CREATE TABLE … AS query [WITH DATA].
