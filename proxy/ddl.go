@@ -49,6 +49,9 @@ func appendOutcome(out, frames []byte, failed bool, d *router.DDL) []byte {
 // changeSchema is runDDL, whose client is told of success as soon as home has its part.
 func (s *Session) changeSchema(r *request) error {
 	d := r.tmpl.DDL
+	if d.Prepared != nil {
+		return s.createOfPrepared(r, d.Prepared)
+	}
 	if err := s.enterEverything(); err != nil {
 		s.fail(executor.ClientError(err))
 		return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
 )
@@ -38,6 +39,31 @@ func (s *Session) runFill(r *request, f *router.Fill) error {
 	s.out = out
 	out.Out = appendSelected(out.Out, held.Bytes())
 	return err
+}
+
+// createOfPrepared runs CREATE TABLE AS EXECUTE: with the prepared statement's query in its place.
+func (s *Session) createOfPrepared(r *request, p *router.Prepared) error {
+	st := s.stmts[p.Name]
+	if st == nil {
+		s.fail(noStatement(p.Name))
+		return nil
+	}
+	switch t := s.replan(st).tmpl; {
+	case t.Kind == router.KindRefuse:
+		s.fail(t.Refusal)
+		return nil
+	case max(t.NParams, st.typeCount()) > 0:
+		s.fail(wrongParameters(st, max(t.NParams, st.typeCount()), 0))
+		return nil
+	case t.Command != "SELECT":
+		s.fail(pgerr.New(pgerr.WrongObjectType, "prepared statement is not a SELECT"))
+		return nil
+	}
+	next := *r
+	next.text = []byte(p.Text(st.text))
+	plan := s.planOwned(next.text)
+	next.tmpl, next.lits, next.kinds = plan.tmpl, plan.lits, plan.kinds
+	return s.run(&next)
 }
 
 // appendSelected appends frames with the tag of an INSERT written as that of a SELECT.

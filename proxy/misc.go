@@ -184,8 +184,7 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 	plan := s.replan(st)
 	t := plan.tmpl
 	if n := max(t.NParams, st.typeCount()); n != len(p.Args) {
-		s.fail(pgerr.New(pgerr.SyntaxError, "wrong number of parameters for prepared statement %q", st.name).
-			WithDetail("Expected %d parameters but got %d.", n, len(p.Args)))
+		s.fail(wrongParameters(st, n, len(p.Args)))
 		return nil
 	}
 	inner := request{text: []byte(st.text), tmpl: t, kinds: plan.kinds, params: argumentValues(p)}
@@ -222,6 +221,11 @@ func (s *Session) sqlExecute(r *request, p *router.Prepare) error {
 	}
 	s.beginSync(t)
 	return s.executeOn(r, t, b, st, "", 0)
+}
+
+func wrongParameters(st *statement, want, got int) *pgerr.Error {
+	return pgerr.New(pgerr.SyntaxError, "wrong number of parameters for prepared statement %q", st.name).
+		WithDetail("Expected %d parameters but got %d.", want, got)
 }
 
 // executeOn runs the EXECUTE that begins at a byte of the request's text, behind a prefix, on one backend. Only the name is

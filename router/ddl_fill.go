@@ -72,6 +72,36 @@ func (d *ddl) tableAsFill(s *sqlparse.CreateTableAsStmt) *Template {
 	return d.refuse(refTableAsSharded)
 }
 
+// Prepared is the statement that a CREATE TABLE AS EXECUTE takes its query from: the session knows it. What it runs is Head, the
+// query, and Tail.
+type Prepared struct {
+	Name, Head, Tail string
+}
+
+// tableOfPrepared plans CREATE TABLE … AS EXECUTE. IF NOT EXISTS may not need the statement, and arguments are not told to a
+// schema change.
+func (d *ddl) tableOfPrepared(s *sqlparse.CreateTableAsStmt) *Template {
+	e := s.Query.GetExecuteStmt()
+	toks := trimmed(sqlparse.Tokens(d.text))
+	for i, t := range toks {
+		if t.Word != "execute" || t.Depth > 0 || i+1 >= len(toks) || toks[i-1].Word != "as" || s.IfNotExists || len(e.Params) > 0 {
+			continue
+		}
+		from := &Prepared{Name: e.Name, Head: d.text[:t.Start], Tail: d.text[toks[i+1].End:toks[len(toks)-1].End]}
+		return d.template(&DDL{InTxn: true, Prepared: from})
+	}
+	return d.refuse(refTableAsSharded)
+}
+
+// Text is the statement that runs, given the prepared one's text.
+func (p *Prepared) Text(query string) string {
+	end := 0
+	if toks := trimmed(sqlparse.Tokens(query)); len(toks) > 0 {
+		end = toks[len(toks)-1].End
+	}
+	return p.Head + query[:end] + p.Tail
+}
+
 // beforeWithData are the tokens of a CREATE … AS without WITH DATA at the end.
 func (d *ddl) beforeWithData() []sqlparse.Token {
 	toks := trimmed(sqlparse.Tokens(d.text))

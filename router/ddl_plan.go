@@ -7,6 +7,8 @@ package router
 type DDL struct {
 	Steps []Step
 	InTxn bool
+	// Prepared, when not nil, is all there is: another statement is made of it.
+	Prepared *Prepared
 	// Fill, when not nil, follows the steps and gives the answer.
 	Fill *Fill
 	// Numbers follow the steps, before the answer is the client's.

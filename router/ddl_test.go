@@ -223,6 +223,10 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 			t.Errorf("%s: step %s does not parse: %v", sql, n.Shift, err)
 		}
 	}
+	if f := p.DDL.Prepared; f != nil {
+		answers++
+		fmt.Fprintf(b, "    *: %s\n", f.Text("(what is prepared as "+f.Name+")"))
+	}
 	if f := p.DDL.Fill; f != nil {
 		answers++
 		if r := f.Refresh; r != nil {

@@ -136,7 +136,7 @@ func (d *ddl) createTableAs() *Template {
 	case matview && hasParameter(s.Query):
 		return d.plainHome(EffectUnclean) // PostgreSQL's error in any case, which differs between the protocols
 	case prepared:
-		return d.refuse(refTableAsSharded) // what was prepared is not known here
+		return d.tableOfPrepared(s)
 	case r.sharded && there && rel.GetRelpersistence() != "t":
 		return d.nothing() // PostgreSQL's notice
 	case r.sharded && (s.IfNotExists && rel.GetRelpersistence() == "t"):

@@ -30,6 +30,7 @@ const (
 	SerializationFailure         = "40001"
 	DeadlockDetected             = "40P01"
 	SyntaxError                  = "42601"
+	WrongObjectType              = "42809"
 	InsufficientPrivilege        = "42501"
 	UndefinedObject              = "42704"
 	UndefinedTable               = "42P01"

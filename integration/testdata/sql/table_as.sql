@@ -68,8 +68,35 @@ create function all_s() returns bigint language sql stable as 'select count(*) f
 create table f1 as select all_s() as c;
 create table f2 as select k, all_s() as c from s;
 prepare p as select k from s;
---! refused
 create table p1 as execute p;
+select count(*), sum(k) from p1;
+create table if not exists p1 as execute p;
+create table p1 as execute p;
+create table p2 (a) as execute p with no data;
+select count(a) from p2;
+create temporary table p3 on commit drop as execute p with data;
+prepare q as select v, count(*) as n, 'x' as x from s group by v order by v;
+create table p4 as execute q;
+select * from p4 order by v;
+prepare on_l as select id, v from l where id < 3;
+create table p5 as execute on_l;
+select * from p5 order by id;
+create table p6 as execute nothing;
+prepare ins as insert into l values (9, 'neuf') returning id;
+create table p6 as execute ins;
+prepare par (int) as select k from s where k < $1;
+create table p6 as execute par;
+create table p6 as execute p (3);
+--! refused
+create table p6 as execute par (5);
+begin;
+create table p7 as execute p;
+select count(*) from p7;
+rollback;
+create table p8 as execute q;
+select count(*) from p8;
+deallocate p;
+create table p9 as execute p;
 create materialized view m1 as select k from s;
 select count(*), sum(k) from m1;
 create materialized view m2 as select * from ref;
