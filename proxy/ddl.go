@@ -287,7 +287,9 @@ func (s *Session) lockDDL(st *router.Step) error {
 	case err != nil:
 		return s.lost(err)
 	case errFrame != nil:
-		s.failFrame(errFrame)
+		e := executor.FrameToError(errFrame)
+		e.Context = "" // a function's
+		s.fail(e)
 		return nil
 	case len(rows) != 1:
 		s.fail(pgerr.New(pgerr.InternalError, "the DDL lock gave %d rows", len(rows)))

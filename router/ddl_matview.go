@@ -26,28 +26,22 @@ func (r *Refresh) Relation() string { return quoteName(r.Schema, r.Name) }
 // StaleError is of a schema that changed where that could not be kept up with.
 var StaleError = pgerr.New(pgerr.SerializationFailure, "the schema changed while the statement was planned")
 
-// schemaEpoch gives the epoch without the DDL lock: whether a view reads sharded tables is a matter of the schema.
-const schemaEpoch = "SELECT epoch FROM pleiad.epoch"
-
 // refresh plans REFRESH MATERIALIZED VIEW: it changes rows on home only.
 func (d *ddl) refresh() *Template {
 	d.tag = "REFRESH MATERIALIZED VIEW"
 	s := d.stmt.GetRefreshMatViewStmt()
 	t, temp := d.resolve(s.Relation)
-	switch {
-	case t == nil:
-		plan := d.plainHome(EffectUnclean)
-		plan.Unknown = !temp
-		return plan
-	case t.Relkind != 'm' || s.SkipData:
+	if temp || s.SkipData {
 		return d.plainHome(EffectUnclean)
-	case t.WriteReach&ReachSharded != 0:
-		return d.refuse(refReach) // in an index, which REFRESH builds anew on home
 	}
-	plan := &DDL{Steps: []Step{{Where: WhereHome, SQL: schemaEpoch, Lock: true}}, InTxn: true}
-	if t.RefreshReach&ReachSharded == 0 {
+	// What the view reads is a matter of the schema, whether there is one too.
+	plan := &DDL{Steps: []Step{{Where: WhereHome, SQL: "SELECT pleiad.share_ddl(" + quoteLiteral(d.tag) + ")", Lock: true}}, InTxn: true}
+	switch {
+	case t == nil || t.Relkind != 'm' || t.RefreshReach&ReachSharded == 0:
 		plan.Steps = append(plan.Steps, d.answer(WhereHome))
 		return d.template(plan)
+	case t.WriteReach&ReachSharded != 0:
+		return d.refuse(refReach) // in an index, which REFRESH builds anew on home
 	}
 	refresh := &Refresh{Schema: t.Schema, Name: t.Name, Concurrently: s.Concurrent}
 	if e := refresh.Refusal(d.env.Schema); e != nil {

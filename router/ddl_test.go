@@ -209,7 +209,7 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 		if s.Password != nil {
 			fmt.Fprintf(b, "        verifier of %q for %s\n", s.Password.Plain, s.SQL[s.Password.Start:s.Password.End])
 		}
-		if locks := strings.Contains(text, "pleiad.begin_ddl(") || strings.Contains(text, "pleiad.lock_ddl(") || text == schemaEpoch; locks != s.Lock && p.DDL.InTxn {
+		if locks := strings.Contains(text, "pleiad.begin_ddl(") || strings.Contains(text, "pleiad.lock_ddl(") || strings.Contains(text, "pleiad.share_ddl("); locks != s.Lock && p.DDL.InTxn {
 			t.Errorf("%s: lock step is marked %t", sql, s.Lock)
 		}
 		if _, err := sqlparse.Parse(s.SQL); err != nil {

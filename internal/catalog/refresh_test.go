@@ -152,3 +152,18 @@ func TestRefreshLeavesErrorsToPostgreSQL(t *testing.T) {
 		t.Errorf("in a read-only transaction: %s", got)
 	}
 }
+
+// TestRefreshKeepsTheSchema: a schema change waits for it, another refresh does not, and an old snapshot is told.
+func TestRefreshKeepsTheSchema(t *testing.T) {
+	db, c := newMatview(t)
+	ann, other, third := c.conns[0], db.conns[0], db.client("bob").conns[0]
+	const share = "SELECT pleiad.share_ddl('REFRESH')"
+	mustExec(t, ann, "BEGIN; "+share)
+	mustExec(t, third, share)
+	failsWith(t, other, "55P03", "SET lock_timeout = 1; SELECT pleiad.begin_ddl()")
+	mustExec(t, other, "RESET lock_timeout; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT epoch FROM pleiad.epoch")
+	mustExec(t, ann, "COMMIT; SELECT pleiad.begin_ddl()")
+	failsWith(t, other, "40001", share)
+	mustExec(t, other, "ROLLBACK; "+share)
+	failsWith(t, other, "25006", "BEGIN READ ONLY; "+share)
+}

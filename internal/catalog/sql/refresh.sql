@@ -4,6 +4,21 @@
 -- no table but the one that open_refresh made, which nobody but pleiad can alter, and whoever does not end what they began cannot
 -- commit.
 
+-- First step of a statement that a schema change would make another one: none comes until the transaction's end, and whoever takes
+-- this lock too need not wait. Returns the epoch. A transaction whose snapshot is older than that fails with 40001.
+CREATE OR REPLACE FUNCTION pleiad.share_ddl(command text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  now bigint;
+BEGIN
+  IF current_setting('transaction_read_only')::boolean THEN
+    RAISE read_only_sql_transaction USING MESSAGE = format('cannot execute %s in a read-only transaction', command);
+  END IF;
+  PERFORM pg_advisory_xact_lock_shared(1886151017, 1);
+  SELECT epoch INTO STRICT now FROM pleiad.epoch FOR SHARE;
+  RETURN now;
+END $$;
+
 -- Writes a materialized view's row in pg_class as it is, under the lock of REFRESH CONCURRENTLY against other ones (it lets readers
 -- go on), or under REFRESH's. The session reads the view's rule anew then. These parameters are of indexes only.
 CREATE OR REPLACE FUNCTION pleiad.touch_matview(rel oid, concurrent boolean) RETURNS void
