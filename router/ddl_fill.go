@@ -78,13 +78,13 @@ type Prepared struct {
 	Name, Head, Tail string
 }
 
-// tableOfPrepared plans CREATE TABLE … AS EXECUTE. IF NOT EXISTS may not need the statement, and arguments are not told to a
-// schema change.
+// tableOfPrepared plans CREATE TABLE … AS EXECUTE. IF NOT EXISTS may not need the statement, WITH NO DATA has a tag of its own then,
+// and arguments are not told to a schema change.
 func (d *ddl) tableOfPrepared(s *sqlparse.CreateTableAsStmt) *Template {
 	e := s.Query.GetExecuteStmt()
 	toks := trimmed(sqlparse.Tokens(d.text))
 	for i, t := range toks {
-		if t.Word != "execute" || t.Depth > 0 || i+1 >= len(toks) || toks[i-1].Word != "as" || s.IfNotExists || len(e.Params) > 0 {
+		if t.Word != "execute" || t.Depth > 0 || i+1 >= len(toks) || toks[i-1].Word != "as" || s.IfNotExists || s.Into.SkipData || len(e.Params) > 0 {
 			continue
 		}
 		from := &Prepared{Name: e.Name, Head: d.text[:t.Start], Tail: d.text[toks[i+1].End:toks[len(toks)-1].End]}

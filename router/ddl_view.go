@@ -135,10 +135,10 @@ func (d *ddl) createTableAs() *Template {
 	switch {
 	case matview && hasParameter(s.Query):
 		return d.plainHome(EffectUnclean) // PostgreSQL's error in any case, which differs between the protocols
+	case (r.sharded || prepared) && there && rel.GetRelpersistence() != "t":
+		return d.nothing() // PostgreSQL's notice
 	case prepared:
 		return d.tableOfPrepared(s)
-	case r.sharded && there && rel.GetRelpersistence() != "t":
-		return d.nothing() // PostgreSQL's notice
 	case r.sharded && (s.IfNotExists && rel.GetRelpersistence() == "t"):
 		return d.refuse(refTableAsSharded)
 	case r.sharded && !s.Into.SkipData && matview:

@@ -72,7 +72,9 @@ create table p1 as execute p;
 select count(*), sum(k) from p1;
 create table if not exists p1 as execute p;
 create table p1 as execute p;
+--! refused
 create table p2 (a) as execute p with no data;
+create table p2 (a) as execute p with data;
 select count(a) from p2;
 create temporary table p3 on commit drop as execute p with data;
 prepare q as select v, count(*) as n, 'x' as x from s group by v order by v;
@@ -86,6 +88,7 @@ prepare ins as insert into l values (9, 'neuf') returning id;
 create table p6 as execute ins;
 prepare par (int) as select k from s where k < $1;
 create table p6 as execute par;
+--! refused
 create table p6 as execute p (3);
 --! refused
 create table p6 as execute par (5);
