@@ -36,7 +36,9 @@ func (s *Session) sameResult(st *statement) (bool, error) {
 		return false, err
 	}
 	if !slices.Equal(*st.told, columnTypes(fields)) {
-		return false, s.failBind(pgerr.New(pgerr.FeatureNotSupported, "cached plan must not change result type"))
+		e := pgerr.New(pgerr.FeatureNotSupported, "cached plan must not change result type")
+		e.Routine = "RevalidateCachedQuery" // by which the JDBC driver and asyncpg know to prepare it again
+		return false, s.failBind(e)
 	}
 	st.sameScope = st.plan.scope
 	return true, nil

@@ -13,6 +13,8 @@ type Error struct {
 	Hint     string
 	Context  string
 	Position int // 1-based character position in the statement, 0 when there is none
+	// Routine is the function of PostgreSQL that raises it, where drivers tell by that what to do; mostly "".
+	Routine string
 }
 
 // Error implements error.

@@ -159,6 +159,9 @@ func report(dst []byte, typ byte, e *pgerr.Error) []byte {
 	if e.Position > 0 {
 		dst = field(dst, 'P', strconv.Itoa(e.Position))
 	}
+	if e.Routine != "" {
+		dst = field(dst, 'R', e.Routine)
+	}
 	return End(append(dst, 0), at)
 }
 
