@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
@@ -111,6 +110,7 @@ func TestGuardBounds(t *testing.T) {
 	}
 }
 
+// TestGuardRefuses has texts so long that whatever takes more than one pass for each byte would not end within the tests' time.
 func TestGuardRefuses(t *testing.T) {
 	for _, c := range []struct{ name, text, code, message string }{
 		{"parentheses", strings.Repeat("(", 10<<20), pgerr.StatementTooComplex, "stack depth limit exceeded"},
@@ -124,7 +124,6 @@ func TestGuardRefuses(t *testing.T) {
 		{"cut sequence", "SELECT '\xe2\x82'", "22021", `invalid byte sequence for encoding "UTF8": 0xe2 0x82 0x27`},
 		{"surrogate", "\xed\xa0\x80", "22021", `invalid byte sequence for encoding "UTF8": 0xed 0xa0 0x80`},
 	} {
-		begin := time.Now()
 		var e *pgerr.Error
 		if err := Guard([]byte(c.text)); !errors.As(err, &e) || e.Code != c.code || e.Message != c.message {
 			t.Errorf("%s: got %v", c.name, err)
@@ -132,9 +131,6 @@ func TestGuardRefuses(t *testing.T) {
 		var s Scanner
 		s.Scan([]byte(c.text))
 		Split(nil, []byte(c.text))
-		if d := time.Since(begin); d > 5*time.Second {
-			t.Errorf("%s took %v", c.name, d)
-		}
 	}
 }
 
