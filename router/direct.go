@@ -58,8 +58,9 @@ func (t *Table) alike(env *Env) bool {
 			return false // a dropped column, which a partition that has moved has not
 		}
 	}
-	named := ShardRelation(t.Schema, t.Name) == t.Name || env.User == t.Owner // else "permission denied" would name the partition
-	return t.Ungranted && named && !t.RLS && !t.HasRules && len(t.Triggers) == 0
+	// Who is not the owner may have no way to the table, or is denied it by name.
+	open := env.User == t.Owner || t.Found && ShardRelation(t.Schema, t.Name) == t.Name
+	return t.Ungranted && open && !t.RLS && !t.HasRules && len(t.Triggers) == 0
 }
 
 // directRelation is the statement's only table, where it is a statement of one level.

@@ -11,7 +11,8 @@ import (
 func TestDirect(t *testing.T) {
 	env := fixture()
 	for _, name := range []string{"meetings", "orders"} {
-		env.Schema.Relations["public"][name].Ungranted = true
+		t := env.Schema.Relations["public"][name]
+		t.Ungranted, t.Found = true, true
 	}
 	placed := *env.Schema.Relations["public"]["members"]
 	placed.Schema, placed.Ungranted, placed.Owner = "app", true, "app"
@@ -63,7 +64,7 @@ func TestDirect(t *testing.T) {
 		{"EXPLAIN SELECT id FROM meetings WHERE room = $1", "-"},
 		{"SELECT x FROM logged WHERE room = $1", "-"}, // has triggers
 	} {
-		env.Schema.Relations["public"]["logged"].Ungranted = true
+		env.Schema.Relations["public"]["logged"].Ungranted, env.Schema.Relations["public"]["logged"].Found = true, true
 		tmpl := Plan(c.text, env)
 		got := "-"
 		if tmpl.Direct != nil {

@@ -88,6 +88,7 @@ type Table struct {
 	ReadReach, WriteReach, NameReach, ChangeReach Reach
 	RefreshReach                                  Reach // materialized views: of their query
 	Ungranted                                     bool  // a sharded table that its owner alone may use, as its partitions
+	Found                                         bool  // everybody may use its schema; sharded tables only
 	Unlogged                                      bool  // no standby has its rows
 	Sync                                          bool  // a transaction that writes it waits for standbys: WITH (pleiad.replication = sync)
 }

@@ -51,6 +51,7 @@ type snapshot struct {
 		Partition  []bool   `json:"partition"`
 		Unlogged   []bool   `json:"unlogged"`
 		Ungranted  []bool   `json:"ungranted"`
+		Found      []bool   `json:"found"` // everybody may use its schema
 		Sync       []bool   `json:"sync"`
 		Key        []string `json:"key"`
 		Def        []string `json:"def"`
@@ -254,7 +255,7 @@ func (d *decoder) relations() error {
 		t := &router.Table{
 			OID: oid, Schema: r.Nsp[i], Name: r.Name[i], Owner: r.Owner[i], Relkind: r.Kind[i][0],
 			HasRules: r.Rules[i], Nothing: r.Nothing[i], RLS: r.RLS[i], Unlogged: r.Unlogged[i], Sync: r.Sync[i], Definition: r.Def[i], Everywhere: r.Everywhere[i],
-			Partition: r.Partition[i], Ungranted: r.Ungranted[i],
+			Partition: r.Partition[i], Ungranted: r.Ungranted[i], Found: r.Found[i],
 		}
 		t.Kind = relationKind(t.Relkind, r.Group[i], r.Reference[i])
 		if t.Kind == router.TableSharded {

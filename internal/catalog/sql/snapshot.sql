@@ -41,8 +41,9 @@ WITH nsp AS MATERIALIZED (
     'group', array_agg(coalesce(s.group_id, 0)), 'reference', array_agg(f.relid IS NOT NULL),
     'everywhere', array_agg(s.relid IS NOT NULL OR f.relid IS NOT NULL OR e.relid IS NOT NULL),
     'partition', array_agg(r.relispartition), 'unlogged', array_agg(r.relpersistence = 'u'),
+    'found', array_agg(s.relid IS NOT NULL AND has_schema_privilege('public', r.relnamespace, 'USAGE')),
     -- As CREATE TABLE leaves it, with the partitions here: who may use the one may use the others.
-    'ungranted', array_agg(s.relid IS NOT NULL AND r.relacl IS NULL AND has_schema_privilege('public', r.relnamespace, 'USAGE')
+    'ungranted', array_agg(s.relid IS NOT NULL AND r.relacl IS NULL AND has_schema_privilege(r.relowner, r.relnamespace, 'USAGE')
       AND NOT EXISTS (SELECT FROM pg_default_acl WHERE defaclobjtype = 'r')
       AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attacl IS NOT NULL)
       AND NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class h ON h.oid = i.inhrelid
