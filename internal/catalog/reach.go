@@ -196,7 +196,6 @@ func (d *decoder) reachOfRelations(g *reaches) {
 				g.edge(node{nodeRefresh, oid, 0}, node{nodeName, r, 0})
 			}
 			g.edge(node{nodeRefresh, oid, 0}, write)
-			g.own[node{nodeRefresh, oid, 0}] |= dynamicQuery(t.Definition)
 		}
 	}
 	tr := &d.in.Triggers

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pleiad/pleiad/router"
 )
 
 // newMatview gives a materialized view over another table of ann's, who may not make temporary tables herself.
@@ -166,4 +168,21 @@ func TestRefreshKeepsTheSchema(t *testing.T) {
 	failsWith(t, other, "40001", share)
 	mustExec(t, other, "ROLLBACK; "+share)
 	failsWith(t, other, "25006", "BEGIN READ ONLY; "+share)
+}
+
+// TestSnapshotDoesNotWaitForARefresh: it would be held up for as long as the query runs. What the query calls it knows all the same.
+func TestSnapshotDoesNotWaitForARefresh(t *testing.T) {
+	db, c := newMatview(t)
+	mustExec(t, c.conns[0], "CREATE MATERIALIZED VIEW sets AS SELECT set_config('work_mem', '1MB', false) WITH NO DATA")
+	mustExec(t, c.conns[0], "BEGIN; REFRESH MATERIALIZED VIEW mv")
+	mustExec(t, db.conns[0], "SET lock_timeout = '10s'")
+	s, err := LoadSnapshot(t.Context(), pgxQuerier{db.conns[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]router.Reach{"mv": 0, "sets": router.ReachState} {
+		if got := s.Relations["public"][name].RefreshReach & router.ReachState; got != want {
+			t.Errorf("%s: reach %d, want %d", name, got, want)
+		}
+	}
 }

@@ -50,7 +50,7 @@ WITH nsp AS MATERIALIZED (
                       WHERE i.inhparent = r.oid AND (h.relacl IS NOT NULL OR h.relowner <> r.relowner OR h.relrowsecurity))),
     'sync', array_agg(coalesce(o.sync, false)),
     'key', array_agg(coalesce(p.partattrs::text, '')),
-    'def', array_agg(CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) ELSE '' END)) AS j
+    'def', array_agg(CASE WHEN r.relkind = 'v' THEN pg_get_viewdef(r.oid) ELSE '' END)) AS j  -- a materialized view's would wait for its REFRESH
   FROM rel r
   LEFT JOIN pleiad.sharded s ON s.relid = r.oid
   LEFT JOIN pleiad.reference f ON f.relid = r.oid
@@ -161,6 +161,8 @@ WITH nsp AS MATERIALIZED (
         SELECT 'w', tgrelid, 0, tgqual::text FROM pg_trigger WHERE tgqual IS NOT NULL
         UNION ALL
         SELECT 'w', ev_class, 0, concat_ws(' ', ev_qual::text, ev_action::text) FROM pg_rewrite WHERE ev_type <> '1' AND oid >= 16384
+        UNION ALL
+        SELECT 'q', w.ev_class, 0, w.ev_action::text FROM pg_rewrite w JOIN rel r ON r.oid = w.ev_class WHERE r.relkind = 'm'
         UNION ALL
         SELECT 'r', polrelid, 0, concat_ws(' ', polqual::text, polwithcheck::text) FROM pg_policy
         UNION ALL
