@@ -108,6 +108,7 @@ func (c *combiner) distinctAggregate(n sqlparse.Node) sqlparse.Node {
 	if f.AggFilter != nil {
 		places = append(places, f.AggFilter)
 	}
+	grouped := false
 	for i, e := range places {
 		constant := true
 		sqlparse.Walk(e, func(n sqlparse.Node) bool {
@@ -121,8 +122,10 @@ func (c *combiner) distinctAggregate(n sqlparse.Node) sqlparse.Node {
 			c.bad = true
 			return n
 		}
-		places[i] = partNode(c.column(e, c.q.scope))
+		places[i], grouped = partNode(c.column(e, c.q.scope)), true
 	}
+	// Without groups each backend gives a row, though it has none that the constants could be taken of.
+	c.bad = c.bad || !grouped
 	copy(f.Args, places)
 	for i, s := range f.AggOrder {
 		s.GetSortBy().Node = places[len(f.Args)+i]

@@ -40,3 +40,11 @@ select distinct minutes / $1 as q from meeting order by q;
 select distinct 0 from meeting where minutes > 15 order by 1 offset 0;
 select distinct 2, minutes from meeting order by 2 limit 2;
 select minutes, 3 from meeting group by minutes order by minutes limit 3 offset 1;
+-- distinct constants over no rows: no backend has one to take them of
+select count(distinct 5), array_agg(distinct 'a'::text), sum(distinct 3) from event where amount < -1000000;
+select jsonb_agg(distinct 'a'::text), count(*) from event where amount < -1000000;
+select count(distinct 5), count(*) from event;
+select count(distinct 5) from event where amount < -1000000 group by ();
+select count(distinct 5), count(distinct kind) from event where amount < -1000000;
+select kind, count(distinct 5) from event group by kind order by kind;
+select count(*) from event where amount < -1000000 having count(distinct 5) = 0;
