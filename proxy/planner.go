@@ -65,10 +65,10 @@ func (p *planner) current(s *Session) uint64 {
 	if p.fresh && p.env.Schema == schema && p.unknown == nil {
 		return p.scope
 	}
-	path := s.searchPath(schema)
+	path, role := s.searchPath(schema)
 	count, _ := strconv.ParseUint(s.own("pleiad.shard_count"), 10, 32)
 	p.env = router.Env{
-		Schema: schema, Path: path, User: s.actingRole(), Temp: p.temp, TempCode: p.tempCode,
+		Schema: schema, Path: path, User: role, Temp: p.temp, TempCode: p.tempCode,
 		DefaultDistribution: s.own("pleiad.default_distribution"),
 		ShardCount:          uint32(count),
 		Major:               s.serverMajor(),
@@ -404,46 +404,48 @@ func (s *Session) actingRole() string {
 }
 
 // searchPath is the effective search path in a schema: the setting as a server shows it, "$user" replaced, schemas
-// that do not exist left out.
-func (s *Session) searchPath(schema *router.Schema) []string {
-	var out []string
-	for _, name := range splitIdentifiers(s.rawSearchPath()) {
+// that do not exist left out. It tells the role that acts as well.
+func (s *Session) searchPath(schema *router.Schema) (path []string, role string) {
+	raw, role := s.rawSearchPath()
+	for _, name := range splitIdentifiers(raw) {
 		if name == "$user" {
-			name = s.actingRole()
+			name = role
 		}
 		if _, ok := schema.Relations[name]; ok || name == "pg_catalog" || router.ShardSchema(name) {
-			out = append(out, name)
+			path = append(path, name)
 		}
 	}
-	return out
+	return path, role
 }
 
-// rawSearchPath is the setting's text. Servers are asked once for each role and value, and in a transaction that
-// may have changed it.
-func (s *Session) rawSearchPath() string {
+// rawSearchPath is the setting's text, and the role that acts. Servers are asked once for each role and value, and in a
+// transaction that may have changed them.
+func (s *Session) rawSearchPath() (raw, role string) {
 	set, _ := s.gang.Settings.Get("search_path")
-	key := pathKey{user: s.user, role: s.actingRole(), set: set}
+	role = s.actingRole()
+	key := pathKey{user: s.user, role: role, set: set}
 	inTxn := s.gang.Txn.State != executor.TxnNone && s.gang.Txn.HasSettings()
 	if !inTxn {
 		if raw, ok := s.db.path(key); ok {
-			return raw
+			return raw, role
 		}
 	}
 	m, err := s.asking(s.anyBackend())
 	if err != nil {
 		s.cannotLearn("search_path", nil, err)
-		return ""
+		return "", role
 	}
-	rows, errFrame, err := m.Ask("SHOW search_path")
+	rows, errFrame, err := m.Ask("SELECT pg_catalog.current_setting('search_path'), current_user")
 	if err != nil || errFrame != nil || len(rows) != 1 {
 		s.cannotLearn("search_path", errFrame, err)
-		return ""
+		return "", role
 	}
-	raw := string(rows[0][0])
-	if !inTxn {
-		s.db.rememberPath(key, raw)
+	raw = string(rows[0][0])
+	if inTxn {
+		return raw, string(rows[0][1]) // SET LOCAL may have given it another
 	}
-	return raw
+	s.db.rememberPath(key, raw)
+	return raw, role
 }
 
 // splitIdentifiers splits a list like "$user", public.

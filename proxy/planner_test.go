@@ -106,7 +106,8 @@ func TestSearchPath(t *testing.T) {
 	} {
 		s := testSession(t)
 		schema := testDatabase(s, c.raw, strings.Fields(c.schemas)...)
-		if got := strings.Join(s.searchPath(schema), " "); got != c.want {
+		path, _ := s.searchPath(schema)
+		if got := strings.Join(path, " "); got != c.want {
 			t.Errorf("path %q over %q is %q, want %q", c.raw, c.schemas, got, c.want)
 		}
 	}

@@ -336,6 +336,10 @@ func (u *unfolding) values() (was, now *sqlparse.Fold) {
 func (u *unfolding) insert(in Insert) *Insert {
 	in.ColumnsStart, in.ColumnsEnd = u.offset(in.ColumnsStart), u.offset(in.ColumnsEnd)
 	in.OverridingAt, in.OverridingEnd = u.offset(in.OverridingAt), u.offset(in.OverridingEnd)
+	in.Named = slices.Clone(in.Named)
+	for i, n := range in.Named {
+		in.Named[i] = Span{u.offset(n.Start), u.offset(n.End)}
+	}
 	_, list := u.values()
 	kinds := in.Rows[1].Cells
 	first := in.Rows[0].Cells

@@ -176,3 +176,11 @@ select k, v from t where k > 200 order by k;
 select * from p where a > 6 order by a, b;
 select * from c order by k;
 rollback;
+-- columns named by their parts
+create table parts (k int primary key, v int[], s text) partition by hash (k);
+insert into parts (k, v[1], v[2]) values (1, 2, 3), (4, 5, 6), (7, 8, 9);
+insert into parts (k, v[1], v[2]) values (11, 2, 3), (14, 5, 6), (17, 8, 9), (18, -1, -2), (19, 0, 0) returning k, v;
+insert into parts (v[2], v[1], k) values (1, 2, 21), (1, 2, 22);
+insert into parts (v[2], v[1], k) values (1, 2, 31), (1, 2, 32), (3, 4, 33), (5, 6, 34);
+select * from parts order by k;
+drop table parts;
