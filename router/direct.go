@@ -2,7 +2,6 @@ package router
 
 import (
 	"slices"
-	"sort"
 	"strconv"
 
 	"github.com/pleiad/pleiad/router/shardmap"
@@ -123,7 +122,7 @@ func directNames(tree sqlparse.Node, rv *sqlparse.RangeVar, t *Table) bool {
 		switch {
 		case n.GetRangeVar() != nil:
 			relations++
-		case n.GetSubLink() != nil, n.GetCommonTableExpr() != nil, n.GetRangeSubselect() != nil, n.GetSetToDefault() != nil, n.GetCurrentOfExpr() != nil, n.GetGroupingSet() != nil:
+		case n.GetSubLink() != nil, n.GetCommonTableExpr() != nil, n.GetRangeSubselect() != nil, n.GetSetToDefault() != nil, n.GetCurrentOfExpr() != nil:
 			ok = false
 		case n.GetResTarget() != nil:
 			// What an INSERT or UPDATE names. Errors about others would name the partition.
@@ -150,19 +149,6 @@ func directNames(tree sqlparse.Node, rv *sqlparse.RangeVar, t *Table) bool {
 	return ok && relations == 1 && stars == outputStars(tree)
 }
 
-// outputList is what a statement gives.
-func outputList(n sqlparse.Node) []sqlparse.Node {
-	switch {
-	case n.GetSelectStmt() != nil:
-		return n.GetSelectStmt().TargetList
-	case n.GetInsertStmt() != nil:
-		return n.GetInsertStmt().ReturningList
-	case n.GetUpdateStmt() != nil:
-		return n.GetUpdateStmt().ReturningList
-	}
-	return n.GetDeleteStmt().GetReturningList()
-}
-
 // outputNames are the names that a SELECT gives to what it gives: ORDER BY and GROUP BY may mean them.
 func outputNames(n sqlparse.Node) (names []string) {
 	for _, o := range n.GetSelectStmt().GetTargetList() {
@@ -175,7 +161,7 @@ func outputNames(n sqlparse.Node) (names []string) {
 
 // outputStars counts the outputs that are all columns.
 func outputStars(n sqlparse.Node) (stars int) {
-	for _, o := range outputList(n) {
+	for _, o := range append(sqlparse.ReturningOf(n), n.GetSelectStmt().GetTargetList()...) {
 		if f := o.GetResTarget().GetVal().GetColumnRef().GetFields(); len(f) > 0 && f[len(f)-1].GetAStar() != nil {
 			stars++
 		}
@@ -206,9 +192,8 @@ func (t *Template) AppendDirect(dst []byte, shard uint32, v *Values) []byte {
 
 // placeIn is Shift for v's text.
 func (t *Template) placeIn(v *Values, p int) int {
-	before := sort.Search(len(t.Spans), func(i int) bool { return t.Spans[i].End > p })
-	if before == 0 {
-		return p
+	if i := literalBefore(t.Spans, p); i >= 0 {
+		return p + v.Lits[i].End - t.Spans[i].End
 	}
-	return p + v.Lits[before-1].End - t.Spans[before-1].End
+	return p
 }

@@ -22,6 +22,7 @@ func TestDirect(t *testing.T) {
 		{"SELECT m.*, m.id AS n FROM public.meetings AS m WHERE m.room = $1 AND id > 10 ORDER BY n, m.id LIMIT 3 FOR UPDATE",
 			`SELECT m.*, m.id AS n FROM "pleiad_30"."meetings" AS m WHERE m.room = $1 AND id > 10 ORDER BY n, m.id LIMIT 3 FOR UPDATE`},
 		{"SELECT count(*), max(meetings.id) FROM meetings WHERE room = $1 GROUP BY doc ->> 'k'", `SELECT count(*), max(meetings.id) FROM "pleiad_30"."meetings" WHERE room = $1 GROUP BY doc ->> 'k'`},
+		{"SELECT id, grouping(id, at) FROM meetings WHERE room = $1 GROUP BY ROLLUP (id, at)", `SELECT id, grouping(id, at) FROM "pleiad_30"."meetings" WHERE room = $1 GROUP BY ROLLUP (id, at)`},
 		{"select 'room = 1', * from meetings where id = 7 and room = 'a'", `select 'room = 1', * from "pleiad_30"."meetings" where id = 7 and room = 'a'`},
 		{"UPDATE meetings SET doc = $2, id = meetings.id + 1 WHERE room = $1 RETURNING *", `UPDATE "pleiad_30"."meetings" SET doc = $2, id = meetings.id + 1 WHERE room = $1 RETURNING *`},
 		{"DELETE FROM meetings WHERE room = $1", `DELETE FROM "pleiad_30"."meetings" WHERE room = $1`},

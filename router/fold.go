@@ -248,12 +248,6 @@ func (u *unfolding) offset(p int) int {
 	return p - from + to
 }
 
-// literalBefore is the last literal that ends at p or ahead of it, -1 for none.
-func literalBefore(spans []Span, p int) int {
-	i, _ := slices.BinarySearchFunc(spans, p+1, func(s Span, p int) int { return s.End - p })
-	return i - 1
-}
-
 func (u *unfolding) value(v KeyValue) KeyValue {
 	if v.Source == SourceLiteral {
 		v.Index = u.index(v.Index)

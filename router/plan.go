@@ -2,7 +2,7 @@ package router
 
 import (
 	"math"
-	"sort"
+	"slices"
 
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/shardmap"
@@ -548,11 +548,16 @@ type Span struct{ Start, End int }
 // Shift translates byte offset p of the template's text into the offset in a text with the same key whose
 // literals stand at lits. p must not lie inside a literal.
 func (t *Template) Shift(p int, lits []Span) int {
-	before := sort.Search(len(t.Spans), func(i int) bool { return t.Spans[i].End > p })
-	if before == 0 {
-		return p
+	if i := literalBefore(t.Spans, p); i >= 0 {
+		return p + lits[i].End - t.Spans[i].End
 	}
-	return p + lits[before-1].End - t.Spans[before-1].End
+	return p
+}
+
+// literalBefore is the last literal that ends at p or ahead of it, -1 for none.
+func literalBefore(spans []Span, p int) int {
+	i, _ := slices.BinarySearchFunc(spans, p+1, func(s Span, p int) int { return s.End - p })
+	return i - 1
 }
 
 // Env is what planning depends on besides the text.
