@@ -3,8 +3,8 @@ package proxy
 import (
 	"slices"
 
+	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
-	"github.com/pleiad/pleiad/internal/wire"
 )
 
 // A prepared statement keeps the columns that it had at first: RevalidateCachedQuery of PostgreSQL's plancache.c fails it once it
@@ -19,7 +19,7 @@ func (st *statement) noteTold() {
 	case st.shape != nil && st.shape.Known && st.shapeScope == st.plan.scope:
 		types = slices.Clone(st.shape.Columns)
 	case st.described != nil && st.describedScope == st.plan.scope:
-		types = columnTypes(st.described)
+		types = executor.ColumnTypes(st.described)
 	default:
 		return
 	}
@@ -35,27 +35,11 @@ func (s *Session) sameResult(st *statement) (bool, error) {
 	if err != nil || fields == nil {
 		return false, err
 	}
-	if !slices.Equal(*st.told, columnTypes(fields)) {
+	if !slices.Equal(*st.told, executor.ColumnTypes(fields)) {
 		e := pgerr.New(pgerr.FeatureNotSupported, "cached plan must not change result type")
 		e.Routine = "RevalidateCachedQuery" // by which the JDBC driver and asyncpg know to prepare it again
 		return false, s.failBind(e)
 	}
 	st.sameScope = st.plan.scope
 	return true, nil
-}
-
-// columnTypes are the types in a RowDescription, none in NoData.
-func columnTypes(fields []byte) []uint32 {
-	if fields[0] != 'T' {
-		return nil
-	}
-	var types []uint32
-	d := wire.BodyOf(fields)
-	for range d.Uint16() {
-		d.Text()
-		d.Bytes(6)
-		types = append(types, uint32(d.Int32()))
-		d.Bytes(8)
-	}
-	return types
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -14,17 +15,18 @@ import (
 	"github.com/pleiad/pleiad/internal/standby"
 )
 
-// refusedDial is the error of a port where nobody listens.
+// refusedDial is the error of a socket where nobody listens any more.
 func refusedDial(t *testing.T) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: filepath.Join(t.TempDir(), "left")})
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.SetUnlinkOnClose(false)
 	_ = l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
+	c, err := net.Dial("unix", l.Addr().String())
 	if err == nil {
 		_ = c.Close()
-		t.Skip("somebody else has taken the port")
+		t.Fatal("somebody listens on a closed socket")
 	}
 	return err
 }

@@ -213,7 +213,7 @@ func (c *Collect) describe(frame []byte) {
 	if c.Types != nil {
 		return
 	}
-	c.Names, c.Types, c.Typmods = columnNames(frame), columnTypes(frame), columnTypmods(frame)
+	c.Names, c.Types, c.Typmods = columnNames(frame), ColumnTypes(frame), columnTypmods(frame)
 	if c.Parts != nil {
 		c.describeParts()
 		return

@@ -124,7 +124,7 @@ func (m *Member) synced() {
 
 // describe takes a backend's RowDescription: the first is the cursor's.
 func (c *Cursor) describe(i int, fields []byte) error {
-	types := columnTypes(fields)
+	types := ColumnTypes(fields)
 	hidden := len(c.Sort)
 	if len(types) < hidden {
 		return pgerr.New(pgerr.InternalError, "cursor has %d columns, %d of them hidden", len(types), hidden)

@@ -114,7 +114,7 @@ func (c *Cursor) take(l *leg, m *Member, from, to int64) error {
 	clear(l.rows)
 	l.rows, l.first = l.rows[:0], from-1
 	bytesRead := 0
-	_, err := c.readRows(m, m.Types.ToHome(columnTypes(c.fields), c.formats), func(typ byte, frame []byte) error {
+	_, err := c.readRows(m, m.Types.ToHome(ColumnTypes(c.fields), c.formats), func(typ byte, frame []byte) error {
 		if typ != 'D' {
 			return nil
 		}

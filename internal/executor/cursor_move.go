@@ -270,7 +270,7 @@ func (c *Cursor) step(l *leg, words string, count int64, show bool) (int64, erro
 	if err := m.Send(); err != nil {
 		return 0, err
 	}
-	return c.readRows(m, m.Types.ToHome(columnTypes(c.fields), formats), func(typ byte, frame []byte) error {
+	return c.readRows(m, m.Types.ToHome(ColumnTypes(c.fields), formats), func(typ byte, frame []byte) error {
 		if typ == 'D' && show {
 			return c.emit(frame)
 		}

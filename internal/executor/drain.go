@@ -172,7 +172,7 @@ func (m *Member) DescribeTexts(oids []uint32, texts ...string) (out []Descriptio
 			out = append(out, d)
 		case 'T':
 			if n := len(out); n > 0 {
-				out[n-1].Names, out[n-1].Types, out[n-1].Typmods = columnNames(frame), columnTypes(frame), columnTypmods(frame)
+				out[n-1].Names, out[n-1].Types, out[n-1].Typmods = columnNames(frame), ColumnTypes(frame), columnTypmods(frame)
 				out[n-1].Fields = bytes.Clone(frame)
 			}
 		}

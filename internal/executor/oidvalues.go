@@ -124,7 +124,7 @@ func (s *Shape) params(frame []byte) {
 // columns takes a RowDescription, or nil for NoData.
 func (s *Shape) columns(frame []byte) {
 	if s != nil {
-		s.Columns, s.Known = columnTypes(frame), true
+		s.Columns, s.Known = ColumnTypes(frame), true
 	}
 }
 

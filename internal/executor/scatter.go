@@ -223,7 +223,7 @@ func (s *Scatter) learnColumns() error {
 		}
 		return &FrameError{Frame: errFrame}
 	}
-	types := columnTypes(fields)
+	types := ColumnTypes(fields)
 	if len(types) < len(s.Sort) {
 		return pgerr.New(pgerr.InternalError, "scatter statement has %d columns, %d of them hidden", len(types), len(s.Sort))
 	}
@@ -368,14 +368,14 @@ func (s *Scatter) lose(err error) (ok bool) {
 
 // describe checks a backend's RowDescription and shows the client the first.
 func (s *Scatter) describe(st *stream, frame []byte, out *wire.Writer) (ok bool) {
-	types := columnTypes(frame)
+	types := ColumnTypes(frame)
 	hidden := len(s.Sort)
 	if len(types) < hidden || !slices.Equal(types[len(types)-hidden:], s.types) {
 		return s.lose(pgerr.New(pgerr.InternalError, "backend %q describes other sort columns than the first", st.m.Name))
 	}
 	if s.Columns != nil {
-		if !slices.Equal(types, columnTypes(s.Columns)) {
-			return s.lose(pgerr.New(pgerr.InternalError, "the answer has columns of types %v instead of %v", types, columnTypes(s.Columns)))
+		if !slices.Equal(types, ColumnTypes(s.Columns)) {
+			return s.lose(pgerr.New(pgerr.InternalError, "the answer has columns of types %v instead of %v", types, ColumnTypes(s.Columns)))
 		}
 		frame = s.Columns
 	}
@@ -492,8 +492,8 @@ func countRows(b []byte) (n int64) {
 	return n
 }
 
-// columnTypes lists the type oids of a RowDescription.
-func columnTypes(frame []byte) []uint32 {
+// ColumnTypes lists the type oids of a RowDescription, none of NoData.
+func ColumnTypes(frame []byte) []uint32 {
 	if len(frame) < 7 {
 		return nil
 	}

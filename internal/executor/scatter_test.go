@@ -176,7 +176,7 @@ func TestMergeKeepsOrderNullsLimitAndOffset(t *testing.T) {
 		if described := got[0] == 'T'; described != c.describe {
 			t.Errorf("%+v: begins with %c", c, got[0])
 		}
-		if c.describe && len(columnTypes(frames(t, got)[0])) != 1 {
+		if c.describe && len(ColumnTypes(frames(t, got)[0])) != 1 {
 			t.Error("the sort column is described to the client")
 		}
 	}
@@ -548,7 +548,7 @@ func FuzzRowDecoders(f *testing.F) {
 			}
 		}
 		_, _ = rowValues(frame)
-		_ = columnTypes(frame)
+		_ = ColumnTypes(frame)
 		_ = stripColumns(frame, visible)
 		_ = wire.ErrorField(frame, 'C')
 		_ = replaceField(frame, 'W', "where")
