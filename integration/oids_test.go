@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -295,6 +296,124 @@ func (o *oidRun) checkAgain(how, names string) {
 	if text.Err != nil || len(text.Rows) != 1 {
 		o.t.Fatalf("%s: %d different rows, %v", how, len(text.Rows), text.Err)
 	}
+}
+
+// TestOIDsOfTheOwnTransaction makes the types in a transaction whose first use of them, on each backend, is of one kind.
+func TestOIDsOfTheOwnTransaction(t *testing.T) {
+	t.Parallel()
+	names, marks := "", ""
+	for i, o := range oidTypes {
+		names += ", " + o.name
+		marks += fmt.Sprintf(", $%d", i+1)
+	}
+	rows := ""
+	for k := 1; k <= oidKeys; k++ {
+		rows += fmt.Sprintf(", (%d%s)", k, marks)
+	}
+	names, rows = names[2:], rows[2:]
+	binaryAll := slices.Repeat([]int16{1}, len(oidTypes))
+	returned := func(o *oidRun, sql string, params [][]byte, formats []int16) {
+		r := o.c.ExecParams(o.ctx, sql, params, nil, formats, []int16{1}).Read()
+		if r.Err != nil {
+			o.t.Fatalf("%.40s: %v", sql, r.Err)
+		}
+		o.same(sql[:20], r.Rows, oidKeys)
+	}
+	fill := fmt.Sprintf("INSERT INTO spread SELECT g, %s FROM generate_series(1, %d) g, here", names, oidKeys)
+	for _, s := range both() {
+		for how, use := range map[string]func(*oidRun){
+			"INSERT of rows":    func(o *oidRun) { returned(o, "INSERT INTO spread VALUES "+rows+" RETURNING "+names, o.want, binaryAll) },
+			"INSERT of a query": func(o *oidRun) { returned(o, fill+" RETURNING "+names, nil, nil) },
+			"gathered UPDATE": func(o *oidRun) {
+				o.run(fill)
+				returned(o, "UPDATE spread SET num = num WHERE k IN (SELECT s.num - 16500 + s.k FROM spread s) RETURNING "+names, nil, nil)
+			},
+			"combined groups": func(o *oidRun) {
+				o.run(fill)
+				for _, list := range []string{names, names + ", count(*)"} {
+					r := o.c.ExecParams(o.ctx, "SELECT "+list+" FROM (SELECT "+names+" FROM spread) s GROUP BY "+names, nil, nil, nil, []int16{1}).Read()
+					if r.Err != nil {
+						o.t.Fatal(r.Err)
+					}
+					o.same("groups", [][][]byte{r.Rows[0][:len(oidTypes)]}, len(r.Rows))
+				}
+			},
+			"gathered": func(o *oidRun) {
+				o.run(fill)
+				returned(o, "SELECT s."+strings.ReplaceAll(names, ", ", ", s.")+" FROM spread s, (SELECT one, count(*) AS n FROM spread GROUP BY one) c WHERE c.one = s.one AND c.n = 12", nil, nil)
+			},
+			"COPY": func(o *oidRun) {
+				data := bytes.NewBufferString("PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+				for k := 1; k <= oidKeys; k++ {
+					line := binary.BigEndian.AppendUint16(nil, uint16(1+len(o.want)))
+					line = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(line, 4), uint32(k))
+					for _, v := range o.want {
+						line = append(binary.BigEndian.AppendUint32(line, uint32(len(v))), v...)
+					}
+					data.Write(line)
+				}
+				data.WriteString("\xff\xff")
+				if _, err := o.c.CopyFrom(o.ctx, data, "COPY spread FROM STDIN (FORMAT binary)"); err != nil {
+					o.t.Fatal(err)
+				}
+			},
+			"COPY TO": func(o *oidRun) {
+				o.run(fill)
+				var data bytes.Buffer
+				if _, err := o.c.CopyTo(o.ctx, &data, o.s.dialect("COPY spread TO STDOUT (FORMAT binary)")); err != nil {
+					o.t.Fatal(err)
+				}
+				o.run("DELETE FROM spread")
+				if _, err := o.c.CopyFrom(o.ctx, &data, "COPY spread FROM STDIN (FORMAT binary)"); err != nil {
+					o.t.Fatal(err)
+				}
+			},
+			"cursor": func(o *oidRun) {
+				o.run(fill)
+				o.run("DECLARE c BINARY CURSOR FOR SELECT " + names + " FROM spread")
+				o.same("binary cursor", o.run("FETCH ALL FROM c"), oidKeys)
+			},
+			"sorted cursor": func(o *oidRun) {
+				o.run(fill)
+				o.run("DECLARE c BINARY CURSOR FOR SELECT " + names + " FROM spread ORDER BY k")
+				o.same("binary cursor", o.run("FETCH ALL FROM c"), oidKeys)
+			},
+		} {
+			t.Run(s.name+", "+how, func(t *testing.T) {
+				t.Parallel()
+				o := &oidRun{t: t, ctx: ctxFor(t), c: s.low(t, s.newDatabase(t), nil), s: s}
+				o.run("CREATE TABLE other (k int PRIMARY KEY) PARTITION BY HASH (k)")
+				o.run("INSERT INTO other SELECT generate_series(1, 40)")
+				o.run("BEGIN")
+				columns, values := "", ""
+				for _, c := range oidTypes {
+					columns += ", " + c.name + " " + c.typ
+					values += ", " + c.value
+				}
+				for _, sql := range append(slices.Clone(oidSetup), "CREATE TABLE here (k int PRIMARY KEY"+columns+")",
+					"CREATE TABLE spread (k int PRIMARY KEY"+columns+") PARTITION BY HASH (k)", "INSERT INTO here VALUES (0"+values+")") {
+					o.run(sql)
+				}
+				o.want = o.one("SELECT "+names+" FROM here", nil)
+				use(o)
+				returned(o, "SELECT "+names+" FROM spread", nil, nil)
+				o.run("COMMIT")
+			})
+		}
+	}
+}
+
+// run runs a simple query, and what plain PostgreSQL needs behind it.
+func (o *oidRun) run(sql string) [][][]byte {
+	o.t.Helper()
+	results, err := o.c.Exec(o.ctx, sql).ReadAll()
+	if err != nil {
+		o.t.Fatalf("%.60s: %v", sql, err)
+	}
+	if err := o.s.afterDDL(o.ctx, o.c, sql); err != nil {
+		o.t.Fatal(err)
+	}
+	return results[0].Rows
 }
 
 // TestOIDsOnHeldConnections makes types while the session holds connections that a cursor WITH HOLD is on: they speak of

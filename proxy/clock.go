@@ -77,7 +77,7 @@ func (s *Session) finishesInTime(t *router.Template) bool {
 		return false
 	}
 	anchor, ok := s.gang.Txn.Anchor()
-	return alone || !ok || !(t.Gather.Home || s.planner.private != nil) || anchor == s.db.home
+	return alone || !ok || !t.Gather.Home || anchor == s.db.home
 }
 
 // readsTime tells whether the statement reads the transaction's time or its own, in its text or its values.

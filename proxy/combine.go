@@ -173,14 +173,6 @@ func (s *Session) answerCounts(r *request, names []string, total counts) error {
 // combineParts describes the client's text and what the members compute, collects that, and finishes.
 func (s *Session) combineParts(r *request, set backends, members []*executor.Member) error {
 	worker := s.finisher(members)
-	if s.planner.private != nil { // home alone has told the oids of what this transaction has made
-		m, err := s.gang.Join(s.ctx, s.db.home)
-		if err != nil {
-			s.fail(executor.ClientError(err))
-			return nil
-		}
-		worker = m
-	}
 	known, failure, err := s.takeApart(r, worker)
 	var refused *pgerr.Error
 	switch {
@@ -195,7 +187,7 @@ func (s *Session) combineParts(r *request, set backends, members []*executor.Mem
 	if err != nil || failure != nil {
 		return s.collectFailed(failure, err)
 	}
-	if !slices.Equal(collect.Types, parts.Types) && s.planner.private == nil {
+	if !slices.Equal(collect.Types, parts.Types) {
 		s.fail(pgerr.New(pgerr.InternalError, "partial rows have columns of types %v instead of %v", collect.Types, parts.Types))
 		return nil
 	}

@@ -266,10 +266,7 @@ func (s *Session) join(t *router.Template, b int) (*executor.Member, error) {
 }
 
 func (s *Session) joinPlace(place, b int) (*executor.Member, error) {
-	m, err := s.gang.Join(s.ctx, place)
-	if err == nil && s.planner.private != nil {
-		err = s.learnOIDs(m)
-	}
+	m, err := s.member(place)
 	if err == nil || place == b || s.ctx.Err() != nil {
 		return m, err
 	}
@@ -280,7 +277,7 @@ func (s *Session) joinPlace(place, b int) (*executor.Member, error) {
 	if broken := s.gang.Member(place); broken != nil {
 		s.gang.Drop(broken)
 	}
-	return s.gang.Join(s.ctx, b)
+	return s.member(b)
 }
 
 // floor is the least that a standby must have replayed to be read at all: the schema and the placement that statements

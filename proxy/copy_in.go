@@ -141,7 +141,7 @@ func (c *copying) start() (frame []byte, err error) {
 	}
 	list := c.backends()
 	for _, b := range list {
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.member(b)
 		if err != nil {
 			s.unjoin(membersOf(started))
 			s.fail(executor.ClientError(err))

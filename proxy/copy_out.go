@@ -38,7 +38,7 @@ func (s *Session) runCopyOut(r *request) error {
 	merge := executor.CopyMerge{Header: f.Header, Binary: f.Binary}
 	var members []*executor.Member
 	for _, b := range set.list() {
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.member(b)
 		if err != nil {
 			s.unjoin(members)
 			s.fail(executor.ClientError(err))

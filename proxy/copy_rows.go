@@ -106,7 +106,7 @@ func (s *Session) applyCopies(r *request, run *executor.Scatter) (ok bool, err e
 		if b == s.db.home {
 			continue
 		}
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.member(b)
 		if err != nil {
 			s.unjoin(run.Members)
 			s.fail(executor.ClientError(err))

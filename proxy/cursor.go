@@ -333,7 +333,7 @@ func (s *Session) cursorFields(c *cursor) ([]byte, error) {
 	if err := s.leave(); err != nil || s.skip {
 		return nil, err
 	}
-	m, err := s.gang.Join(s.ctx, c.backend)
+	m, err := s.member(c.backend)
 	if err != nil {
 		return nil, s.failBatch(executor.ClientError(err))
 	}

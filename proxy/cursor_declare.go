@@ -92,7 +92,7 @@ func (s *Session) cannotDeclare(r *request, c *router.Cursor, b int, one bool) (
 	if !one {
 		b = s.anyBackend()
 	}
-	m, err := s.gang.Join(s.ctx, b)
+	m, err := s.member(b)
 	if err != nil {
 		s.fail(executor.ClientError(err))
 		return true, nil
@@ -128,7 +128,7 @@ func (s *Session) declareScattered(r, inner *request, set backends, cur *cursor)
 	}
 	var members []*executor.Member
 	for _, b := range set.list() {
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.member(b)
 		if err != nil {
 			s.unjoin(members)
 			s.fail(executor.ClientError(err))

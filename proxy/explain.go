@@ -152,7 +152,7 @@ func (s *Session) explainOn(r *request, e *router.Explain, list []int, text, how
 	var names []string
 	var plans [][]string
 	for _, b := range list {
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.member(b)
 		if err != nil {
 			s.fail(executor.ClientError(err))
 			return nil

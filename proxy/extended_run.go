@@ -212,7 +212,7 @@ func (s *Session) fieldsOf(st *statement) ([]byte, error) {
 	if err := s.leave(); err != nil || s.skip {
 		return nil, err
 	}
-	m, err := s.gang.Join(s.ctx, s.anyBackend())
+	m, err := s.member(s.anyBackend())
 	if err != nil {
 		return nil, s.failBatch(executor.ClientError(err))
 	}

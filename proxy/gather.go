@@ -98,16 +98,16 @@ func (s *Session) joinGather(r *request, set backends) (worker *executor.Member,
 	if anchor, ok := s.gang.Txn.Anchor(); ok && r.tmpl.Clock != nil {
 		finish = anchor // the time is read there
 	}
-	if r.tmpl.Gather.Home || s.planner.private != nil {
-		finish = s.db.home // and it alone has told the oids of what this transaction has made
+	if r.tmpl.Gather.Home {
+		finish = s.db.home
 	}
 	if r.tmpl.Clock != nil {
-		if _, err := s.gang.Join(s.ctx, finish); err != nil {
+		if _, err := s.member(finish); err != nil {
 			return nil, nil, err
 		}
 	}
 	for _, b := range list {
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.member(b)
 		if err != nil {
 			s.unjoin(sources)
 			return nil, nil, err
@@ -120,7 +120,7 @@ func (s *Session) joinGather(r *request, set backends) (worker *executor.Member,
 		}
 	}
 	if worker == nil {
-		if worker, err = s.gang.Join(s.ctx, finish); err != nil {
+		if worker, err = s.member(finish); err != nil {
 			s.unjoin(sources)
 			return nil, nil, err
 		}
@@ -136,7 +136,7 @@ func (s *Session) joinOwners(r *request) (members []*executor.Member, err error)
 		return nil, err
 	}
 	for b := range set.All() {
-		m, err := s.gang.Join(s.ctx, int(b))
+		m, err := s.member(int(b))
 		if err != nil {
 			s.unjoin(members)
 			return nil, err

@@ -446,7 +446,7 @@ func (w *inserting) send() error {
 		Describe: w.r.describe, Command: w.r.tmpl.Command, Collations: s.db.collations(),
 	}
 	for _, b := range set.list() {
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.member(b)
 		if err != nil {
 			s.unjoin(run.Members)
 			s.fail(executor.ClientError(err))
@@ -499,7 +499,7 @@ func (s *Session) everywhere(r *request, text string) error {
 	next.text = []byte(text)
 	var members []*executor.Member
 	for _, b := range s.allBackends() { // home is first: its rows and its errors are the ones to show
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.member(b)
 		if err != nil {
 			s.unjoin(members)
 			s.fail(executor.ClientError(err))
@@ -529,7 +529,7 @@ func (s *Session) learnTypes(r *request) error {
 	if !open {
 		return nil
 	}
-	m, err := s.gang.Join(s.ctx, s.anyBackend())
+	m, err := s.member(s.anyBackend())
 	if err != nil {
 		s.fail(executor.ClientError(err))
 		return nil

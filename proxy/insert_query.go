@@ -224,7 +224,7 @@ func (w *readRows) send(r *request, types []uint32) error {
 		if part == nil {
 			continue
 		}
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.member(b)
 		if err != nil {
 			s.unjoin(run.Members)
 			s.fail(executor.ClientError(err))

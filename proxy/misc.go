@@ -149,7 +149,7 @@ func (s *Session) sqlPrepare(r *request, p *router.Prepare) error {
 		s.fail(e)
 		return nil
 	}
-	m, err := s.gang.Join(s.ctx, s.anyBackend())
+	m, err := s.member(s.anyBackend())
 	if err != nil {
 		s.dropStatement(p.Name)
 		s.fail(executor.ClientError(err))

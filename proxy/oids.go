@@ -66,22 +66,38 @@ func translationOf(there, home oidLists) *executor.OIDs {
 	return o
 }
 
+// member is Gang.Join for what speaks of the client's types: it learns those of the open transaction there.
+func (s *Session) member(b int) (*executor.Member, error) {
+	m, err := s.gang.Join(s.ctx, b)
+	if err == nil && s.planner.private != nil {
+		err = s.learnOIDs(m)
+	}
+	return m, err
+}
+
 // learnOIDs makes a connection speak of the types and relations that its own transaction has made: nobody else sees them. In
 // the middle of a pipeline there is no asking.
 func (s *Session) learnOIDs(m *executor.Member) error {
-	home := s.gang.Member(s.db.home)
-	if m.Types == nil || m.TypesAge == s.planner.privateAge || m.Extended || home == nil || home.Extended {
+	p := &s.planner
+	if m.Types == nil || m.TypesAge == p.privateAge || m.Extended {
 		return nil
 	}
-	here, err := askOIDs(home)
-	if err != nil {
-		return err
+	if p.oidsAge != p.privateAge {
+		home := s.gang.Member(s.db.home)
+		if home == nil || home.Extended {
+			return nil
+		}
+		here, err := askOIDs(home)
+		if err != nil {
+			return err
+		}
+		p.oids, p.oidsAge = here, p.privateAge
 	}
 	there, err := askOIDs(m)
 	if err != nil {
 		return err
 	}
-	m.Types, m.TypesAge = translationOf(there, here), s.planner.privateAge
+	m.Types, m.TypesAge = translationOf(there, p.oids), p.privateAge
 	return nil
 }
 

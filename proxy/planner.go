@@ -27,8 +27,11 @@ type planner struct {
 	private *router.Schema
 	// privateAge counts the readings of private, from 1.
 	privateAge uint64
-	changed    bool // this transaction has changed the schema
-	reload     bool
+	// oids are home's in the open transaction, as of oidsAge.
+	oids    oidLists
+	oidsAge uint64
+	changed bool // this transaction has changed the schema
+	reload  bool
 	// as is the role that statements of the proxy's own run as for the moment; "" for the session's.
 	as string
 	// temp are the session's temporary relations.
@@ -345,7 +348,7 @@ func (p *planner) endTransaction(s *Session, committed bool) {
 	}
 	p.tempStale = p.tempStale || p.tempAge > 0 // dropped ones may be there again
 	if p.changed || p.private != nil {
-		p.private, p.changed, p.reload = nil, false, false
+		p.private, p.changed, p.reload, p.oids, p.oidsAge = nil, false, false, oidLists{}, 0
 	}
 	p.fresh = false
 }

@@ -215,7 +215,7 @@ func (s *Session) forwardBound(r *request, list []int) error {
 		Describe: true, Command: r.tmpl.Command, Collations: s.db.collations(),
 	}
 	for _, b := range list {
-		m, err := s.gang.Join(s.ctx, b)
+		m, err := s.member(b)
 		if err != nil {
 			s.unjoin(run.Members)
 			s.fail(executor.ClientError(err))
