@@ -127,10 +127,10 @@ func directNames(tree sqlparse.Node, rv *sqlparse.RangeVar, t *Table) bool {
 		case n.GetResTarget() != nil:
 			// What an INSERT or UPDATE names. Errors about others would name the partition.
 			written := n.GetResTarget().Name
-			ok = selects || written == "" || slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == written })
+			ok = ok && (selects || written == "" || slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == written }))
 		case n.GetFuncCall() != nil:
 			f := sqlparse.Strings(n.GetFuncCall().Funcname)
-			ok = f[len(f)-1] != "current_query" // which shows the text
+			ok = ok && f[len(f)-1] != "current_query" // which shows the text
 		case n.GetColumnRef() != nil:
 			ref := n.GetColumnRef()
 			words := sqlparse.Strings(ref.Fields)

@@ -35,6 +35,10 @@ func TestDirect(t *testing.T) {
 		{"SELECT meetings FROM meetings WHERE room = $1", "-"}, // a row as a whole
 		{"SELECT row_to_json(meetings.*) FROM meetings WHERE room = $1", "-"},
 		{"SELECT to_jsonb(m) FROM meetings m WHERE room = $1", "-"},
+		{"SELECT to_jsonb(m), abs(id) AS a, id FROM meetings m WHERE room = $1", "-"},
+		{"SELECT abs((SELECT 1)), abs(id) AS a, id FROM meetings m WHERE room = $1", "-"},
+		{"SELECT current_query(), abs(id) AS a, id FROM meetings m WHERE room = $1", "-"},
+		{"INSERT INTO meetings VALUES ($1, 1, '{}', now()) ON CONFLICT (room) DO UPDATE SET doc = (SELECT excluded.doc), id = abs(meetings.id)", "-"},
 		{"SELECT m.to_jsonb FROM meetings m WHERE room = $1", "-"},
 		{"SELECT pg_catalog.current_query() FROM meetings WHERE room = $1", "-"},
 		{"SELECT tableoid FROM meetings WHERE room = $1", "-"},
