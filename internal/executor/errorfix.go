@@ -47,7 +47,7 @@ func (m *Member) clientTerms(frame []byte, shift int) []byte {
 }
 
 // ownContext is the CONTEXT of an error that a function of pleiad's raised in a statement that is pleiad's, too.
-var ownContext = regexp.MustCompile(`^PL/pgSQL function pleiad\.(begin_ddl|next_identity|lock_ddl|partition_key|register_\w+|create_shards|sync_shards|close_shards|open_shards|attach_indexes)\(`)
+var ownContext = regexp.MustCompile(`^PL/pgSQL function pleiad\.(begin_ddl|check_owner|next_identity|lock_ddl|partition_key|register_\w+|create_shards|sync_shards|close_shards|open_shards|attach_indexes)\(`)
 
 // goneShard is the error of a statement that names a shard of a table that was dropped meanwhile.
 var goneShard = regexp.MustCompile(`^relation "pleiad_[0-9]+\.(.*)" does not exist$`)
