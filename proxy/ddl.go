@@ -68,6 +68,10 @@ func (s *Session) changeSchema(r *request) error {
 		s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "%s can only be used in transaction blocks", r.tmpl.Command))
 		return nil
 	}
+	if err := s.vacate(r, d); err != nil {
+		s.fail(err)
+		return nil
+	}
 	if alone {
 		s.beginImplicit()
 	}
@@ -324,10 +328,11 @@ func (s *Session) runDDLAlone(r *request) error {
 		s.failInBlock(r)
 		return nil
 	}
-	if r.tmpl.DDL.Database != "" {
-		s.srv.dropDatabase(r.tmpl.DDL.Database, r.tmpl.Command == "CREATE DATABASE")
-	}
 	d := r.tmpl.DDL
+	if err := s.vacate(r, d); err != nil {
+		s.fail(err)
+		return nil
+	}
 	for i := range d.Steps {
 		if err := s.runStep(r, &d.Steps[i]); err != nil {
 			return err

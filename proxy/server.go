@@ -288,26 +288,6 @@ func (srv *Server) open(name string, o *opening) {
 	srv.bg.Go(func() { db.recover(db.life) })
 }
 
-// dropDatabase forgets a database that is about to be dropped, renamed or copied. With spare it leaves one alone that clients
-// are connected to: PostgreSQL will say so.
-func (srv *Server) dropDatabase(name string, spare bool) {
-	srv.mu.Lock()
-	db := srv.databases[name]
-	for s := range srv.living {
-		if spare && s.db == db {
-			srv.mu.Unlock()
-			return
-		}
-	}
-	delete(srv.databases, name)
-	srv.mu.Unlock()
-	if db != nil {
-		db.stop()
-		db.pools.FlushDatabase(name)
-	}
-	srv.control.forget(name)
-}
-
 func (srv *Server) eachDatabase(f func(*Database)) {
 	srv.mu.Lock()
 	all := make([]*Database, 0, len(srv.databases))

@@ -21,7 +21,8 @@ type DDL struct {
 	NoBlock bool
 	// Part is what a shard's part of a new index is named, and Whole the index: errors speak of that.
 	Part, Whole string
-	// Database, if not "", is one that nobody may be connected to: pooled idle connections to it must be closed
-	// first, on every backend (DROP DATABASE, RENAME, CREATE DATABASE's template).
+	// Database, if not "", is one that nobody may be connected to: clients of it are waited for, or sent away if Force says so,
+	// and pooled idle connections to it closed first, on every backend (DROP DATABASE, RENAME, CREATE DATABASE's template).
 	Database string
+	Force    bool
 }

@@ -106,7 +106,7 @@ func (d *ddl) dropDatabase() *Template {
 		return d.refuse(err)
 	}
 	t := d.template(&DDL{Steps: []Step{d.answer(WhereHome), others}})
-	t.DDL.Database = s.Dbname
+	t.DDL.Database, t.DDL.Force = s.Dbname, databaseOption(s.Options, "force")
 	return t
 }
 

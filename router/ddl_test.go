@@ -182,7 +182,7 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 	for _, f := range []struct {
 		on   bool
 		name string
-	}{{p.DDL.InTxn, "txn"}, {!p.DDL.InTxn, "no txn"}, {p.DDL.ChangesSchema, "schema"}, {p.DDL.NeedsBlock, "block"}, {p.DDL.Database != "", "closes " + p.DDL.Database}} {
+	}{{p.DDL.InTxn, "txn"}, {!p.DDL.InTxn, "no txn"}, {p.DDL.ChangesSchema, "schema"}, {p.DDL.NeedsBlock, "block"}, {p.DDL.Database != "", "closes " + p.DDL.Database}, {p.DDL.Force, "by force"}} {
 		if f.on {
 			b.WriteString(" " + f.name)
 		}

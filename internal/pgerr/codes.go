@@ -42,6 +42,7 @@ const (
 	ProgramLimitExceeded         = "54000"
 	StatementTooComplex          = "54001"
 	ObjectNotInPrerequisiteState = "55000"
+	ObjectInUse                  = "55006"
 	CantChangeRuntimeParam       = "55P02"
 	LockNotAvailable             = "55P03"
 	QueryCanceled                = "57014"
