@@ -21,6 +21,7 @@ const (
 	ReachFiredName                   // reads the name of the table that it is a trigger of: a partition's, where rows fire it
 	ReachFiredOID                    // reads that table's oid, which differs between backends
 	ReachVolatile                    // is a user's volatile function, which may write
+	ReachRole                        // runs as another role, by a setting of a function's: the session's right to that counts
 )
 
 // ReachAnything is of code that cannot be judged.

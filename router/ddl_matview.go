@@ -57,7 +57,7 @@ func (r *Refresh) Refusal(s *Schema) *pgerr.Error {
 	switch t := s.Resolve(r.Schema, r.Name, nil); {
 	case t == nil || t.Relkind != 'm':
 		return StaleError
-	case t.RefreshReach&ReachState != 0:
+	case t.RefreshReach&(ReachState|ReachRole) != 0:
 		return refMatviewState
 	}
 	return nil

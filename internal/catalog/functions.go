@@ -76,6 +76,7 @@ type signature struct {
 	Strict   bool     `json:"strict"`
 	Definer  bool     `json:"definer"`
 	Config   bool     `json:"config"`
+	Role     bool     `json:"role"` // Config sets the role
 	SQLBody  bool     `json:"sqlbody"`
 	Owner    string   `json:"owner"`
 	Public   bool     `json:"public"`

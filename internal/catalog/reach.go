@@ -255,6 +255,9 @@ func (d *decoder) reachOfFunctions(g *reaches) (map[node]string, error) {
 		if f.Vol[i] == "v" && oid >= userOID {
 			g.own[n] |= router.ReachVolatile
 		}
+		if f.Sig[i] != nil && f.Sig[i].Role {
+			g.own[n] |= router.ReachRole
+		}
 		switch {
 		case f.Kind[i] == "a":
 			trans, err := numbers[uint32](f.Trans[i])

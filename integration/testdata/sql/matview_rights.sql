@@ -103,8 +103,16 @@ create function resets() returns int language plpgsql stable as 'begin perform s
 create materialized view evil as select resets() as r, k from sh;
 create materialized view evil as select resets() as r, k from sh with no data;
 refresh materialized view evil;
+create function other_role() returns text language sql stable set role = mv_owner as 'select current_user::text';
+create function another() returns text language sql stable set session_authorization = mv_other as 'select other_role()';
+create materialized view evil2 as select other_role() as r, k from sh;
+create materialized view evil2 as select another() as r, k from sh with no data;
+create materialized view evil3 as select k, current_user = any (array_agg(other_role())) from sh group by k with no data;
+refresh materialized view evil2;
+refresh materialized view evil3;
 -- pleiad's own steps are of no use to others
-drop materialized view own, peeks, never, evil, divides;
+drop materialized view own, peeks, never, evil, evil2, evil3, divides;
+drop function another(), other_role();
 drop table sh, hidden;
 revoke create on schema public from mv_owner, mv_member, mv_other;
 drop role mv_member, mv_other, mv_owner;

@@ -122,7 +122,8 @@ WITH nsp AS MATERIALIZED (
              SELECT array_agg(coalesce(pg_get_function_arg_default(p.oid, i), '') ORDER BY i)
              FROM generate_series(1, cardinality(coalesce(p.proallargtypes, p.proargtypes::oid[]))) i) END,
            'ret', format_type(p.prorettype, NULL), 'rettype', t.typtype, 'retrel', t.typrelid::int8, 'strict', p.proisstrict,
-           'definer', p.prosecdef, 'config', p.proconfig IS NOT NULL, 'sqlbody', p.prosqlbody IS NOT NULL,
+           'definer', p.prosecdef, 'config', p.proconfig IS NOT NULL,
+           'role', EXISTS (SELECT FROM unnest(p.proconfig) o WHERE o ~ '^(role|session_authorization)='), 'sqlbody', p.prosqlbody IS NOT NULL,
            'owner', pg_get_userbyid(p.proowner),
            'public', p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) x WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE'))
          END AS sig
