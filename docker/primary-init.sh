@@ -3,7 +3,8 @@
 # /docker-entrypoint-initdb.d while a temporary server listens on the Unix socket only. What is set
 # here holds from the real start on.
 #   STANDBY                    name of the standby that will follow
-#   REPLICATION_PASSWORD_FILE  password of the role "replicator"
+#   REPLICATION_PASSWORD_FILE  password of the role "replicator", and of the superuser on ROLES_HOST
+#   ROLES_HOST, ROLES_PORT     a server that has been made; none for the first (port: 5432)
 #   PGDATA, POSTGRES_USER      from the image
 set -euo pipefail
 export STANDBY REPLICATION_PASSWORD_FILE
@@ -25,5 +26,15 @@ ALTER SYSTEM SET max_logical_replication_workers = 16;
 ALTER SYSTEM SET max_locks_per_transaction = 128;      -- DDL locks every shard of a table
 ALTER SYSTEM SET hot_standby_feedback = on;
 SQL
+
+# A role's password must be the same on all servers to the salt, or no client could be let in to
+# several of them with one proof.
+if [ -n "${ROLES_HOST:-}" ]; then
+    PGPASSWORD=$(cat "$REPLICATION_PASSWORD_FILE") psql -X -A -t -v ON_ERROR_STOP=1 \
+        -d "host=$ROLES_HOST port=${ROLES_PORT:-5432} user=${POSTGRES_USER:-postgres} dbname=postgres" -c "
+        SELECT format('ALTER ROLE %I PASSWORD %L;', rolname, rolpassword) FROM pg_authid
+        WHERE rolname IN (current_user, 'replicator')" |
+        psql -X -q -v ON_ERROR_STOP=1 -U "${POSTGRES_USER:-postgres}" -d postgres
+fi
 
 echo "host replication replicator samenet scram-sha-256" >>"$PGDATA/pg_hba.conf"

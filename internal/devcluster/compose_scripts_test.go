@@ -57,13 +57,14 @@ func (st *stage) command(s, primary *Server, program string, args ...string) *ex
 		"PATH="+st.c.BinDir()+":"+os.Getenv("PATH"))
 	for key, value := range readCompose(st.t).Services[s.Name].Environment {
 		value = strings.ReplaceAll(value, "/run/secrets", st.dir)
-		if key == "PRIMARY_HOST" {
+		if key == "PRIMARY_HOST" || key == "ROLES_HOST" {
 			value = "127.0.0.1"
 		}
 		cmd.Env = append(cmd.Env, key+"="+value)
 	}
 	if primary != nil {
-		cmd.Env = append(cmd.Env, "PRIMARY_PORT="+strconv.Itoa(primary.Port))
+		port := strconv.Itoa(primary.Port)
+		cmd.Env = append(cmd.Env, "PRIMARY_PORT="+port, "ROLES_PORT="+port)
 	}
 	cmd.SysProcAttr = st.c.acct.sysProcAttr(syscall.SIGINT)
 	return cmd
@@ -118,8 +119,9 @@ func (st *stage) listening(s *Server, addresses string) []string {
 		"-c", "unix_socket_directories=" + st.dir, "-c", "fsync=off", "-c", "shared_buffers=16MB"}
 }
 
-// makePrimary does what the official image's entry point does at the first start of a primary.
-func (st *stage) makePrimary(s *Server) {
+// makePrimary does what the official image's entry point does at the first start of a primary;
+// first is the one that was made before, or nil.
+func (st *stage) makePrimary(s, first *Server) {
 	st.t.Helper()
 	args := []string{"-D", s.DataDir, "-U", superuser, "--no-sync", "--pwfile=" + filepath.Join(st.dir, "postgres_password")}
 	args = append(args, strings.Fields(readCompose(st.t).Services[s.Name].Environment["POSTGRES_INITDB_ARGS"])...)
@@ -133,14 +135,45 @@ func (st *stage) makePrimary(s *Server) {
 		st.t.Fatal(err)
 	}
 	stop := st.start(s, st.command(s, nil, st.c.bin.path("postgres"), st.listening(s, "")...))
-	st.run(st.command(s, nil, filepath.Join(st.dir, "primary-init.sh")))
+	st.run(st.command(s, first, filepath.Join(st.dir, "primary-init.sh")))
 	stop()
+	st.run(st.command(s, nil, "sh", "-c", completed(st.t, s.Name)))
+}
+
+// completed is the part of a primary's health check that says whether its first start went to the end.
+func completed(t *testing.T, name string) string {
+	t.Helper()
+	test := readCompose(t).Services[name].Healthcheck.Test
+	check, _, ok := strings.Cut(test[1], " && pg_isready ")
+	if test[0] != "CMD-SHELL" || !ok {
+		t.Fatalf("health check of %s: %q", name, test)
+	}
+	return strings.ReplaceAll(check, "$$", "$")
+}
+
+// Clients prove themselves to several servers at once only if the verifiers are the same.
+func TestComposePrimariesHaveTheSamePasswords(t *testing.T) {
+	st := newStage(t)
+	var first *Server
+	want := ""
+	for _, name := range []string{"b1", "b2"} {
+		s := st.server(name)
+		st.makePrimary(s, first)
+		st.start(s, st.command(s, nil, st.c.bin.path("postgres"), st.listening(s, "127.0.0.1")...))
+		got := mustQuery(t, s, "SELECT string_agg(rolname || ' ' || rolpassword, ' ' ORDER BY rolname) FROM pg_authid WHERE rolpassword <> ''")
+		if first == nil {
+			first, want = s, got
+		}
+		if got != want || strings.Count(got, "SCRAM-SHA-256$") != 2 {
+			t.Errorf("%s has %s; b1 has %s", name, got, want)
+		}
+	}
 }
 
 func TestComposeScriptsMakeAPrimaryAndItsStandby(t *testing.T) {
 	st := newStage(t)
 	primary, standby := st.server("b1"), st.server("b1-r1")
-	st.makePrimary(primary)
+	st.makePrimary(primary, nil)
 	st.start(primary, st.command(primary, nil, st.c.bin.path("postgres"), st.listening(primary, "127.0.0.1")...))
 	for name, want := range map[string]string{"wal_level": "logical", "max_prepared_transactions": "200",
 		"data_checksums": "on", "server_encoding": "UTF8"} {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -33,6 +34,8 @@ type composeService struct {
 	Secrets     []string
 	Ports       []string
 	Healthcheck struct{ Test []string }
+	ShmSize     string                                `yaml:"shm_size"`
+	StopGrace   string                                `yaml:"stop_grace_period"`
 	DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 }
 
@@ -61,6 +64,9 @@ func TestComposeFileIsConsistent(t *testing.T) {
 	for name, s := range f.Services {
 		if len(s.Healthcheck.Test) < 2 {
 			t.Errorf("%s has no health check", name)
+		}
+		if strings.HasPrefix(s.Image, "postgres:") && s.ShmSize == "" {
+			t.Errorf("%s has Docker's 64 MB for parallel queries", name)
 		}
 		if (s.Image == "") == (s.Build == "") {
 			t.Errorf("%s: image %q, build %q", name, s.Image, s.Build)
@@ -132,6 +138,9 @@ func TestComposeFileFitsConfig(t *testing.T) {
 		t.Errorf("services %v, config.yaml needs %v", got, want)
 	}
 	proxy := f.Services["proxy"]
+	if grace, err := time.ParseDuration(proxy.StopGrace); err != nil || grace <= time.Duration(cfg.Timeouts.Shutdown) {
+		t.Errorf("the proxy is killed after %s (%v); open transactions have %s to end", proxy.StopGrace, err, cfg.Timeouts.Shutdown)
+	}
 	_, port, _ := strings.Cut(cfg.Listen, ":")
 	if !slices.Equal(proxy.Ports, []string{"127.0.0.1:" + port + ":" + port}) {
 		t.Errorf("config listens on %s, published are %v", cfg.Listen, proxy.Ports)
