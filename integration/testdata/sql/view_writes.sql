@@ -161,3 +161,15 @@ select count(*), sum(n) from s;
 select s.id from s join nowhere using (id);
 update s set n = nowhere.n from nowhere where s.id = nowhere.id;
 select count(*) from s, lateral (select * from nowhere.nothing) x;
+-- an identity column's value under two views, for whom may write the outer one alone
+create role vw_writer;
+create table vw_ident (k int primary key, id int generated always as identity, v text) partition by hash (k);
+create view vw_one as select k, id, v from vw_ident;
+create view vw_two as select k, id, v from vw_one;
+grant insert on vw_two to vw_writer;
+set role vw_writer;
+insert into vw_two (k, v) values (1, 'x');
+reset role;
+select * from vw_ident;
+drop table vw_ident cascade;
+drop role vw_writer;

@@ -25,7 +25,7 @@ BEGIN
   END IF;
 END $$;
 
--- The next value of an identity column's sequence. Whoever may insert into the table, or into a view of it, gets one without
+-- The next value of an identity column's sequence. Whoever may insert into the table, or into a view over it, gets one without
 -- a right on the sequence, as from PostgreSQL itself.
 CREATE OR REPLACE FUNCTION pleiad.next_identity(seq regclass) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -39,9 +39,13 @@ BEGIN
     RAISE insufficient_privilege USING MESSAGE = format('permission denied for sequence %s', seq);
   END IF;
   IF NOT has_any_column_privilege(acting, rel, 'INSERT, UPDATE') AND NOT EXISTS (
-    SELECT FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid
-    WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = rel
-      AND has_any_column_privilege(acting, w.ev_class, 'INSERT, UPDATE')) THEN
+    WITH RECURSIVE over(id) AS (
+      SELECT rel
+      UNION
+      SELECT w.ev_class FROM over JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = over.id
+      JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
+    )
+    SELECT FROM over WHERE has_any_column_privilege(acting, id, 'INSERT, UPDATE')) THEN
     RAISE insufficient_privilege
       USING MESSAGE = format('permission denied for table %s', (SELECT relname FROM pg_class WHERE oid = rel));
   END IF;
