@@ -21,7 +21,7 @@ func (s *Session) vacate(r *request, d *router.DDL) *pgerr.Error {
 	switch n := s.srv.awaitNobody(s, d.Database, d.Force); {
 	case s.ctx.Err() != nil:
 		return executor.ClientError(s.ctx.Err())
-	case n > 0:
+	case n > 0 && !d.Force: // by force, PostgreSQL ends the connections of those that are left
 		return busyDatabase(d.Database, n, r.tmpl.Command == "CREATE DATABASE")
 	}
 	s.srv.forgetDatabase(d.Database)
