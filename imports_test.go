@@ -78,7 +78,7 @@ var importTable = map[string]row{
 	"internal/failpoint":   {},
 	"internal/lsn":         {pure: true},
 	"internal/pgerr":       {pure: true},
-	"internal/plancache":   {own: "router"},
+	"internal/plancache":   {},
 	"internal/preflight":   {own: "internal/config", third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn", tests: "internal/devcluster"},
 	"internal/replication": {third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn github.com/jackc/pgx/v5/pgproto3"},
 	"internal/standby": {

@@ -4,11 +4,51 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
+
+// TestRepeatedTextsAreNotParsedAgain sends simple queries that differ in their values alone, from many sessions at once: the
+// servers run them as prepared statements after a while.
+func TestRepeatedTextsAreNotParsedAgain(t *testing.T) {
+	s := serve(t, "")
+	db := s.newDatabase(t)
+	c := s.conn(t, db)
+	s.exec(t, c, "create table tally (k int primary key, n int not null) partition by hash (k)")
+	s.exec(t, c, "insert into tally select i, 0 from generate_series(0, 59) i")
+	prepared := s.onEach(t, db, `select count(*) from pg_stat_activity where datname = current_database() and query ~ '"pleiad_[0-9]+"[.]"tally".*[$]1' and pid <> pg_backend_pid()`)
+	const sessions, rounds = 4, 5
+	var work sync.WaitGroup
+	for i := range sessions {
+		raw := s.low(t, db, nil)
+		work.Go(func() {
+			for round := range rounds {
+				for k := range 60 {
+					results, err := raw.Exec(ctxFor(t), fmt.Sprintf("update tally set n = n + %d where k = %d", i+1, k)).ReadAll()
+					if err != nil || results[0].CommandTag.String() != "UPDATE 1" {
+						t.Errorf("session %d, round %d, key %d: %v, %v", i, round, k, results, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	work.Wait()
+	const want = rounds * (1 + 2 + 3 + 4)
+	for k := range 60 {
+		results, err := c.PgConn().Exec(ctxFor(t), fmt.Sprintf("select n from tally where k = %d", k)).ReadAll()
+		if err != nil || len(results[0].Rows) != 1 || string(results[0].Rows[0][0]) != strconv.Itoa(want) {
+			t.Fatalf("key %d: %v, %v; want %d", k, results, err, want)
+		}
+	}
+	if got := prepared(); slices.Contains(got, "0") {
+		t.Errorf("connections whose last statement was prepared, by server: %v, want some each", got)
+	}
+}
 
 // TestPreparedStatementsNameTheirShard executes prepared statements until the servers have them with a shard in the table's
 // place, while shards move and the table gets what a partition alone would not know of.

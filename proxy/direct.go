@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"math"
+
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/wire"
@@ -50,6 +52,17 @@ type naming struct {
 // before it considers one for all, too.
 const directAfter = 5
 
+// directAfter is how many that is for the session.
+func (s *Session) directAfter() int {
+	switch mode, _ := s.gang.Settings.Get("plan_cache_mode"); unquoteSetting(mode) {
+	case "force_custom_plan":
+		return math.MaxInt
+	case "force_generic_plan":
+		return 0
+	}
+	return directAfter
+}
+
 // directStatements are the statements by shard that a client's has become under one plan.
 type directStatements struct {
 	of      *router.Template
@@ -80,14 +93,7 @@ func (s *Session) directly(m *executor.Member, p *portal) *statement {
 		d.forget()
 		d.of = t
 	}
-	after := directAfter
-	switch mode, _ := s.gang.Settings.Get("plan_cache_mode"); unquoteSetting(mode) {
-	case "force_custom_plan":
-		return nil
-	case "force_generic_plan":
-		after = 0
-	}
-	if d.uses < after {
+	if d.uses < s.directAfter() {
 		d.uses++
 		return nil
 	}
@@ -109,25 +115,39 @@ func (s *Session) directly(m *executor.Member, p *portal) *statement {
 		direct = internDirect(&statement{name: st.name, text: string(t.AppendDirect(nil, shard, v)), oids: st.oids, epoch: s.planner.env.Schema.Epoch})
 		d.byShard[shard] = direct
 	}
-	// No other statement leaves the server for it.
-	if !m.Statements.Has(direct.id) && m.Statements.Len() >= s.srv.config().Limits.MaxPreparedPerServer {
+	if !m.Statements.Has(direct.id) && !s.makesRoom(m) {
 		return nil
 	}
 	return direct
 }
 
+// makesRoom tells whether m's server may keep one more statement that names a shard. No other one leaves it for that, unless
+// it has not been used for long.
+func (s *Session) makesRoom(m *executor.Member) bool {
+	limit := s.srv.config().Limits.MaxPreparedPerServer
+	if m.Statements.Len() < limit {
+		return true
+	}
+	old, stale := m.Statements.Stale(limit)
+	if stale {
+		s.evict(m, old)
+	}
+	return stale
+}
+
 // ensureDirect is ensureParsed for what directly gave.
 func (s *Session) ensureDirect(m *executor.Member, direct *statement, own string) (name string) {
-	name = backend.StatementName(direct.id)
-	if m.Statements.Has(direct.id) {
-		return name
+	if !m.Statements.Has(direct.id) {
+		s.prepareDirect(m, direct, executor.Owed{Position: func(at int) int { return mapPosition(own, direct.text, at) }})
 	}
-	m.Out = wire.Parse(m.Out, name, direct.text, m.OIDs(direct.oids))
+	return backend.StatementName(direct.id)
+}
+
+// prepareDirect composes the Parse of a statement that names a shard; owed says how errors about it are treated.
+func (s *Session) prepareDirect(m *executor.Member, direct *statement, owed executor.Owed) {
+	m.Out = wire.Parse(m.Out, backend.StatementName(direct.id), direct.text, m.OIDs(direct.oids))
 	m.Extended = true
-	m.Queue.Push(executor.Owed{
-		Msg: 'P', Reply: executor.Quiet, Statement: direct.id,
-		Position: func(at int) int { return mapPosition(own, direct.text, at) },
-	})
+	owed.Msg, owed.Reply, owed.Statement = 'P', executor.Quiet, direct.id
+	m.Queue.Push(owed)
 	m.Statements.Add(direct.id, 0)
-	return name
 }

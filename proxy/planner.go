@@ -164,8 +164,8 @@ func (s *Session) planText(text []byte) planned {
 	}
 	key := plancache.Key{Scope: scope, Hash: sc.Hash, Text: sc.Key}
 	if sc.Cacheable {
-		if t := s.srv.plans.Get(key); t != nil {
-			return planned{tmpl: t, kinds: sc.Lits, scope: scope}
+		if c := s.srv.plans.Get(key); c != nil {
+			return planned{tmpl: c.tmpl, points: c.points, kinds: sc.Lits, scope: scope}
 		}
 	}
 	t := router.Plan(string(text), s.planner.env)
@@ -185,9 +185,23 @@ func (s *Session) planText(text []byte) planned {
 		return planned{tmpl: t, kinds: sc.Lits, scope: scope}
 	}
 	if sc.Cacheable && t.Cacheable && s.planner.private == nil {
-		s.srv.plans.Put(key, t, planBytes(t))
+		s.srv.plans.Put(key, cached(t), planBytes(t))
 	}
 	return planned{tmpl: t, kinds: sc.Lits, scope: scope}
+}
+
+// cachedPlan is what is kept of a text's plan for all sessions.
+type cachedPlan struct {
+	tmpl   *router.Template
+	points *points // nil where the text cannot become a prepared statement
+}
+
+func cached(t *router.Template) *cachedPlan {
+	c := &cachedPlan{tmpl: t}
+	if t.Direct != nil && t.Direct.Point != nil {
+		c.points = new(points)
+	}
+	return c
 }
 
 // planFolded is the plan of a text with lists of constants, made of one that the cache has for such lists of every length;
@@ -197,18 +211,18 @@ func (s *Session) planFolded(text []byte, sc *sqlparse.Scanned, scope uint64) *r
 		return nil
 	}
 	key := plancache.Key{Scope: scope, Hash: sc.Hash, Text: sc.Key}
-	t := s.srv.plans.Get(key)
-	if t == nil {
+	c := s.srv.plans.Get(key)
+	if c == nil {
 		if shards, backends := clusterViews(text); shards || backends || showsConnection(text) {
 			return nil
 		}
-		t = router.PlanFolded(text, sc, s.planner.env)
-		s.srv.plans.Put(key, t, planBytes(t))
+		c = cached(router.PlanFolded(text, sc, s.planner.env))
+		s.srv.plans.Put(key, c, planBytes(c.tmpl))
 	}
-	if !t.Foldable() {
+	if !c.tmpl.Foldable() {
 		return nil
 	}
-	return t.Unfold(text, sc)
+	return c.tmpl.Unfold(text, sc)
 }
 
 // tooLong refuses a statement over limits.max_query_bytes.

@@ -79,7 +79,7 @@ func TestActingRole(t *testing.T) {
 
 // testDatabase has a schema with these schemas in it, and knows the search path that servers show.
 func testDatabase(s *Session, raw string, schemas ...string) *router.Schema {
-	s.srv.plans = plancache.New(1 << 20)
+	s.srv.plans = plancache.New[cachedPlan](1 << 20)
 	schema := &router.Schema{Relations: map[string]map[string]*router.Table{}}
 	for _, n := range schemas {
 		schema.Relations[n] = map[string]*router.Table{}
@@ -153,7 +153,7 @@ func TestANewSchemaEndsTheScopes(t *testing.T) {
 	testDatabase(s, "public", "public")
 	old := s.planner.current(s)
 	key := plancache.Key{Scope: old, Hash: 1, Text: []byte("SELECT 1")}
-	s.srv.plans.Put(key, &router.Template{}, 100)
+	s.srv.plans.Put(key, &cachedPlan{tmpl: &router.Template{}}, 100)
 	s.db.schema.Store(&router.Schema{Epoch: 2, Relations: map[string]map[string]*router.Table{"public": {}}})
 	if got := s.planner.current(s); got == old {
 		t.Error("the new schema has the old scope")

@@ -26,6 +26,7 @@ type request struct {
 	// instant is the time that the statement reads where it is not the backend's own; its text has it as constants then.
 	instant *router.Instant
 	tmpl    *router.Template
+	points  *points       // of tmpl's plan; nil in the extended protocol
 	lits    []router.Span // where the literals of text are
 	kinds   literals
 
@@ -253,6 +254,11 @@ func (s *Session) effect(t *router.Template, m *executor.Member) {
 // relay passes on the answers m owes, and notes an error among them.
 func (s *Session) relay(m *executor.Member) error {
 	o, err := executor.Relay(m, s.out, s)
+	return s.relayed(m, &o, err)
+}
+
+// relayed notes what a relay saw.
+func (s *Session) relayed(m *executor.Member, o *executor.Outcome, err error) error {
 	if err != nil {
 		return s.lost(err)
 	}
@@ -293,6 +299,9 @@ func (s *Session) runSharded(r *request) error {
 		return s.runInsertQuery(r.onlyNamed()) // its query evaluates the defaults
 	}
 	if b, one := set.single(); one {
+		if done, err := s.runPoint(r, b); done {
+			return err
+		}
 		s.nameShard(r)
 		return s.forward(r, b)
 	}

@@ -44,7 +44,7 @@ type Server struct {
 	unreplicated atomic.Uint64
 	// repeated counts reads that were run again on the primaries.
 	repeated atomic.Uint64
-	plans    *plancache.Cache
+	plans    *plancache.Cache[cachedPlan]
 	cancels  *cancelkey.Registry
 	limiter  *startup.Limiter
 	watcher  *watcher
@@ -87,7 +87,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("make instance id: %w", err)
 	}
 	srv := &Server{
-		log: log, plans: plancache.New(int64(cfg.Limits.PlanCacheBytes)), cancels: cancelkey.New(),
+		log: log, plans: plancache.New[cachedPlan](int64(cfg.Limits.PlanCacheBytes)), cancels: cancelkey.New(),
 		databases: map[string]*Database{}, opening: map[string]*opening{}, living: map[*Session]struct{}{},
 		clusterPrefix: "pleiad_" + cfg.Cluster + "_",
 	}

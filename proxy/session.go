@@ -47,6 +47,7 @@ type Session struct {
 	scanner  sqlparse.Scanner
 	spans    []sqlparse.Span
 	named    naming
+	pointing pointing
 	settings settings
 	reads    reads
 	repeat   repeat

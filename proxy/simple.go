@@ -85,7 +85,7 @@ func (s *Session) runSimple(message []byte, sp sqlparse.Span) error {
 		// Nobody has given values: as PostgreSQL finds when it analyses the statement, ahead of running any of it.
 		p.tmpl = &router.Template{Kind: router.KindHome, Command: t.Command, Effect: t.Effect}
 	}
-	r := request{text: text, message: message, before: message[:sp.Start], tmpl: p.tmpl, kinds: p.kinds, describe: true}
+	r := request{text: text, message: message, before: message[:sp.Start], tmpl: p.tmpl, points: p.points, kinds: p.kinds, describe: true}
 	return s.run(&r)
 }
 

@@ -59,10 +59,11 @@ func (st *statement) shaped() *executor.Shape {
 
 // planned is a statement's plan and where its literals stand.
 type planned struct {
-	tmpl  *router.Template
-	lits  []router.Span
-	kinds literals
-	scope uint64
+	tmpl   *router.Template
+	points *points
+	lits   []router.Span
+	kinds  literals
+	scope  uint64
 }
 
 var statementIDs = struct {
@@ -204,10 +205,16 @@ func (s *Session) ensureParsed(m *executor.Member, st *statement, reply executor
 	}
 	m.Extended = true
 	if old, full := m.Statements.Add(st.id, s.srv.config().Limits.MaxPreparedPerServer); full {
-		m.Out = wire.CloseMessage(m.Out, 'S', backend.StatementName(old))
-		m.Queue.Push(executor.Owed{Msg: 'C', Reply: executor.Skip, Evicted: old})
+		s.evict(m, old)
 	}
 	return name, !st.sql
+}
+
+// evict composes the end of a statement that m's server has and that is not counted there any longer.
+func (s *Session) evict(m *executor.Member, id uint64) {
+	m.Out = wire.CloseMessage(m.Out, 'S', backend.StatementName(id))
+	m.Extended = true
+	m.Queue.Push(executor.Owed{Msg: 'C', Reply: executor.Skip, Evicted: id})
 }
 
 // statementNamed finds a client's prepared statement.

@@ -13,6 +13,7 @@ import (
 // partitioned table it plans it for each execution anew, since the partition depends on the values.
 type Direct struct {
 	Table *Table
+	Point *Point // nil where its literals stay what they are
 	name  Splice // the table's name in the text; With is the partition's, behind its schema
 }
 
@@ -46,7 +47,7 @@ func (p *planner) direct() *Direct {
 	if rv.Alias == nil && shard != table.Name {
 		name.With += " AS " + quoteIdent(table.Name)
 	}
-	return &Direct{Table: table, name: name}
+	return &Direct{Table: table, Point: p.point(table), name: name}
 }
 
 // alike reports whether a table's partitions are what it is: to whom they belong, who may use them, which columns they have in
@@ -184,10 +185,13 @@ func (t *Template) DirectShard(v *Values) (shard uint32, ok bool) {
 // AppendDirect appends to dst v's text with a shard in the table's place.
 func (t *Template) AppendDirect(dst []byte, shard uint32, v *Values) []byte {
 	name := &t.Direct.name
-	dst = append(dst, v.Text[:t.placeIn(v, name.Start)]...)
-	dst = append(strconv.AppendUint(append(dst, `"pleiad_`...), uint64(shard), 10), `".`...)
-	dst = append(dst, name.With...)
+	dst = t.Direct.appendShard(append(dst, v.Text[:t.placeIn(v, name.Start)]...), shard)
 	return append(dst, v.Text[t.placeIn(v, name.End):]...)
+}
+
+func (d *Direct) appendShard(dst []byte, shard uint32) []byte {
+	dst = append(strconv.AppendUint(append(dst, `"pleiad_`...), uint64(shard), 10), `".`...)
+	return append(dst, d.name.With...)
 }
 
 // placeIn is Shift for v's text.

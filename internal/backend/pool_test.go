@@ -486,6 +486,29 @@ func TestStatementsEvictTheLeastUsed(t *testing.T) {
 	}
 }
 
+func TestStaleStatementsMakeRoom(t *testing.T) {
+	var s Statements
+	s.Add(1, 2)
+	s.Add(2, 2)
+	if id, stale := s.Stale(2); stale {
+		t.Errorf("%d is called old, having just come", id)
+	}
+	for range staleUses*2 - 2 {
+		s.Has(2)
+	}
+	if id, stale := s.Stale(2); stale {
+		t.Errorf("%d is called old too early", id)
+	}
+	s.Has(2)
+	if id, stale := s.Stale(2); !stale || id != 1 || s.Has(1) || s.Len() != 1 {
+		t.Errorf("%d is old (%t), %d are left; want 1 to go", id, stale, s.Len())
+	}
+	s.Remove(2)
+	if _, stale := s.Stale(2); stale {
+		t.Error("none is left, but one is old")
+	}
+}
+
 func TestReadyIsCounted(t *testing.T) {
 	for _, frame := range [][]byte{
 		{'Z', 0, 0, 0, 4}, {'Z', 0, 0, 0, 6, 'I', 'I'}, {'Z', 0, 0, 0, 5, 'X'},

@@ -30,6 +30,9 @@ func (m *Member) clientTerms(frame []byte, shift int) []byte {
 	if ownContext.MatchString(wire.ErrorField(frame, 'W')) {
 		frame = withoutFields(frame, "W")
 	}
+	if m.Unseen {
+		frame = withoutPortal(frame)
+	}
 	if wire.ErrorField(frame, 'C') == pgerr.UndefinedTable {
 		if found := goneShard.FindStringSubmatch(wire.ErrorField(frame, 'M')); found != nil {
 			return replaceField(frame, 'M', `relation "`+found[1]+`" does not exist`)
@@ -44,6 +47,20 @@ func (m *Member) clientTerms(frame []byte, shift int) []byte {
 		d = m.gang.Servers.Derived(m.Backend)
 	}
 	return d.fix(frame, schema)
+}
+
+// withoutPortal leaves out the last line of a CONTEXT, where that is what log_parameter_max_length_on_error adds in the extended
+// protocol.
+func withoutPortal(frame []byte) []byte {
+	context := wire.ErrorField(frame, 'W')
+	last := strings.LastIndexByte(context, '\n') + 1
+	if !strings.HasPrefix(context[last:], "unnamed portal ") {
+		return frame
+	}
+	if last == 0 {
+		return withoutFields(frame, "W")
+	}
+	return replaceField(frame, 'W', context[:last-1])
 }
 
 // ownContext is the CONTEXT of an error that a function of pleiad's raised in a statement that is pleiad's, too.

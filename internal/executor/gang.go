@@ -67,6 +67,8 @@ type Member struct {
 	Shift int
 	// Position, when set, translates error positions before Shift is added: the statement was rewritten.
 	Position func(int) int
+	// Unseen is true while a prepared statement runs that the client knows as a simple query.
+	Unseen bool
 	// Extended is true when messages of the extended protocol were sent and no Sync behind them.
 	Extended bool
 	// abandoned is not 0 once a commit is not waited for any longer, though the server goes on waiting. Any goroutine
@@ -358,6 +360,20 @@ func (m *Member) bindText(text []byte, oids []uint32, params []byte, formats []i
 		return nil
 	}
 	return new(Shape)
+}
+
+// RunPrepared composes an execution of a prepared statement that the client knows as a simple query: it sees what that gives.
+// tail is Bind's from the parameter formats on, table what RowDescription shows as the table of columns that are of one.
+func (m *Member) RunPrepared(name string, tail []byte, returns bool, table uint32) {
+	m.Out = wire.Bind(m.Out, "", name, tail)
+	m.Queue.Push(Owed{Msg: 'B', Reply: Quiet, Again: true})
+	if returns {
+		m.Out = wire.Describe(m.Out, 'P', "")
+		m.Queue.Push(Owed{Msg: 'D', Table: table, Again: true})
+	}
+	m.Out = wire.Execute(m.Out, "", 0)
+	m.Queue.Push(Owed{Msg: 'E', Again: !returns})
+	m.SyncNow()
 }
 
 func (m *Member) execute(shape *Shape, formats []int16, rows int64) {

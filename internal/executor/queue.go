@@ -40,6 +40,9 @@ type Owed struct {
 	Formats []int16
 	// values translates the rows that come, once their columns are known.
 	values *Values
+	// Again says that the client's own text can run instead, should the server find fault with the message's: an error of
+	// that kind is not forwarded if nothing has been. Notices are.
+	Again bool
 	// Report lets ParameterStatus through although the answer is skipped: COMMIT and ROLLBACK may change
 	// settings that the client follows.
 	Report bool

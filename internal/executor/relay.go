@@ -26,6 +26,8 @@ type Outcome struct {
 	Code [5]byte
 	// Skipped is the first ErrorResponse to a message of pleiad's own, a copy; it was not forwarded.
 	Skipped []byte
+	// Again is the message that failed in such a way (Owed.Again), 0 if none did, and Code the error's.
+	Again byte
 	// Undone is true if a statement of pleiad's own answered with the tag ROLLBACK: that is how COMMIT and PREPARE
 	// TRANSACTION end a transaction that had failed.
 	Undone bool
@@ -179,7 +181,13 @@ func passFixed(m *Member, out *wire.Writer, o *Outcome, run, size int) error {
 			return err
 		}
 	}
-	frame := m.gang.judged(m.R.Take(size))
+	_, err := out.Write(m.fixed(m.R.Take(size), o))
+	return err
+}
+
+// fixed makes an error or notice one about what the client has sent.
+func (m *Member) fixed(frame []byte, o *Outcome) []byte {
+	frame = m.gang.judged(frame)
 	if m.Position != nil {
 		frame = MovePosition(frame, m.Position)
 	}
@@ -192,8 +200,7 @@ func passFixed(m *Member, out *wire.Writer, o *Outcome, run, size int) error {
 		frame = replaceField(frame, 'M', strings.ReplaceAll(wire.ErrorField(frame, 'M'), `"`+r.Server+`"`, `"`+r.Client+`"`))
 		r.Server = ""
 	}
-	_, err := out.Write(frame)
-	return err
+	return frame
 }
 
 // relayPartial waits for the next frame. Rows longer than the buffer stream through.
@@ -244,8 +251,9 @@ func relayPartial(m *Member, out *wire.Writer, obs Observer, o *Outcome) error {
 	if err != nil {
 		return err
 	}
-	if t := frame[0]; t == 'E' || t == 'N' {
-		frame = m.clientTerms(m.gang.judged(frame), m.Shift)
+	if t := frame[0]; forward && (t == 'E' || t == 'N') {
+		frame = m.fixed(frame, o)
+		o.passed = true
 	}
 	if forward {
 		if _, err := out.Write(frame); err != nil {
@@ -331,7 +339,7 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 	case 'N':
 		unsynced := wire.ErrorField(frame, 'R') == "SyncRepWaitForLSN"
 		o.Unsynced = o.Unsynced || unsynced
-		forward = (forward || head.Report) && !(unsynced && m.waits == waitKept) // its client did not ask to wait
+		forward = (forward || head.Report || head.Again) && !(unsynced && m.waits == waitKept) // its client did not ask to wait
 	case 'A':
 		forward = false
 	case 'T':
@@ -368,6 +376,10 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 			return false, false, m.Lost(fatalError(frame))
 		}
 		forward = forward || head.Reply == Quiet
+		if head.Again && !o.passed && ofText(wire.ErrorField(frame, 'C')) {
+			forward, o.Again = false, head.Msg
+			copy(o.Code[:], wire.ErrorField(frame, 'C'))
+		}
 		m.fail(frame, forward, o)
 	case 'Z':
 		if err := m.Ready(frame); err != nil {
@@ -382,6 +394,16 @@ func (m *Member) reply(frame []byte, obs Observer, o *Outcome) (forward, hold bo
 		hold = true
 	}
 	return forward, hold, nil
+}
+
+// ofText tells the errors that may be of how a statement was put: what it says, the values that it was given, or that the server
+// does not have it.
+func ofText(code string) bool {
+	switch code[:min(2, len(code))] {
+	case "22", "42", "0A", "26":
+		return true
+	}
+	return false
 }
 
 // noteTag looks at the tag of a statement whose answer is not shown.

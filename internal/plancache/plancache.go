@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"sync"
 	"sync/atomic"
-
-	"github.com/pleiad/pleiad/router"
 )
 
 // shardCount spreads the locks; a power of two.
@@ -23,17 +21,17 @@ type Key struct {
 	Text  []byte
 }
 
-// Cache maps keys to plans. Eviction is CLOCK: an entry that was used since the hand last passed stays for another round.
-type Cache struct {
-	shards [shardCount]shard
+// Cache maps keys to plans, each a P. Eviction is CLOCK: an entry that was used since the hand last passed stays for another round.
+type Cache[P any] struct {
+	shards [shardCount]shard[P]
 	limit  int64 // bytes of one shard
 }
 
 // shard is one part of the cache. The ring holds exactly the entries of the map; bytes is the sum of their sizes.
-type shard struct {
+type shard[P any] struct {
 	mu      sync.RWMutex
-	entries map[slot]*entry
-	ring    []*entry
+	entries map[slot]*entry[P]
+	ring    []*entry[P]
 	hand    int
 	bytes   int64
 	counts
@@ -46,10 +44,10 @@ type counts struct {
 // slot is an entry's place in the map. Two texts with one hash share it, and the later one wins.
 type slot struct{ scope, hash uint64 }
 
-type entry struct {
+type entry[P any] struct {
 	slot slot
 	text []byte
-	plan *router.Template
+	plan *P
 	size int64
 	used atomic.Bool
 	ring int // its place in the ring
@@ -62,20 +60,20 @@ type Stats struct {
 }
 
 // New makes a cache of about limit bytes; with limit 0 or less it holds nothing.
-func New(limit int64) *Cache {
-	c := &Cache{limit: max(limit, 0) / shardCount}
+func New[P any](limit int64) *Cache[P] {
+	c := &Cache[P]{limit: max(limit, 0) / shardCount}
 	for i := range c.shards {
-		c.shards[i].entries = make(map[slot]*entry)
+		c.shards[i].entries = make(map[slot]*entry[P])
 	}
 	return c
 }
 
-func (c *Cache) shardOf(k slot) *shard {
+func (c *Cache[P]) shardOf(k slot) *shard[P] {
 	return &c.shards[(k.hash^k.scope*0x9e3779b97f4a7c15)>>60%shardCount]
 }
 
 // Get returns the plan of k, or nil. It does not allocate.
-func (c *Cache) Get(k Key) *router.Template {
+func (c *Cache[P]) Get(k Key) *P {
 	at := slot{k.Scope, k.Hash}
 	s := c.shardOf(at)
 	s.mu.RLock()
@@ -94,14 +92,14 @@ func (c *Cache) Get(k Key) *router.Template {
 
 // Put keeps the plan of k, whose size without the text is about planBytes. It copies k.Text. A plan too big for
 // the cache is not kept.
-func (c *Cache) Put(k Key, plan *router.Template, planBytes int) {
+func (c *Cache[P]) Put(k Key, plan *P, planBytes int) {
 	at := slot{k.Scope, k.Hash}
 	size := int64(len(k.Text)) + int64(planBytes) + overhead
 	s := c.shardOf(at)
 	if size > c.limit {
 		return
 	}
-	e := &entry{slot: at, text: bytes.Clone(k.Text), plan: plan, size: size}
+	e := &entry[P]{slot: at, text: bytes.Clone(k.Text), plan: plan, size: size}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.entries[at]; old != nil {
@@ -117,7 +115,7 @@ func (c *Cache) Put(k Key, plan *router.Template, planBytes int) {
 }
 
 // evict removes the first entry from the hand on that was not used since the hand passed it. The shard is not empty.
-func (s *shard) evict() {
+func (s *shard[P]) evict() {
 	for {
 		if s.hand >= len(s.ring) {
 			s.hand = 0
@@ -133,7 +131,7 @@ func (s *shard) evict() {
 }
 
 // remove takes e out; the ring's last entry moves into its place.
-func (s *shard) remove(e *entry) {
+func (s *shard[P]) remove(e *entry[P]) {
 	last := s.ring[len(s.ring)-1]
 	last.ring = e.ring
 	s.ring[e.ring] = last
@@ -144,7 +142,7 @@ func (s *shard) remove(e *entry) {
 }
 
 // Drop removes the plans of every scope that dead reports; an ended schema epoch's, for instance.
-func (c *Cache) Drop(dead func(scope uint64) bool) {
+func (c *Cache[P]) Drop(dead func(scope uint64) bool) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
@@ -159,12 +157,12 @@ func (c *Cache) Drop(dead func(scope uint64) bool) {
 }
 
 // DropScope removes the plans of one scope.
-func (c *Cache) DropScope(scope uint64) {
+func (c *Cache[P]) DropScope(scope uint64) {
 	c.Drop(func(s uint64) bool { return s == scope })
 }
 
 // Stats sums up the shards.
-func (c *Cache) Stats() Stats {
+func (c *Cache[P]) Stats() Stats {
 	var out Stats
 	for i := range c.shards {
 		s := &c.shards[i]

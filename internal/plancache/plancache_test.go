@@ -5,9 +5,9 @@ import (
 	"hash/fnv"
 	"sync"
 	"testing"
-
-	"github.com/pleiad/pleiad/router"
 )
+
+type plan struct{ n int }
 
 func key(scope uint64, text string) Key {
 	h := fnv.New64a()
@@ -16,11 +16,11 @@ func key(scope uint64, text string) Key {
 }
 
 func TestGetReturnsWhatWasPut(t *testing.T) {
-	c := New(1 << 20)
-	plans := map[string]*router.Template{}
+	c := New[plan](1 << 20)
+	plans := map[string]*plan{}
 	for i := range 200 {
 		text := fmt.Sprint("SELECT ", i)
-		plans[text] = &router.Template{NParams: i}
+		plans[text] = &plan{i}
 		c.Put(key(1, text), plans[text], 100)
 	}
 	for text, want := range plans {
@@ -37,9 +37,9 @@ func TestGetReturnsWhatWasPut(t *testing.T) {
 }
 
 func TestKeyIsACopyAndHashIsNotTrusted(t *testing.T) {
-	c := New(1 << 20)
+	c := New[plan](1 << 20)
 	k := key(1, "SELECT a")
-	c.Put(k, &router.Template{}, 1)
+	c.Put(k, &plan{}, 1)
 	other := k
 	other.Text = []byte("SELECT b")
 	if c.Get(other) != nil {
@@ -49,8 +49,8 @@ func TestKeyIsACopyAndHashIsNotTrusted(t *testing.T) {
 	if c.Get(key(1, "SELECT a")) == nil {
 		t.Error("the cache aliases the caller's bytes")
 	}
-	c.Put(other, &router.Template{NParams: 7}, 1)
-	if p := c.Get(other); p == nil || p.NParams != 7 {
+	c.Put(other, &plan{7}, 1)
+	if p := c.Get(other); p == nil || p.n != 7 {
 		t.Error("the later of two texts with one hash is not found")
 	}
 	if s := c.Stats(); s.Entries != 1 {
@@ -60,14 +60,14 @@ func TestKeyIsACopyAndHashIsNotTrusted(t *testing.T) {
 
 func TestBytesStayBounded(t *testing.T) {
 	const limit = 256 << 10
-	c := New(limit)
+	c := New[plan](limit)
 	hot := key(1, "SELECT hot")
-	c.Put(hot, &router.Template{}, 1000)
+	c.Put(hot, &plan{}, 1000)
 	for i := range 10_000 {
 		if c.Get(hot) == nil {
 			t.Fatalf("a plan in constant use was evicted after %d others", i)
 		}
-		c.Put(key(1, fmt.Sprint("SELECT ", i)), &router.Template{}, 1000)
+		c.Put(key(1, fmt.Sprint("SELECT ", i)), &plan{}, 1000)
 		if s := c.Stats(); s.Bytes > limit {
 			t.Fatalf("%d bytes held, limit %d", s.Bytes, limit)
 		}
@@ -75,21 +75,21 @@ func TestBytesStayBounded(t *testing.T) {
 	if s := c.Stats(); s.Evicted == 0 || s.Entries < 100 {
 		t.Errorf("stats: %+v", s)
 	}
-	c.Put(key(1, "too big"), &router.Template{}, limit)
+	c.Put(key(1, "too big"), &plan{}, limit)
 	if c.Get(key(1, "too big")) != nil {
 		t.Error("a plan of the cache's whole size was kept")
 	}
-	none := New(0)
-	none.Put(hot, &router.Template{}, 1)
+	none := New[plan](0)
+	none.Put(hot, &plan{}, 1)
 	if none.Get(hot) != nil {
 		t.Error("a cache of no bytes holds a plan")
 	}
 }
 
 func TestDropScope(t *testing.T) {
-	c := New(1 << 20)
+	c := New[plan](1 << 20)
 	for i := range 300 {
-		c.Put(key(uint64(i%3), fmt.Sprint(i)), &router.Template{}, 10)
+		c.Put(key(uint64(i%3), fmt.Sprint(i)), &plan{}, 10)
 	}
 	c.DropScope(1)
 	for i := range 300 {
@@ -107,7 +107,7 @@ func TestDropScope(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	c := New(64 << 10)
+	c := New[plan](64 << 10)
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
@@ -115,9 +115,9 @@ func TestConcurrentUse(t *testing.T) {
 				n := (i*7 + g) % 500
 				k := key(uint64(n%4), fmt.Sprint("SELECT ", n))
 				if p := c.Get(k); p == nil {
-					c.Put(k, &router.Template{NParams: n}, 200)
-				} else if p.NParams != n {
-					t.Errorf("%s: plan of %d", k.Text, p.NParams)
+					c.Put(k, &plan{n}, 200)
+				} else if p.n != n {
+					t.Errorf("%s: plan of %d", k.Text, p.n)
 				}
 				if i%1000 == 0 {
 					c.DropScope(uint64(g % 4))
@@ -132,18 +132,18 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestGetDoesNotAllocate(t *testing.T) {
-	c := New(1 << 20)
+	c := New[plan](1 << 20)
 	k := key(1, "SELECT a FROM t WHERE b = \x03")
-	c.Put(k, &router.Template{}, 100)
+	c.Put(k, &plan{}, 100)
 	if n := testing.AllocsPerRun(100, func() { c.Get(k) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
 func BenchmarkGet(b *testing.B) {
-	c := New(1 << 20)
+	c := New[plan](1 << 20)
 	k := key(1, "SELECT abalance FROM pgbench_accounts WHERE aid = \x03")
-	c.Put(k, &router.Template{}, 100)
+	c.Put(k, &plan{}, 100)
 	b.ReportAllocs()
 	for b.Loop() {
 		c.Get(k)
