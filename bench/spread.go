@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -56,7 +57,7 @@ const (
 )
 
 // spread measures queries over all shards, one client at a time, each way in turn. It loads its rows first.
-func (b *running) spread(ctx context.Context) ([]spreadResult, error) {
+func (b *running) spread(ctx context.Context) (out []spreadResult, err error) {
 	if b.o.spread == 0 {
 		return nil, nil
 	}
@@ -77,33 +78,59 @@ func (b *running) spread(ctx context.Context) ([]spreadResult, error) {
 		}
 		conns[name] = c
 	}
-	var out []spreadResult
 	for _, q := range spreadQueries {
-		r := spreadResult{spreadQuery: q, through: map[string][]float64{}}
-		if err := resetPeak(b.pleiad.Process.Pid); err != nil {
+		r, err := b.spreadRuns(ctx, q, conns)
+		if err != nil {
 			return nil, err
 		}
-		for round := range 2 * b.o.rounds {
-			for name, c := range conns {
-				if part := strings.HasPrefix(name, "part "); part && !q.part || name == "postgres" && q.part {
-					continue
-				}
-				took, err := timed(ctx, c, q.sql, b.o.run)
-				if err != nil {
-					return nil, fmt.Errorf("%s through %s: %w", q.name, name, err)
-				}
-				if round > 0 { // the first one fills caches
-					r.through[name] = append(r.through[name], took)
-				}
-			}
-		}
-		if r.peak, err = peak(b.pleiad.Process.Pid); err != nil {
-			return nil, err
-		}
-		fmt.Fprintf(os.Stderr, "%s: %v\n", q.name, r.through)
 		out = append(out, r)
 	}
+	pids, err := b.postmasters()
+	if err != nil {
+		return nil, err
+	}
+	apart, err := confine(pids)
+	if apart == nil || err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, apart.release()) }()
+	for _, q := range spreadQueries {
+		if q.part {
+			q.name += ", half a processor for each server"
+			r, err := b.spreadRuns(ctx, q, conns)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, r)
+		}
+	}
 	return out, nil
+}
+
+// spreadRuns measures one query.
+func (b *running) spreadRuns(ctx context.Context, q spreadQuery, conns map[string]*pgx.Conn) (spreadResult, error) {
+	r := spreadResult{spreadQuery: q, through: map[string][]float64{}}
+	if err := resetPeak(b.pleiad.Process.Pid); err != nil {
+		return r, err
+	}
+	for round := range 2 * b.o.rounds {
+		for name, c := range conns {
+			if part := strings.HasPrefix(name, "part "); part && !q.part || name == "postgres" && q.part {
+				continue
+			}
+			took, err := timed(ctx, c, q.sql, b.o.run)
+			if err != nil {
+				return r, fmt.Errorf("%s through %s: %w", q.name, name, err)
+			}
+			if round > 0 { // the first one fills caches
+				r.through[name] = append(r.through[name], took)
+			}
+		}
+	}
+	var err error
+	r.peak, err = peak(b.pleiad.Process.Pid)
+	fmt.Fprintf(os.Stderr, "%s: %v\n", q.name, r.through)
+	return r, err
 }
 
 // spreadWays loads the rows and names the ways to them: postgres, pleiad, and each server behind it.
