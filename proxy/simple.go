@@ -34,6 +34,8 @@ func (s *Session) onQuery(frame []byte) error {
 		return s.ready()
 	}
 	s.spans = sqlparse.Split(s.spans[:0], text)
+	s.out.HoldTag = true
+	defer func() { s.out.HoldTag = false }()
 	switch len(s.spans) {
 	case 0:
 		s.out.Out = wire.Empty(s.out.Out, 'I')
@@ -49,7 +51,7 @@ func (s *Session) onQuery(frame []byte) error {
 	if s.gang.Txn.State == executor.TxnImplicit {
 		s.endImplicit()
 	}
-	s.batch.failed = false
+	s.batch.failed, s.out.HoldTag = false, false
 	return s.ready()
 }
 
@@ -155,6 +157,7 @@ func (s *Session) endImplicit() {
 		return
 	}
 	if e := s.commit(); e != nil {
+		s.out.DropTag()
 		s.out.Out = append(s.out.Out, e...)
 		s.batch.failed = true
 	}

@@ -29,6 +29,7 @@ func TestRelayKeepsBackErrorsOfTheText(t *testing.T) {
 		{"it fails behind its columns", join(one, two, rowDescription([]uint32{25}), errorFrame("22012"), ready), "TE", 0},
 		{"it has warned before", join(one, notice("careful"), errorFrame("22P02"), ready), "NE", 0},
 		{"it succeeds", join(one, two, rowDescription([]uint32{25}), dataRow([]byte("v")), wire.CommandComplete(nil, "SELECT 1"), ready), "TDC", 0},
+		{"its commit fails", join(one, two, rowDescription([]uint32{25}), wire.CommandComplete(nil, "SELECT 1"), errorFrame("40001"), ready), "TE", 0},
 	} {
 		near, far := net.Pipe()
 		m := member(near)
@@ -39,10 +40,12 @@ func TestRelayKeepsBackErrorsOfTheText(t *testing.T) {
 		go func() { _, _ = far.Write(c.server) }()
 		var got bytes.Buffer
 		out := wire.NewWriter(&got)
+		out.HoldTag = true
 		o, err := Relay(m, out, &watcher{})
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
+		out.HoldTag = false
 		_ = out.Flush()
 		if s := shape(t, got.Bytes()); s != c.shown || o.Again != c.again || o.Failed != strings.HasSuffix(c.shown, "E") {
 			t.Errorf("%s: the client got %q, again %q, failed %t; want %q, %q", c.name, s, o.Again, o.Failed, c.shown, c.again)

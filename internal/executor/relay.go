@@ -181,6 +181,9 @@ func passFixed(m *Member, out *wire.Writer, o *Outcome, run, size int) error {
 			return err
 		}
 	}
+	if o.renamed.Msg == 'S' {
+		out.DropTag() // it failed to commit
+	}
 	_, err := out.Write(m.fixed(m.R.Take(size), o))
 	return err
 }

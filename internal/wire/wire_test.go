@@ -345,3 +345,50 @@ func FuzzBody(f *testing.F) {
 		_ = ErrorField(append([]byte{'E', 0, 0, 0, 0}, in...), 'C')
 	})
 }
+
+// The tag of a statement that has not committed stays, and can be taken back; whatever else was written is on its way in order.
+func TestWriterHoldsTheTag(t *testing.T) {
+	row := func(n int) []byte { return DataRow(nil, [][]byte{bytes.Repeat([]byte("x"), n)}) }
+	tag := CommandComplete(nil, "INSERT 0 1")
+	for _, size := range []int{10, 9000, 70000} {
+		for _, drop := range []bool{false, true} {
+			var dst bytes.Buffer
+			w := NewWriter(&dst)
+			w.HoldTag = true
+			answer := append(row(size), tag...)
+			if _, err := w.Write(answer); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Flush(); err != nil || !bytes.Equal(dst.Bytes(), row(size)) {
+				t.Errorf("%d bytes: %d are written before the commit, %v", size, dst.Len(), err)
+			}
+			want := answer
+			if drop {
+				w.DropTag()
+				w.DropTag()
+				want = row(size)
+			}
+			w.HoldTag = false
+			if err := w.Flush(); err != nil || !bytes.Equal(dst.Bytes(), want) {
+				t.Errorf("%d bytes, dropped %t: %d are written, want %d, %v", size, drop, dst.Len(), len(want), err)
+			}
+		}
+	}
+	var dst bytes.Buffer
+	w := NewWriter(&dst)
+	w.HoldTag = true
+	want := append(bytes.Clone(tag), tag...)
+	for _, piece := range [][]byte{tag[:7], tag[7:], tag} { // what is behind another tag is the last
+		if _, err := w.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.DropTag()
+	w.HoldTag = false
+	if err := w.Flush(); err != nil || !bytes.Equal(dst.Bytes(), want[:len(tag)]) {
+		t.Errorf("%q, %v", dst.Bytes(), err)
+	}
+}

@@ -1,6 +1,10 @@
 package wire
 
-import "io"
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+)
 
 // Writer collects frames for one peer and writes them in few, large writes. Pieces that are large themselves are
 // not copied.
@@ -9,9 +13,12 @@ type Writer struct {
 	// Out is what has been composed and not yet written; append frames to it.
 	Out []byte
 	// Hold keeps Flush from writing: only what outgrows the buffer is.
-	Hold   bool
-	err    error
-	writes uint64
+	Hold bool
+	// HoldTag keeps a CommandComplete that stands last from being written: in the simple protocol it says that the statement
+	// has committed, which may yet fail.
+	HoldTag bool
+	err     error
+	writes  uint64
 }
 
 // flushAt is the size at which collected frames are written without waiting for Flush.
@@ -37,9 +44,32 @@ func (w *Writer) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	w.writes++
-	_, w.err = w.dst.Write(b)
+	kept := len(b) - w.tag(b)
+	if _, w.err = w.dst.Write(b[:kept]); w.err == nil {
+		w.Out = append(w.Out, b[kept:]...)
+	}
 	return len(b), w.err
 }
+
+// longestTag bounds a CommandComplete frame.
+const longestTag = 64
+
+// tag is the length of the CommandComplete at the end of b if it is to be held, else 0. Data that looks like one is held as well,
+// until something follows it.
+func (w *Writer) tag(b []byte) int {
+	if !w.HoldTag {
+		return 0
+	}
+	for n := HeaderLen + 1; n <= min(longestTag, len(b)); n++ {
+		if at := len(b) - n; b[at] == 'C' && binary.BigEndian.Uint32(b[at+1:]) == uint32(n-1) {
+			return n
+		}
+	}
+	return 0
+}
+
+// DropTag takes the held CommandComplete back.
+func (w *Writer) DropTag() { w.Out = w.Out[:len(w.Out)-w.tag(w.Out)] }
 
 // Flush writes what was collected, unless that is held. After an error every further call returns it.
 func (w *Writer) Flush() error {
@@ -50,15 +80,17 @@ func (w *Writer) Flush() error {
 }
 
 func (w *Writer) write() error {
-	if w.err != nil || len(w.Out) == 0 {
+	kept := len(w.Out) - w.tag(w.Out)
+	if w.err != nil || kept == 0 {
 		return w.err
 	}
 	w.writes++
-	_, w.err = w.dst.Write(w.Out)
+	_, w.err = w.dst.Write(w.Out[:kept])
+	rest := w.Out[kept:]
 	if cap(w.Out) > 2*flushAt {
-		w.Out = nil
+		w.Out = bytes.Clone(rest)
 	} else {
-		w.Out = w.Out[:0]
+		w.Out = append(w.Out[:0], rest...)
 	}
 	return w.err
 }
