@@ -258,6 +258,9 @@ func (p *player) printClosed(lines []string, err error) error {
 	return nil
 }
 
+// ahead are the answers that come before a statement runs.
+var ahead = regexp.MustCompile(`^(RowDescription|ParseComplete|BindComplete)`)
+
 // cancelUntilAnswered repeats the request, because one that comes before the statement runs is void, and
 // prints the replies up to ReadyForQuery.
 func (p *player) cancelUntilAnswered() error {
@@ -275,9 +278,10 @@ func (p *player) cancelUntilAnswered() error {
 				return err
 			}
 			lines, err := p.now.until("ReadyForQuery")
-			// Whether the rows were described already depends on how far the statement had come.
-			if !strings.HasPrefix(line, "RowDescription") {
-				lines = append([]string{line}, lines...)
+			// What was answered ahead of the error depends on how far the statement had come.
+			lines = append([]string{line}, lines...)
+			for len(lines) > 0 && ahead.MatchString(lines[0]) {
+				lines = lines[1:]
 			}
 			return p.print(lines, err)
 		}
