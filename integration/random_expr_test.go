@@ -11,6 +11,7 @@ type relation struct {
 	// identity are columns that tell the rows apart, except those that print alike in every column.
 	identity []string
 	key      *column // the partition key
+	stored   bool    // it is a table
 }
 
 type column struct {
@@ -108,9 +109,18 @@ func (g *author) literal(k kind) string {
 		text = g.pick("0.125", "0.25", "1", "-2.5")
 	case kUUID:
 		text = "00000000-0000-4000-8000-0000000000" + g.pick("01", "05", "10")
+	case kMood:
+		text = g.pick("low", "mid", "high")
+	case kArray:
+		text = g.pick("{1,2}", "{}", "{0,NULL}", "{3,2}")
+	case kPoint:
+		return "row(" + g.pick("1, 'y1'", "0, 'y0'", "2, null") + ")::g_point"
 	}
 	if g.binds && g.in(25) {
 		g.params = append(g.params, &text)
+		if g.in(10) {
+			g.params[len(g.params)-1] = nil
+		}
 		return fmt.Sprintf("$%d::%s", len(g.params), k.sqlType())
 	}
 	if k == kInt {
@@ -152,6 +162,11 @@ func (g *author) expr(sc *scope, k kind, depth int) string {
 // function is an expression of a kind that only that kind has.
 func (g *author) function(sc *scope, k kind, depth int) string {
 	e := func(k kind) string { return g.expr(sc, k, depth-1) }
+	if g.in(35) {
+		if sql := g.rarer(sc, k, e); sql != "" {
+			return sql
+		}
+	}
 	switch k {
 	case kInt:
 		switch g.below(8) {
@@ -234,6 +249,11 @@ func (g *author) aggregate(sc *scope, k kind, depth int) string {
 	if g.in(15) {
 		filter = " filter (where " + g.condition(here, 0) + ")"
 	}
+	if g.in(25) {
+		if sql := g.rarerAggregate(sc, k, e); sql != "" {
+			return sql + filter + map[bool]string{true: "::int"}[k == kInt]
+		}
+	}
 	switch k {
 	case kInt:
 		switch g.below(6) {
@@ -262,6 +282,8 @@ func (g *author) aggregate(sc *scope, k kind, depth int) string {
 		return "sum(" + e(kFloat) + ")" + filter
 	case kUUID:
 		return "(array_agg(" + e(kUUID) + g.orderAll(sc) + "))[1]"
+	case kPoint:
+		return "(array_agg(" + e(kPoint) + g.orderAll(sc) + "))[1]"
 	}
 	return g.pick("max", "min") + "(" + e(k) + ")" + filter
 }
@@ -285,6 +307,9 @@ func (g *author) condition(sc *scope, depth int) string {
 		case 6:
 			return "(" + e(kInt) + ", " + e(k) + ")" + g.pick(" = ", " < ", " is not distinct from ", " >= ") + "(" + e(kInt) + ", " + e(k) + ")"
 		}
+	}
+	if g.in(25) {
+		return g.rarerCondition(sc, k, e)
 	}
 	switch g.below(8) {
 	case 0, 1:

@@ -17,11 +17,15 @@ func (g *author) table() (*relation, string) {
 		return r, name + " " + a
 	}
 	t := randomTables[n]
-	return t.relation(a), t.name + " " + a
+	text := t.name + " " + a
+	if g.in(3) {
+		text += " tablesample " + g.pick("bernoulli (100)", "system (100) repeatable (1)")
+	}
+	return t.relation(a), text
 }
 
 func (t randomTable) relation(a string) *relation {
-	r := &relation{identity: []string{a + ".id"}}
+	r := &relation{identity: []string{a + ".id"}, stored: true}
 	for _, c := range randomColumns {
 		r.columns = append(r.columns, column{a + "." + c.name, c.kind})
 	}
@@ -76,6 +80,8 @@ func (g *author) item(outer, lateral *scope, depth int) (*relation, string) {
 		a := g.alias("e")
 		j := g.columnOr(lateral, kJSON)
 		return derived(a, []kind{kJSON}), "jsonb_array_elements(case when jsonb_typeof(" + j + ") = 'array' then " + j + " end) " + named(a, 1)
+	case pick == 19 && g.in(40):
+		return g.rows(lateral)
 	case pick == 18 && len(lateral.relations) > 0:
 		a, list := g.alias("l"), g.kinds(2)
 		g.nesting++
@@ -88,6 +94,26 @@ func (g *author) item(outer, lateral *scope, depth int) (*relation, string) {
 		q := g.query(outer, depth-1, list)
 		g.nesting--
 		return derived(a, list), "(" + q + ") " + named(a, len(list))
+	}
+}
+
+// rows are what functions in FROM give, of values of other items where there are any.
+func (g *author) rows(lateral *scope) (*relation, string) {
+	a := g.alias("f")
+	n, j := g.columnOr(lateral, kInt), g.columnOr(lateral, kJSON)
+	switch g.below(6) {
+	case 0:
+		return derived(a, []kind{kInt}), "generate_series(0, " + n + " % 4) " + named(a, 1)
+	case 1:
+		return derived(a, []kind{kInt, kInt}), "unnest(" + g.columnOr(lateral, kArray) + ") with ordinality " + named(a, 2)
+	case 2:
+		return derived(a, []kind{kJSON}), "jsonb_path_query(" + j + ", '$.*') " + named(a, 1)
+	case 3:
+		return derived(a, []kind{kText, kJSON}), "jsonb_each(case when jsonb_typeof(" + j + ") = 'object' then " + j + " end) " + named(a, 2)
+	case 4:
+		return derived(a, []kind{kInt}), "g_found(" + n + ") " + named(a, 1)
+	default:
+		return derived(a, []kind{kInt, kMood}), "rows from (generate_series(1, 2), unnest(array[" + g.literal(kMood) + "])) " + named(a, 2)
 	}
 }
 
@@ -119,6 +145,14 @@ func (g *author) from(outer *scope, depth int) (*scope, string) {
 			on = ""
 		case how != " full join " && g.in(25):
 			on += " and " + g.condition(&scope{relations: append(append([]*relation(nil), sc.relations...), next), outer: outer}, 1)
+		}
+		if on != "" && g.in(12) { // a join of two on the right
+			third, more := g.table()
+			item = "(" + item + g.pick(" left join ", " join ", " full join ") + more + " on " + g.equality([]*relation{next}, third) + ")"
+			sc.relations = append(sc.relations, third)
+		}
+		if len(sc.relations) == 1 && g.in(8) && sc.relations[0].stored && next.stored {
+			on = " using (" + g.pick("id", "i, s", "k") + ")"
 		}
 		sc.relations = append(sc.relations, next)
 		text += how + item + on
@@ -175,6 +209,8 @@ func (g *author) query(outer *scope, depth int, list []kind) string {
 			cols = append(cols, g.aggregate(sc, k, depth))
 		}
 		return "select " + strings.Join(cols, ", ") + from + where + g.pick("", "", " having count(*) > 2")
+	case pick == 9 && g.in(25):
+		return g.tied(sc, from+where, list, depth)
 	case pick == 9:
 		return g.distinctOn(sc, from+where, list, depth)
 	case pick == 8:
@@ -281,6 +317,10 @@ func (g *author) windowed(sc *scope, rest string, list []kind, depth int) string
 			cols = append(cols, g.expr(sc, k, depth-1))
 			continue
 		}
+		if g.in(50) {
+			cols = append(cols, g.framed(sc, k))
+			continue
+		}
 		over := "over ("
 		if g.in(60) {
 			over += "partition by " + g.columnOr(here, kind(g.below(int(kinds))))
@@ -304,7 +344,13 @@ func (g *author) windowed(sc *scope, rest string, list []kind, depth int) string
 
 // selection is a whole SELECT statement; if its order is said, it is said fully.
 func (g *author) selection() string {
+	if g.in(25) {
+		return g.flat()
+	}
 	with := ""
+	if g.in(6) {
+		with = "with recursive " + g.recursive()
+	}
 	for range []int{0, 0, 0, 0, 0, 1, 1, 2}[g.below(8)] {
 		c := cte{g.alias("cte"), g.kinds(3)}
 		q := g.query(nil, 1, c.kinds)

@@ -17,11 +17,14 @@ const (
 	kFloat   // multiples of 1/8
 	kNatural // text in a collation that is not C
 	kUUID
+	kMood  // an enum
+	kArray // of int
+	kPoint // a composite type
 	kinds
 )
 
 func (k kind) sqlType() string {
-	return [...]string{"int", "text", "bool", "numeric", "date", "timestamptz", "jsonb", "float8", "text", "uuid"}[k]
+	return [...]string{"int", "text", "bool", "numeric", "date", "timestamptz", "jsonb", "float8", "text", "uuid", "g_mood", "int[]", "g_point"}[k]
 }
 
 // randomTable is a table that statements are made about. All have the columns of randomColumns beside their key, and
@@ -51,6 +54,25 @@ var randomColumns = []struct {
 	{"t", kStamp, "timestamptz", "case when i % 5 = 4 then null else timestamptz '2024-03-30 22:00+00' + (i % 6) * interval '3 hours' end"},
 	{"b", kBool, "bool", "case i % 3 when 0 then null when 1 then true else false end"},
 	{"j", kJSON, "jsonb", `case i % 6 when 0 then null when 1 then jsonb_build_object('a', i % 3, 'l', jsonb_build_array(i % 2, 'x')) when 2 then jsonb_build_object('a', (i % 3)::text) when 3 then '[1, {"a": 2}]' when 4 then '{"o": {"a": 1}, "a": null}' else '"s"' end`},
+	{"m", kMood, "g_mood", "case when i % 5 = 2 then null else (array['low', 'mid', 'high'])[i % 3 + 1]::g_mood end"},
+	{"ar", kArray, "int[]", "case when i % 6 = 1 then null when i % 6 = 2 then '{}' when i % 6 = 3 then array[i % 3, null] else array[i % 4, 2] end"},
+	{"p", kPoint, "g_point", "case when i % 7 = 3 then null else row(i % 3, case when i % 4 > 0 then 'y' || i % 2 end)::g_point end"},
+}
+
+// randomTypes are made before the tables; the second to last aggregate says how its parts combine.
+var randomTypes = []string{
+	"create type g_mood as enum ('low', 'mid', 'high')",
+	"create type g_point as (x int, y text)",
+	"create function g_twice(x int) returns int language sql immutable as 'select x * 2'",
+	"create aggregate g_total(int) (sfunc = int4pl, stype = int, initcond = '0', combinefunc = int4pl)",
+	"create aggregate g_plain(int) (sfunc = int4larger, stype = int)",
+}
+
+// randomRoutines read the tables.
+var randomRoutines = []string{
+	"create function g_name(x int) returns text language sql stable as 'select min(r.s) from g_ref r where r.i = x'",
+	"create function g_count(x int) returns int language sql stable as 'select count(*)::int from g_int4 q where q.i = x'",
+	"create function g_found(x int) returns setof int language sql stable as 'select q.id from g_int8 q where q.i = x'",
 }
 
 var randomTables = []randomTable{

@@ -51,23 +51,31 @@ type randomRun struct {
 	statements int
 	tally      map[string]*[3]int // by shape: identical, refused, WRONG
 	reasons    map[string]int     // of refusals
+	examples   map[string]string  // the shortest statement of each reason
 	faults     []string
+	last       string // the last statement that was refused
 	slow       int
 	dirty      int // transactions committed since the tables were filled
 }
 
 func newRandomRun(t *testing.T, seed uint64, worker int) *randomRun {
-	r := &randomRun{sqlRun: newSQLRun(t), seed: seed, tally: map[string]*[3]int{}, reasons: map[string]int{}}
+	r := &randomRun{sqlRun: newSQLRun(t), seed: seed, tally: map[string]*[3]int{}, reasons: map[string]int{}, examples: map[string]string{}}
 	r.quiet, r.anyRefusal = true, true
 	var schema []statement
 	add := func(sql string) { schema = append(schema, statement{sql: sql, line: len(schema) + 1}) }
 	add(fmt.Sprint("set pleiad.shard_count = ", 6+3*worker))
 	add("set statement_timeout = '5s'")
+	for _, sql := range randomTypes {
+		add(sql)
+	}
 	for _, table := range randomTables {
 		add(table.ddl())
 	}
 	for _, v := range randomViews {
 		add(v)
+	}
+	for _, sql := range randomRoutines {
+		add(sql)
 	}
 	fillDatabase(t, r.sqlRun, schema)
 	r.fill()
@@ -95,6 +103,7 @@ type randomUnit struct {
 	statements []statement
 	tables     []string // written to
 	commit     bool
+	alone      bool // each statement is its own transaction
 	mode       mode
 }
 
@@ -102,23 +111,18 @@ type randomUnit struct {
 func newUnit(t *tape, number uint64) randomUnit {
 	g := &author{tape: t, lastID: 1000*1000 + int(number%200_000)*10_000}
 	u := randomUnit{mode: modes[t.below(len(modes))]}
+	g.binds = u.mode != viaSimple
 	if t.below(100) < 70 {
-		g.binds = u.mode != viaSimple
-		u.statements = []statement{{sql: g.selection()}}
-		u.statements[0].params, u.statements[0].bound = g.params, len(g.params) > 0
+		if t.in(4) {
+			u.statements = []statement{{sql: "copy (" + g.unbound(g.selection) + ") to stdout", multiset: true}}
+			return u
+		}
+		u.add(g, g.selection())
 		return u
 	}
-	for range 1 + t.below(4) {
-		if t.in(20) {
-			u.statements = append(u.statements, statement{sql: g.selection()})
-			g.ctes, g.nesting = nil, 0
-			continue
-		}
-		sql, table := g.write()
-		u.statements = append(u.statements, statement{sql: sql})
-		if !slices.Contains(u.tables, table) {
-			u.tables = append(u.tables, table)
-		}
+	u.alone = t.in(20)
+	for i := range 1 + t.below(4) {
+		g.step(&u, i+1)
 	}
 	u.commit = t.in(50)
 	return u
@@ -127,6 +131,8 @@ func newUnit(t *tape, number uint64) randomUnit {
 func (u randomUnit) shape() string {
 	sql := u.statements[0].sql
 	switch {
+	case u.alone:
+		return "alone"
 	case len(u.statements) > 1:
 		return "transactions"
 	case len(u.tables) > 0:
@@ -148,7 +154,7 @@ func (r *randomRun) unit(number uint64) {
 	t := newTape(r.seed, number)
 	u := newUnit(t, number)
 	slow := r.slow
-	v, what := r.try(u, u.commit)
+	v, what := r.try(u, u.commit || u.alone)
 	r.statements += len(u.statements)
 	n := r.tally[u.shape()]
 	if n == nil {
@@ -156,10 +162,11 @@ func (r *randomRun) unit(number uint64) {
 		r.tally[u.shape()] = n
 	}
 	switch {
-	case r.slow > slow: // nothing was compared
+	case r.slow > slow: // nothing was compared, and one side may have done what the other did not
+		r.fill()
 	case v == verdictRefused, v == verdictMoot:
 		n[1]++
-		r.reasons[r.refusal.Message]++
+		r.countRefusal()
 	case v == verdictWrong:
 		n[2]++
 		small := shrink(t.marks, 100, func(marks []uint32) bool {
@@ -182,7 +189,7 @@ func (r *randomRun) unit(number uint64) {
 	default:
 		n[0]++
 	}
-	if len(u.tables) > 0 && u.commit {
+	if len(u.tables) > 0 && (u.commit || u.alone) {
 		if r.dirty++; r.dirty >= 25 {
 			r.fill()
 		}
@@ -194,24 +201,36 @@ func (r *randomRun) try(u randomUnit, commit bool) (verdict, string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*callLimit)
 	defer cancel()
 	r.refusal = nil
+	slow := r.slow
 	plain, target := r.actors[0], r.actors[1]
-	if len(u.tables) == 0 {
+	if len(u.statements) == 1 && len(u.tables) == 0 {
 		return r.one(ctx, u, &u.statements[0])
+	}
+	if u.alone {
+		return r.tryAlone(ctx, u, commit)
 	}
 	r.command(ctx, plain, "begin")
 	r.command(ctx, target, "begin")
 	end := "rollback"
 	defer func() {
-		r.command(ctx, plain, end)
-		r.command(ctx, target, end)
+		for _, a := range []*actor{plain, target} {
+			r.command(ctx, a, end)
+			r.command(ctx, a, "deallocate all") // an error may have come between PREPARE and DEALLOCATE
+		}
 	}()
 	for i := range u.statements {
-		if v, what := r.one(ctx, u, &u.statements[i]); v != verdictIdentical {
+		if plain.conn.TxStatus() == 'E' && !strings.HasPrefix(u.statements[i].sql, "rollback to ") {
+			continue
+		}
+		if v, what := r.one(ctx, u, &u.statements[i]); v != verdictIdentical || r.slow > slow {
 			return v, what
 		}
-		if plain.conn.TxStatus() == 'E' {
-			return verdictIdentical, ""
+		if p, t := plain.conn.TxStatus(), target.conn.TxStatus(); p != t {
+			return verdictWrong, fmt.Sprintf("after %s: status %c, PostgreSQL's is %c", brief(u.statements[i].sql), t, p)
 		}
+	}
+	if plain.conn.TxStatus() == 'E' {
+		return verdictIdentical, ""
 	}
 	if v, what := r.contents(ctx, u); v != verdictIdentical {
 		return v, what
@@ -226,10 +245,37 @@ func (r *randomRun) try(u randomUnit, commit bool) (verdict, string) {
 	return verdictIdentical, ""
 }
 
+// tryAlone runs each statement as a transaction of its own; the attempts to make a unit smaller each begin with the
+// first rows.
+func (r *randomRun) tryAlone(ctx context.Context, u randomUnit, forGood bool) (verdict, string) {
+	if !forGood {
+		r.fill()
+	}
+	slow, worst := r.slow, verdictIdentical
+	for i := range u.statements {
+		v, what := r.one(ctx, u, &u.statements[i])
+		if r.slow > slow {
+			return verdictIdentical, ""
+		}
+		if v == verdictIdentical {
+			v, what = r.contents(ctx, u)
+		}
+		if v == verdictWrong {
+			return v, what
+		}
+		worst = max(worst, v)
+	}
+	return worst, ""
+}
+
 func (r *randomRun) one(ctx context.Context, u randomUnit, st *statement) (verdict, string) {
 	st.compare = compareCode
+	refused := r.refusal
 	began := time.Now()
 	v, what := r.once(ctx, st, u.mode, false)
+	if r.refusal != refused {
+		r.last = st.sql
+	}
 	if time.Since(began) > 4*time.Second {
 		r.slow++ // over its time limit on one side at least
 		return verdictIdentical, ""
@@ -243,8 +289,22 @@ func (r *randomRun) contents(ctx context.Context, u randomUnit) (verdict, string
 		if v, what := r.once(ctx, &statement{sql: "select * from " + table}, viaSimple, false); v != verdictIdentical {
 			return v, what
 		}
+		// The copies of a reference table are alike: each backend reads its own.
+		if st := (statement{sql: "select t.id, r.* from g_int8 t cross join g_ref r where r.id < 1000 or t.id < 4"}); table == "g_ref" {
+			if v, what := r.once(ctx, &st, viaSimple, false); v != verdictIdentical {
+				return v, what
+			}
+		}
 	}
 	return verdictIdentical, ""
+}
+
+// countRefusal counts a refusal and keeps the shortest statement with its reason.
+func (r *randomRun) countRefusal() {
+	r.reasons[r.refusal.Message]++
+	if old := r.examples[r.refusal.Message]; old == "" || len(old) > len(r.last) {
+		r.examples[r.refusal.Message] = r.last
+	}
 }
 
 func (r *randomRun) report() {
@@ -265,7 +325,7 @@ func (r *randomRun) report() {
 	}
 	fmt.Fprintf(&b, "%-20s %10d %9d %7d   (%d statements, %d over their time limit)\n", "all", sum[0], sum[1], sum[2], r.statements, r.slow)
 	for reason, n := range r.reasons {
-		fmt.Fprintf(&b, "refused %5d: %s\n", n, reason)
+		fmt.Fprintf(&b, "refused %5d: %s\n    %s\n", n, reason, r.examples[reason])
 	}
 	r.t.Log(b.String())
 }

@@ -19,9 +19,12 @@ func (g *author) target() randomTable {
 // writable lists the columns that a write may set.
 var writable = randomColumns[1:]
 
-// write is an INSERT, UPDATE, DELETE or MERGE, and the table whose contents tell what it did.
-func (g *author) write() (sql string, table string) {
+// write is an INSERT, UPDATE, DELETE or MERGE, and the tables whose contents tell what it did.
+func (g *author) write() (sql string, tables []string) {
 	t := g.target()
+	if g.in(45) {
+		return g.rarerWrite(t)
+	}
 	switch g.below(10) {
 	case 0, 1:
 		sql = g.updateRows(t)
@@ -38,7 +41,7 @@ func (g *author) write() (sql string, table string) {
 	default:
 		sql = g.withWrite(t)
 	}
-	return sql, t.name
+	return sql, []string{t.name}
 }
 
 // constantKey is a constant for k.

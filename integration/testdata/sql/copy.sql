@@ -120,6 +120,11 @@ copy l from stdin;
 1	x
 \.
 copy l to stdout;
+-- a query of sharded tables and a local one, which home has to finish
+copy (select gen.k, gen.b, l.v from gen left join l on l.k = gen.k order by gen.k) to stdout;
+copy (select gen.k, l.v from l join gen on gen.k = l.k where gen.k = 1) to stdout;
+copy (select gen.k, l.v from l join gen on gen.k = l.k where gen.k = 2) to stdout with (format csv, header);
+copy (select count(*) from l, gen) to stdout;
 begin;
 copy t (k, v) from stdin;
 200	in block
