@@ -162,7 +162,7 @@ func (g *author) expr(sc *scope, k kind, depth int) string {
 // function is an expression of a kind that only that kind has.
 func (g *author) function(sc *scope, k kind, depth int) string {
 	e := func(k kind) string { return g.expr(sc, k, depth-1) }
-	if g.in(35) {
+	if g.in(25) {
 		if sql := g.rarer(sc, k, e); sql != "" {
 			return sql
 		}

@@ -19,7 +19,7 @@ func (g *author) table() (*relation, string) {
 	t := randomTables[n]
 	text := t.name + " " + a
 	if g.in(3) {
-		text += " tablesample " + g.pick("bernoulli (100)", "system (100) repeatable (1)")
+		text += " tablesample " + g.pick("bernoulli (100)", "system (100)")
 	}
 	return t.relation(a), text
 }

@@ -62,6 +62,9 @@ func (s *Session) runGather(r *request, set backends) error {
 		Gang: &s.gang, Members: []*executor.Member{worker}, Texts: []string{string(text)}, OIDs: types, Params: r.bind,
 		Formats: r.formats, Limit: -1, Command: r.tmpl.Command, Collations: s.db.collations(),
 	}
+	if r.take != nil {
+		run.Columns = told.Fields // a cursor's FETCH describes them
+	}
 	if g.Target != nil {
 		if run.Members, err = s.joinOwners(r); err != nil {
 			s.fail(executor.ClientError(err))

@@ -96,3 +96,11 @@ declare x cursor for select name from dept order by id;
 move 2 in x;
 fetch from x;
 commit;
+-- the columns of a cursor whose query is gathered are those of its tables
+begin;
+declare g scroll cursor for select r.id, r.floor, d.name from room r, dept d where exists (select from meeting m where m.id = d.id) order by r.id, d.id;
+fetch 2 from g;
+fetch prior from g;
+declare j cursor for select m.title, n.txt from meeting m join note n on n.id = m.id where m.id < 4 order by m.id;
+fetch all from j;
+rollback;
