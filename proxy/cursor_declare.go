@@ -148,7 +148,7 @@ func (s *Session) declareScattered(r, inner *request, set backends, cur *cursor)
 	case errors.As(err, &frame):
 		s.failFrame(frame.Frame)
 	case err != nil:
-		return s.lostOr(err)
+		return s.declareUnmerged(r, set, cur, err)
 	}
 	if alone { // the query runs when the transaction ends, and its error takes the place of the tag
 		s.cursors.all[c.Name] = cur
@@ -158,6 +158,27 @@ func (s *Session) declareScattered(r, inner *request, set backends, cur *cursor)
 		s.tag(r.tmpl.Command)
 	}
 	return nil
+}
+
+// declareUnmerged declares the cursor of a query whose rows cannot be merged here, as in an order of a collation that only
+// PostgreSQL knows, on one backend that sorts them all. Locks have to stay where the rows are.
+func (s *Session) declareUnmerged(r *request, set backends, cur *cursor, why error) error {
+	var own *pgerr.Error
+	if !errors.As(why, &own) || own.Code != pgerr.FeatureNotSupported || cur.hold || r.tmpl.Cursor.Locks {
+		return s.lostOr(why)
+	}
+	if err := cur.merged.Close(); err != nil {
+		return s.lost(err)
+	}
+	cur.merged = nil
+	env := s.planner.env
+	env.NoMerge = true
+	t := router.Plan(string(r.text[r.tmpl.Cursor.InnerFrom:]), env)
+	if t.Kind != router.KindShards || t.Gather == nil && (t.Scatter == nil || t.Scatter.Combine == nil) {
+		s.fail(own)
+		return nil
+	}
+	return s.declareTemplate(r, t, nil, set, cur)
 }
 
 // lostOr is lost for errors that may be pleiad's own too.
@@ -173,12 +194,17 @@ func (s *Session) lostOr(err error) error {
 // declareFinal declares a cursor on the backend that computes the answer from the others' parts, which are those of this
 // moment. The query is planned by itself, since DECLARE is no part of what the others run.
 func (s *Session) declareFinal(r *request, set backends, cur *cursor) error {
+	plan := s.planText(r.text[r.tmpl.Cursor.InnerFrom:])
+	return s.declareTemplate(r, plan.tmpl, plan.kinds, set, cur)
+}
+
+// declareTemplate is declareFinal with the query's plan.
+func (s *Session) declareTemplate(r *request, t *router.Template, kinds literals, set backends, cur *cursor) error {
 	at := r.tmpl.Cursor.InnerFrom
 	inner := *r
 	inner.before = append(slices.Clone(r.before), r.text[:at]...)
 	inner.text = r.text[at:]
-	plan := s.planText(inner.text)
-	inner.tmpl, inner.kinds = plan.tmpl, plan.kinds
+	inner.tmpl, inner.kinds = t, kinds
 	inner.describe, inner.formats = false, nil
 	inner.take = func(run *executor.Scatter) error { return s.declareTaken(r, &inner, run, cur) }
 	if inner.tmpl.Scatter != nil {

@@ -104,3 +104,12 @@ fetch prior from g;
 declare j cursor for select m.title, n.txt from meeting m join note n on n.id = m.id where m.id < 4 order by m.id;
 fetch all from j;
 rollback;
+-- an order that only PostgreSQL knows
+begin;
+declare n scroll cursor for select id, name from person order by name, id;
+fetch 5 from n;
+fetch backward 2 from n;
+fetch last from n;
+declare f cursor for select name, id from person where id < 9 order by name desc limit 3 offset 1;
+fetch all from f;
+rollback;
