@@ -131,24 +131,32 @@ func (a *actor) extended(ctx context.Context, st *statement, sql string, m mode)
 	for _, p := range desc.ParamOIDs {
 		o.params = append(o.params, a.typeName(ctx, p))
 	}
-	values := make([][]byte, len(st.params))
-	for i, p := range st.params {
+	o.broken = a.execute(ctx, &o, m, name, desc.ParamOIDs, st.params)
+	if st.again != nil && o.err == nil && o.broken == nil {
+		o.broken = a.execute(ctx, &o, m, name, desc.ParamOIDs, st.again)
+	}
+	return o
+}
+
+// execute runs a prepared statement and adds what comes of it.
+func (a *actor) execute(ctx context.Context, o *outcome, m mode, name string, oids []uint32, params []*string) (err error) {
+	values := make([][]byte, len(params))
+	for i, p := range params {
 		if p == nil {
 			continue
 		}
 		values[i] = []byte(*p)
-		if m == viaBinary && i < len(desc.ParamOIDs) {
-			if values[i], err = toBinary(desc.ParamOIDs[i], *p); err != nil {
-				o.broken = err
-				return o
+		if m == viaBinary && i < len(oids) {
+			if values[i], err = toBinary(oids[i], *p); err != nil {
+				return err
 			}
 		}
 	}
 	format := []int16{formatCode(m)}
 	result := a.conn.ExecPrepared(ctx, name, values, format[:min(1, len(values))], format).Read()
+	a.take(ctx, o, result)
 	o.fail(result.Err)
-	a.take(ctx, &o, result)
-	return o
+	return o.broken
 }
 
 func toBinary(oid uint32, value string) ([]byte, error) {

@@ -32,9 +32,9 @@ type author struct {
 	aliases int
 	lastID  int
 	ctes    []cte
-	params  []*string
-	binds   bool // literals may be parameters
-	nesting int  // of queries
+	params  [][2]*string // two values of each
+	binds   bool         // literals may be parameters
+	nesting int          // of queries
 }
 
 type cte struct {
@@ -87,46 +87,58 @@ func (g *author) literal(k kind) string {
 	if g.in(6) {
 		return "null::" + k.sqlType()
 	}
-	var text string
 	switch k {
-	case kInt:
-		text = g.pick("1", "0", "2", "3", "4", "7", "15", "-1")
-	case kText:
-		text = g.pick("a", "b", "ab", "", "B", "k3", "z")
 	case kNatural:
 		return "'" + g.pick("a", "A", "ä", "b", "zy", "c1") + `' collate "en-x-icu"`
-	case kBool:
-		return g.pick("true", "false")
-	case kNumeric:
-		text = g.pick("1.25", "0.00", "2.50", "-3.75", "100.00")
-	case kDate:
-		text = g.pick("2024-01-31", "2024-02-01", "2024-01-05", "infinity")
-	case kStamp:
-		text = g.pick("2024-03-31 01:00:00+00", "2024-03-30 22:00:00+00", "2024-01-01 00:00:00+01")
-	case kJSON:
-		return "'" + g.pick(`{"a": 1}`, `1`, `"s"`, `[1, {"a": 2}]`, `null`, `{}`) + "'::jsonb"
-	case kFloat:
-		text = g.pick("0.125", "0.25", "1", "-2.5")
-	case kUUID:
-		text = "00000000-0000-4000-8000-0000000000" + g.pick("01", "05", "10")
-	case kMood:
-		text = g.pick("low", "mid", "high")
-	case kArray:
-		text = g.pick("{1,2}", "{}", "{0,NULL}", "{3,2}")
 	case kPoint:
 		return "row(" + g.pick("1, 'y1'", "0, 'y0'", "2, null") + ")::g_point"
 	}
+	text := g.value(k)
 	if g.binds && g.in(25) {
-		g.params = append(g.params, &text)
-		if g.in(10) {
-			g.params[len(g.params)-1] = nil
-		}
-		return fmt.Sprintf("$%d::%s", len(g.params), k.sqlType())
+		return g.parameter(text, g.value(k)) + "::" + k.sqlType()
 	}
 	if k == kInt {
 		return strings.Replace(text, "-1", "(-1)", 1)
 	}
 	return "'" + text + "'::" + k.sqlType()
+}
+
+// value is the text of one of a kind that a parameter can be.
+func (g *author) value(k kind) string {
+	switch k {
+	case kInt:
+		return g.pick("1", "0", "2", "3", "4", "7", "15", "-1")
+	case kText:
+		return g.pick("a", "b", "ab", "", "B", "k3", "z")
+	case kBool:
+		return g.pick("true", "false")
+	case kNumeric:
+		return g.pick("1.25", "0.00", "2.50", "-3.75", "100.00")
+	case kDate:
+		return g.pick("2024-01-31", "2024-02-01", "2024-01-05", "infinity")
+	case kStamp:
+		return g.pick("2024-03-31 01:00:00+00", "2024-03-30 22:00:00+00", "2024-01-01 00:00:00+01")
+	case kJSON:
+		return g.pick(`{"a": 1}`, `1`, `"s"`, `[1, {"a": 2}]`, `null`, `{}`)
+	case kFloat:
+		return g.pick("0.125", "0.25", "1", "-2.5")
+	case kUUID:
+		return "00000000-0000-4000-8000-0000000000" + g.pick("01", "05", "10")
+	case kMood:
+		return g.pick("low", "mid", "high")
+	default:
+		return g.pick("{1,2}", "{}", "{0,NULL}", "{3,2}")
+	}
+}
+
+// parameter is one whose first value is this, and whose second is other.
+func (g *author) parameter(text, other string) string {
+	values := [2]*string{&text, &other}
+	if g.in(10) {
+		values[g.below(2)] = nil
+	}
+	g.params = append(g.params, values)
+	return fmt.Sprintf("$%d", len(g.params))
 }
 
 func (g *author) columnOr(sc *scope, k kind) string {

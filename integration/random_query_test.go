@@ -185,7 +185,17 @@ func (g *author) where(sc *scope, depth int) string {
 		return ""
 	}
 	if r := sc.relations[0]; r.key != nil && g.in(15) {
-		return " where " + r.key.ref + g.pick(" = ", " in (", " = ") + g.literal(r.key.kind) // one shard
+		value := g.literal(r.key.kind)
+		if strings.HasPrefix(value, "$") && g.in(50) {
+			value, _, _ = strings.Cut(value, "::") // its type is the column's
+		}
+		switch g.below(4) { // one shard, or two
+		case 0:
+			return " where " + r.key.ref + " in (" + value + ", " + g.literal(r.key.kind) + ")"
+		case 1:
+			return " where " + r.key.ref + " = any (array[" + value + ", " + g.literal(r.key.kind) + "])"
+		}
+		return " where " + r.key.ref + " = " + value
 	}
 	return " where " + g.condition(sc, depth)
 }

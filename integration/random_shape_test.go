@@ -17,8 +17,7 @@ func (g *author) sortKey(k kind, ref string) string {
 func (g *author) number(most int) string {
 	text := fmt.Sprint(g.below(most))
 	if g.binds && g.in(40) {
-		g.params = append(g.params, &text)
-		return fmt.Sprintf("$%d", len(g.params))
+		return g.parameter(text, fmt.Sprint(g.below(most)))
 	}
 	return text
 }

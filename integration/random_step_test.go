@@ -24,10 +24,8 @@ func (g *author) step(u *randomUnit, number int) {
 		u.add(g, g.locking())
 	case pick < 88:
 		g.prepared(u, fmt.Sprint("p", number))
-	case pick < 94:
+	case u.alone || pick < 94:
 		g.cursor(u, fmt.Sprint("c", number))
-	case u.alone:
-		u.add(g, g.selection())
 	default:
 		name := fmt.Sprint("s", number)
 		u.add(g, "savepoint "+name)
@@ -40,8 +38,11 @@ func (g *author) step(u *randomUnit, number int) {
 
 func (u *randomUnit) add(g *author, sql string) {
 	st := statement{sql: sql}
-	st.sql, st.params = g.bindings(sql)
+	st.sql, st.params, st.again = g.bindings(sql)
 	st.bound = len(st.params) > 0
+	if !st.bound || !st.reads() || g.in(50) {
+		st.again = nil
+	}
 	u.statements = append(u.statements, st)
 	g.ctes, g.nesting, g.params = nil, 0, nil
 }
@@ -49,8 +50,7 @@ func (u *randomUnit) add(g *author, sql string) {
 var parameter = regexp.MustCompile(`\$\d+`)
 
 // bindings numbers the parameters anew: what was made and not used had some too.
-func (g *author) bindings(sql string) (string, []*string) {
-	var params []*string
+func (g *author) bindings(sql string) (bound string, params, others []*string) {
 	places := map[string]string{}
 	sql = parameter.ReplaceAllStringFunc(sql, func(p string) string {
 		if places[p] == "" {
@@ -58,12 +58,12 @@ func (g *author) bindings(sql string) (string, []*string) {
 			if _, err := fmt.Sscanf(p, "$%d", &n); err != nil || n < 1 || n > len(g.params) {
 				return p
 			}
-			params = append(params, g.params[n-1])
+			params, others = append(params, g.params[n-1][0]), append(others, g.params[n-1][1])
 			places[p] = fmt.Sprintf("$%d", len(params))
 		}
 		return places[p]
 	})
-	return sql, params
+	return sql, params, others
 }
 
 // unbound makes a statement without parameters of the protocol's.
@@ -162,9 +162,14 @@ func (g *author) cursor(u *randomUnit, name string) {
 		}
 		return
 	}
-	u.add(g, "declare "+name+" "+g.pick("scroll ", "", "no scroll ", "insensitive scroll ")+"cursor "+hold+"for "+g.unbound(g.flat))
+	scroll := g.pick("scroll ", "insensitive scroll ", "", "no scroll ")
+	u.add(g, "declare "+name+" "+scroll+"cursor "+hold+"for "+g.unbound(g.flat))
 	for range 1 + g.below(4) {
-		u.add(g, g.pick("fetch ", "fetch ", "move ")+g.pick("next", "3", "all", "backward 2", "first", "absolute 4", "prior", "relative 2", "backward all", "0", "last", "absolute -2")+" from "+name)
+		where := g.pick("next", "3", "all", "relative 2", "0", "forward 2")
+		if strings.Contains(scroll, "scroll") && scroll != "no scroll " && g.in(60) { // else it depends on PostgreSQL's plan whether it may
+			where = g.pick("backward 2", "first", "absolute 4", "prior", "backward all", "last", "absolute -2", "relative -1")
+		}
+		u.add(g, g.pick("fetch ", "fetch ", "move ")+where+" from "+name)
 	}
 	u.add(g, "close "+name)
 }

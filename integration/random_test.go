@@ -51,6 +51,7 @@ type randomRun struct {
 	statements int
 	tally      map[string]*[3]int // by shape: identical, refused, WRONG
 	reasons    map[string]int     // of refusals
+	errors     map[string]int     // that both sides had
 	examples   map[string]string  // the shortest statement of each reason
 	faults     []string
 	last       string // the last statement that was refused
@@ -59,7 +60,7 @@ type randomRun struct {
 }
 
 func newRandomRun(t *testing.T, seed uint64, worker int) *randomRun {
-	r := &randomRun{sqlRun: newSQLRun(t), seed: seed, tally: map[string]*[3]int{}, reasons: map[string]int{}, examples: map[string]string{}}
+	r := &randomRun{sqlRun: newSQLRun(t), seed: seed, tally: map[string]*[3]int{}, reasons: map[string]int{}, errors: map[string]int{}, examples: map[string]string{}}
 	r.quiet, r.anyRefusal = true, true
 	var schema []statement
 	add := func(sql string) { schema = append(schema, statement{sql: sql, line: len(schema) + 1}) }
@@ -87,6 +88,10 @@ func (r *randomRun) fill() {
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
 	r.dirty = 0
+	for _, a := range r.actors { // what an interrupted unit has left
+		r.command(ctx, a, "deallocate all")
+		r.command(ctx, a, "close all")
+	}
 	for _, t := range randomTables {
 		table, query, _ := strings.Cut(strings.TrimPrefix(t.load(), "insert into "), " ")
 		for _, a := range r.actors {
@@ -276,6 +281,13 @@ func (r *randomRun) one(ctx context.Context, u randomUnit, st *statement) (verdi
 	if r.refusal != refused {
 		r.last = st.sql
 	}
+	if r.agreed != nil {
+		reason := r.agreed.Code + " " + r.agreed.Message
+		if r.errors[reason]++; r.errors[reason] == 1 || len(st.sql) < len(r.examples[reason]) {
+			r.examples[reason] = st.sql
+		}
+		r.agreed = nil
+	}
 	if time.Since(began) > 4*time.Second {
 		r.slow++ // over its time limit on one side at least
 		return verdictIdentical, ""
@@ -326,6 +338,9 @@ func (r *randomRun) report() {
 	fmt.Fprintf(&b, "%-20s %10d %9d %7d   (%d statements, %d over their time limit)\n", "all", sum[0], sum[1], sum[2], r.statements, r.slow)
 	for reason, n := range r.reasons {
 		fmt.Fprintf(&b, "refused %5d: %s\n    %s\n", n, reason, r.examples[reason])
+	}
+	for reason, n := range r.errors {
+		fmt.Fprintf(&b, "error   %5d: %s\n    %s\n", n, reason, r.examples[reason])
 	}
 	r.t.Log(b.String())
 }

@@ -62,6 +62,7 @@ type sqlRun struct {
 	identical, refused, wrong int
 
 	refusal *pgconn.PgError // the last one
+	agreed  *pgconn.PgError // the last error that both sides had
 	fault   string          // the last wrong answer
 }
 
@@ -207,6 +208,9 @@ func (r *sqlRun) once(ctx context.Context, st *statement, m mode, undo bool) (v 
 	if what := want.differs(got, st.ordered(), st.compare); what != "" {
 		return verdictWrong, fmt.Sprintf("%s: %s differs:\n  %s\nPostgreSQL: %s\n%s: %s%s",
 			m, what, brief(st.sql), want, target.side.name, got, unlike(want.rows, got.rows, st.ordered()))
+	}
+	if want.err != nil {
+		r.agreed = want.err
 	}
 	if want.err != nil && !r.quiet {
 		r.t.Logf("line %d, %s: both say %s: %s", st.line, m, want.err.Code, want.err.Message)

@@ -13,14 +13,15 @@ type statement struct {
 	sql      string
 	copyData string // what follows COPY … FROM STDIN
 	params   []*string
-	bound    bool // params is meant, even if empty
-	load     bool // fill a table: see loadRows
-	refused  bool // listed as refused
-	since    int  // from this major version of PostgreSQL on; before, both sides say the same error
-	setup    bool // prepares what follows: must succeed, and is not counted
-	shared   bool // its file only reads, so that it may share a database with others
-	multiset bool // ORDER BY leaves the order of some rows open
-	sorted   bool // the rows have an order although no ORDER BY stands outside of parentheses
+	again    []*string // other params, with which it is executed once more where not nil
+	bound    bool      // params is meant, even if empty
+	load     bool      // fill a table: see loadRows
+	refused  bool      // listed as refused
+	since    int       // from this major version of PostgreSQL on; before, both sides say the same error
+	setup    bool      // prepares what follows: must succeed, and is not counted
+	shared   bool      // its file only reads, so that it may share a database with others
+	multiset bool      // ORDER BY leaves the order of some rows open
+	sorted   bool      // the rows have an order although no ORDER BY stands outside of parentheses
 	compare  comparison
 }
 

@@ -113,7 +113,7 @@ func (p *planner) readable(source string) *pgerr.Error {
 	switch {
 	case in.Kind == KindRefuse:
 		return in.Refusal
-	case in.Kind == KindShards && in.Scatter == nil && in.Gather == nil && in.NoScatter != nil:
+	case in.Kind == KindShards && in.Scatter == nil && in.Gather == nil && in.NoScatter != nil && !in.onOne():
 		return in.NoScatter
 	case in.Kind != KindShards && in.Kind != KindHome && in.Kind != KindAny:
 		return refInsertSelect

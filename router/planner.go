@@ -193,7 +193,7 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 	if p.decide(a, nil) && !p.gatherOnly {
 		p.t.Scatter, p.t.NoScatter = p.scatterSelect(a, q)
 	}
-	if p.t.Kind == KindShards && p.t.Scatter == nil && !p.onOne() {
+	if p.t.Kind == KindShards && p.t.Scatter == nil && !p.t.onOne() {
 		if p.t.LockRows = p.lockRows(a, q); p.t.LockRows != nil {
 			p.t.NoScatter = nil
 			return
@@ -204,7 +204,7 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 		}
 	}
 	switch sc := p.t.Scatter; {
-	case p.t.Kind != KindShards || p.onOne():
+	case p.t.Kind != KindShards || p.t.onOne():
 	case sc == nil:
 		p.gatherOr(a)
 	case sc.Combine != nil && sc.Combine.Same == nil:
@@ -224,27 +224,27 @@ func (a *analysis) readsOnly() bool {
 
 // onOne reports whether the statement's rows are all beside one another whatever its values are: then what it would take
 // over several backends is never asked for, and need not keep the plan out of the cache.
-func (p *planner) onOne() bool {
+func (t *Template) onOne() bool {
 	var first KeyTuple
-	for i, r := range p.t.Prune {
+	for i, r := range t.Prune {
 		if r.All || len(r.Tuples) != 1 || r.Stores {
 			return false
 		}
-		t := r.Tuples[0]
+		key := r.Tuples[0]
 		if i == 0 {
-			first = t
+			first = key
 		}
-		if len(t) != len(first) || r.Table.Group != p.t.Prune[0].Table.Group {
+		if len(key) != len(first) || r.Table.Group != t.Prune[0].Table.Group {
 			return false
 		}
-		for k, v := range t {
+		for k, v := range key {
 			f := first[k]
 			if !v.alone() || v.Source == SourceNull || v.Source != f.Source || v.Index != f.Index || v.Negated != f.Negated || !bytes.Equal(v.Const, f.Const) {
 				return false
 			}
 		}
 	}
-	return len(p.t.Prune) > 0 && !p.t.NeedsHome
+	return len(t.Prune) > 0 && !t.NeedsHome
 }
 
 // configCalls finds the calls of set_config among the outputs of a SELECT that has nothing but outputs.

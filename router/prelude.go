@@ -41,7 +41,7 @@ func (p *planner) tryPrelude() {
 	switch {
 	case p.from > 0 || p.gatherOnly:
 		return
-	case t.Kind == KindShards && t.Scatter == nil && t.Gather == nil && t.InsertQuery == nil && t.LockRows == nil && t.LockJoin == nil && !p.onOne():
+	case t.Kind == KindShards && t.Scatter == nil && t.Gather == nil && t.InsertQuery == nil && t.LockRows == nil && t.LockJoin == nil && !p.t.onOne():
 	case t.Kind == KindRefuse && slices.Contains(preludeRefusals, t.Refusal):
 	default:
 		return

@@ -34,7 +34,7 @@ func (p *planner) scatterSelect(a *analysis, q *query) (*Scatter, *pgerr.Error) 
 
 // combineElse plans partial rows and their combination, or gives err.
 func (p *planner) combineElse(a *analysis, q *query, err *pgerr.Error) (*Scatter, *pgerr.Error) {
-	if p.onOne() {
+	if p.t.onOne() {
 		return nil, err
 	}
 	if out := p.combineSame(a, q); out != nil {
