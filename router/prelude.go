@@ -299,10 +299,15 @@ func (b *preludeBuilder) reads(n sqlparse.Node) bool {
 // elsewhere reports whether some backend lacks rows of a relation.
 func (b *preludeBuilder) elsewhere(rv *sqlparse.RangeVar) bool {
 	t, known := b.env.resolve(rv)
-	switch {
-	case t == nil:
+	if t == nil {
 		return known // a temporary table
-	case t.Kind == TableView:
+	}
+	return t.lacking()
+}
+
+// lacking reports whether some backend lacks rows of a relation.
+func (t *Table) lacking() bool {
+	if t.Kind == TableView {
 		return t.Touches || !t.Everywhere
 	}
 	return t.Kind != TableReference
@@ -398,21 +403,24 @@ func (b *preludeBuilder) sublinks(n sqlparse.Node) {
 		return false
 	}
 	ins := n.GetInsertStmt()
+	use := meantColumns(n)
 	if ins == nil {
 		sqlparse.Walk(n, visit)
+		if t, _ := b.env.resolve(sqlparse.TargetOf(n)); n.GetMergeStmt() == nil && t != nil && t.Kind == TableSharded {
+			b.relations(n, n, use, func(t *Table) bool { return t.Kind == TableLocal }) // other sharded rows go to every backend anyway
+		}
 		return
 	}
-	use := meantColumns(n)
 	for _, list := range [][]sqlparse.Node{ins.ReturningList, ins.OnConflictClause.GetTargetList(), {ins.OnConflictClause.GetWhereClause()}} {
 		sqlparse.WalkList(list, visit)
 		for _, part := range list {
-			b.relations(n, part, use)
+			b.relations(n, part, use, (*Table).lacking)
 		}
 	}
 }
 
-// relations makes the rows of relations in subqueries steps: those that some backend lacks.
-func (b *preludeBuilder) relations(whole, part sqlparse.Node, use *columnUse) {
+// relations makes the rows of relations in subqueries steps: those that are wanted ones.
+func (b *preludeBuilder) relations(whole, part sqlparse.Node, use *columnUse, wanted func(*Table) bool) {
 	if part == nil {
 		return
 	}
@@ -422,7 +430,7 @@ func (b *preludeBuilder) relations(whole, part sqlparse.Node, use *columnUse) {
 		case n.GetMultiAssignRef().GetColno() > 1, n.GetRangeTableSample() != nil, len(n.GetSelectStmt().GetLockingClause()) > 0:
 			return n, false
 		case rv != nil && !(rv.Schemaname == "" && (b.outer[rv.Relname] || b.inner[rv.Relname])):
-			if t, _ := b.env.resolve(rv); t != nil && b.elsewhere(rv) {
+			if t, _ := b.env.resolve(rv); t != nil && wanted(t) {
 				if with := b.relationBefore(whole, rv, use); with != nil {
 					return with, false
 				}

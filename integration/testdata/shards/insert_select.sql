@@ -78,3 +78,8 @@ insert into nothing (v, k) values ('y', (select max(id) from meeting) + 9100 + g
 insert into nothing values (generate_series(9003, 9007), 'z') on conflict (k) do update set v = excluded.v returning *;
 insert into nothing values (generate_series(9008, 9009), 'a'), (9010, 'b');
 delete from nothing where k > 9000;
+-- what one shard alone computes
+insert into copy_meeting (id, room, minutes) select 9000 + row_number() over (order by id), 'w', sum(minutes) over (order by id) from meeting where room = 'r3' returning id, room, minutes;
+insert into copy_meeting (id, room, title) select 9100 + count(*), 'w', max(title) from meeting where room = 'r4' returning id, title;
+insert into copy_meeting (id, room, title) select id + 9200, 'w', title from meeting where room = 'r5' order by id desc limit 2 returning id, title;
+insert into copy_meeting (id, room, minutes) select 9300 + rank() over (order by minutes, id), 'w', count(*) over () from (select * from meeting where room = 'r6' order by id limit 3) m returning id, minutes;

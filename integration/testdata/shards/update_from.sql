@@ -75,3 +75,10 @@ update meeting set room = (select max(id) from room) || room where id between 10
 update meeting set room = (select 'p' || name from dept where dept.id = meeting.id - 13) where id between 14 and 15 returning room, id;
 update meeting set room = default where id = 20;
 select room, id from meeting order by id, room;
+-- subqueries of rows on home that depend on the row written
+update person set email = (select min(n.txt) from note n where n.person = person.id) where id < 12 returning id, email;
+update person p set (email, dept) = (select max(n.txt), count(*) from note n where n.id < p.id % 5) where p.id between 10 and 16 returning p.id, p.email, p.dept;
+update meeting m set title = (select n.txt from note n join room r on r.floor = n.id where n.id = m.id limit 1) where m.id < 6 returning m.room, m.id, m.title;
+delete from person p where exists (select from note n where n.person = p.id and n.id > 9) and p.id % 2 = 0 returning p.id;
+update person set email = (select n.txt from note n where n.id = person.id), id = id + 1000 where id < 4 returning id, email;
+select id, email, dept from person where email is distinct from 'p' || id || '@example.com' order by id;
