@@ -81,7 +81,7 @@ func (c *copyQuery) check(r *request, from, to int) error {
 	s := c.s
 	own := string(r.text)
 	text := own[:from] + "SELECT * FROM (" + own[from:to] + "\n) AS pleiad_copy WHERE false" + own[to:]
-	m, err := s.gang.Join(s.ctx, s.anyBackend())
+	m, err := s.gang.Join(s.ctx, s.knowing(r.tmpl.Copy.Inner))
 	if err != nil {
 		s.fail(executor.ClientError(err))
 		return nil

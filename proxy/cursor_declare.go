@@ -90,7 +90,7 @@ func (s *Session) cannotDeclare(r *request, c *router.Cursor, b int, one bool) (
 		return false, nil
 	}
 	if !one {
-		b = s.anyBackend()
+		b = s.knowing(c.Inner)
 	}
 	m, err := s.member(b)
 	if err != nil {

@@ -228,16 +228,29 @@ func (s *Session) undo(dropped []executor.Owed) {
 
 // parseBackend is where a statement is parsed or described that is not bound yet: home has all relations.
 func (s *Session) parseBackend(t *router.Template) int {
-	switch {
-	case t.Kind == router.KindAny || t.Kind == router.KindEverywhere:
-	case (t.Kind == router.KindShards || t.Kind == router.KindInsert) && !t.NeedsHome && t.Gather == nil && t.InsertQuery == nil && t.Prelude == nil:
-	default:
-		return s.db.home
+	if m := s.batch.member; onEvery(t) && m != nil && m == s.gang.Member(m.Backend) {
+		return m.Backend
 	}
-	if s.batch.member != nil && s.batch.member == s.gang.Member(s.batch.member.Backend) {
-		return s.batch.member.Backend
+	return s.knowing(t)
+}
+
+// knowing is a backend that has all relations of a statement, and takes part in the transaction already where it can be.
+func (s *Session) knowing(t *router.Template) int {
+	if onEvery(t) {
+		return s.anyBackend()
 	}
-	return s.anyBackend()
+	return s.db.home
+}
+
+// onEvery tells whether every backend has the relations of a statement.
+func onEvery(t *router.Template) bool {
+	switch t.Kind {
+	case router.KindAny, router.KindEverywhere:
+		return true
+	case router.KindShards, router.KindInsert:
+		return !t.NeedsHome && t.Gather == nil && t.InsertQuery == nil && t.Prelude == nil
+	}
+	return false
 }
 
 // local tells whether pleiad runs statements of this plan by itself, rather than passing Bind and Execute on.

@@ -212,7 +212,7 @@ func (s *Session) fieldsOf(st *statement) ([]byte, error) {
 	if err := s.leave(); err != nil || s.skip {
 		return nil, err
 	}
-	m, err := s.member(s.anyBackend())
+	m, err := s.member(s.knowing(st.plan.tmpl))
 	if err != nil {
 		return nil, s.failBatch(executor.ClientError(err))
 	}

@@ -529,7 +529,7 @@ func (s *Session) learnTypes(r *request) error {
 	if !open {
 		return nil
 	}
-	m, err := s.member(s.anyBackend())
+	m, err := s.member(s.knowing(r.tmpl))
 	if err != nil {
 		s.fail(executor.ClientError(err))
 		return nil

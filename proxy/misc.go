@@ -149,7 +149,7 @@ func (s *Session) sqlPrepare(r *request, p *router.Prepare) error {
 		s.fail(e)
 		return nil
 	}
-	m, err := s.member(s.anyBackend())
+	m, err := s.member(s.knowing(st.plan.tmpl))
 	if err != nil {
 		s.dropStatement(p.Name)
 		s.fail(executor.ClientError(err))

@@ -39,7 +39,7 @@ func (s *Session) typesBound(backend int, p *portal, tail []byte) (ready bool, e
 	if err := s.leave(); err != nil || s.skip {
 		return false, err
 	}
-	m, err := s.member(s.anyBackend())
+	m, err := s.member(s.knowing(p.st.plan.tmpl))
 	if err != nil {
 		return false, s.failBatch(executor.ClientError(err))
 	}
