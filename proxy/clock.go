@@ -44,7 +44,7 @@ func (s *Session) atOneInstant(r *request) (*request, error) {
 		s.fail(refuseHiddenClock)
 		return nil, nil
 	}
-	if r.tmpl.Clock != nil && r.tmpl.Clock.Defaults && r.tmpl.InsertQuery == nil {
+	if r.tmpl.Clock != nil && r.tmpl.Clock.Defaults && r.tmpl.InsertQuery == nil && r.tmpl.Prelude == nil {
 		s.fail(refuseHiddenClock)
 		return nil, nil
 	}

@@ -295,8 +295,13 @@ func (s *Session) runSharded(r *request) error {
 	if err != nil {
 		return s.refuse(r, executor.ClientError(err))
 	}
-	if c := r.tmpl.Clock; r.instant != nil && c != nil && c.Defaults && r.tmpl.InsertQuery != nil {
-		return s.runInsertQuery(r.onlyNamed()) // its query evaluates the defaults
+	if c := r.tmpl.Clock; r.instant != nil && c != nil && c.Defaults {
+		switch {
+		case r.tmpl.InsertQuery != nil:
+			return s.runInsertQuery(r.onlyNamed()) // its query evaluates the defaults
+		case r.tmpl.Prelude != nil:
+			return s.runPrelude(r.onlyNamed()) // its last part is such a statement
+		}
 	}
 	if b, one := set.single(); one {
 		if done, err := s.runPoint(r, b); done {

@@ -48,6 +48,7 @@ func (p *planner) readFirst(a *analysis, q *query, r *rel, s *sqlparse.InsertStm
 		return // ON CONFLICT or RETURNING run where the rows are
 	}
 	in, err := p.insertQuery(a, q, r, s)
+	p.reread() // that has made other statements of the tree
 	switch {
 	case err == nil && always:
 		p.t.Kind, p.t.InsertQuery, p.t.Prune = KindInsertQuery, in, nil

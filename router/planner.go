@@ -139,7 +139,14 @@ func (p *planner) statement(n sqlparse.Node) {
 		p.utility(n)
 		return
 	}
-	p.clock(n)
+	p.clock(p.node)
+}
+
+// reread parses the text again, for those who look at the tree later.
+func (p *planner) reread() {
+	if stmts, err := sqlparse.Parse(p.text); err == nil && len(stmts) == 1 {
+		p.node = stmts[0].Node
+	}
 }
 
 func (p *planner) refuse(e *pgerr.Error) {

@@ -26,6 +26,18 @@ select bool_and(at = now()), bool_and(statement_timestamp() >= now()) from stamp
 select count(distinct x) from (select now() as x from stamped union all select now() from meeting union all select now()) s;
 commit;
 delete from stamped where at < now() - interval '1 day';
+begin;
+update stamped set who = who where k = 1;
+insert into stamped (k) select 901;
+insert into stamped (k) select 902;
+insert into stamped (k) select 903;
+insert into stamped (k) select 904;
+insert into stamped (k, tx) select 905, now();
+insert into stamped (k, tx) select 906, now();
+insert into stamped (k, tx) select 907, current_timestamp returning at = now(), tx = now();
+insert into stamped (k, tx) select 908, now();
+select count(*), count(distinct at), bool_and(at = now() and coalesce(tx = now(), true)) from stamped where k > 900;
+rollback;
 select age(at) < interval '1 hour', at - now() < interval '1 hour' from stamped where k = 1;
 select k, now() - at < interval '1 hour' from stamped order by k limit 3;
 select k, extract(year from now()) = extract(year from at) from stamped order by k limit 3;

@@ -7,6 +7,8 @@ create table archive (room text collate "C", id int, title text, primary key (ro
 create table counter (name text collate "C" primary key, n bigint) partition by hash (name);
 --! setup
 create table journal (what text, n bigint);
+--! setup
+create table dated (id int primary key, title text, at timestamptz default now(), st timestamptz) partition by hash (id);
 with gone as (delete from meeting where minutes = 15 returning room, id, title) insert into archive select * from gone returning room, id;
 with gone as (delete from meeting where minutes = 30 returning id) select count(*), sum(id) from gone;
 with new as (insert into counter values ('a', 1), ('b', 2), ('c', 3) returning *) select name, n from new order by name;
@@ -22,6 +24,16 @@ with s as (select max(id) as m from meeting) update counter set n = s.m from s w
 with s as (select id from meeting order by id limit 3) delete from meeting using s where meeting.id = s.id returning meeting.id;
 with d as (delete from archive returning *), i as (insert into meeting (room, id, title) select room, id + 10000, title from d returning id) select count(*), min(id) from i;
 with new as (insert into person (id, name) values (900, 'Nine') returning id) insert into note select 900, id, 'from cte' from new returning *;
+with u as (update meeting set minutes = minutes where minutes = 75 returning id, title) insert into dated (id, title) select id, title from u returning id, at = now();
+with u as (update meeting set minutes = minutes where minutes = 60 returning id, title, now() as n) insert into dated (id, title, st) select id + 20000, title, statement_timestamp() from u where n = now();
+with u as (update counter set n = n where name = 'x' returning n) insert into dated (id, title) select n + 40000, 'one' from u returning id, title, at = now();
+select count(*), count(distinct at), count(distinct st) from dated;
+begin;
+insert into person (id, name) values (901, 'Nine hundred and one');
+with u as (update meeting set minutes = minutes where minutes = 75 returning id, title) insert into dated (id, title) select id + 60000, title from u;
+with u as (update person set name = name || '!' where id = 901 returning id) insert into dated (id, title) select id + 80000, 'one' from u;
+select count(distinct at), count(*) filter (where at = now()) from dated where id > 60000;
+rollback;
 with d as (update dept set budget = 0 where id = 1 returning id) select p.id from person p join d on d.id = p.dept order by p.id;
 with x as (delete from person where id = 1 returning *) select x.name, (select count(*) from person) from x;
 with x as (insert into counter values ('a', 1) returning *) select * from x;
