@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,7 +19,7 @@ func (g *author) table() (*relation, string) {
 	}
 	t := randomTables[n]
 	text := t.name + " " + a
-	if g.in(3) {
+	if g.in(1) {
 		text += " tablesample " + g.pick("bernoulli (100)", "system (100)")
 	}
 	return t.relation(a), text
@@ -263,6 +264,11 @@ func (g *author) limit() string {
 	}
 }
 
+var columnName = regexp.MustCompile(`[a-z]\d+\.[a-z]`)
+
+// namesColumn tells an expression of columns from a constant.
+func namesColumn(sql string) bool { return columnName.MatchString(sql) }
+
 // grouped has some columns that it groups by; the others are aggregates.
 func (g *author) grouped(sc *scope, rest string, list []kind, depth int) string {
 	here := &scope{relations: sc.relations}
@@ -272,10 +278,10 @@ func (g *author) grouped(sc *scope, rest string, list []kind, depth int) string 
 		switch {
 		case i == 0 || g.in(40):
 			cols[i] = g.expr(here, k, min(depth, 1)-g.below(2))
-			if len(here.columnsOf(k)) > 0 && !strings.Contains(cols[i], ".") {
+			if len(here.columnsOf(k)) > 0 && !namesColumn(cols[i]) {
 				cols[i] = here.columnsOf(k)[0] // a constant would be a position
 			}
-			if strings.Contains(cols[i], ".") && !strings.Contains(cols[i], "$") && !strings.Contains(cols[i], "select") {
+			if namesColumn(cols[i]) && !strings.Contains(cols[i], "$") && !strings.Contains(cols[i], "select") {
 				// PostgreSQL sorts by one of two equal expressions, which grouping sets make differ.
 				if !slices.Contains(cols[:i], cols[i]) {
 					groups = append(groups, fmt.Sprint(i+1))
@@ -312,7 +318,7 @@ func (g *author) distinctOn(sc *scope, rest string, list []kind, depth int) stri
 		cols = append(cols, g.expr(sc, k, depth-1))
 	}
 	on := g.columnOr(&scope{relations: sc.relations}, list[0])
-	if !strings.Contains(on, ".") {
+	if !namesColumn(on) {
 		on = "(" + on + ")"
 	}
 	return "(select distinct on (" + on + ") " + strings.Join(cols, ", ") + rest + g.order(sc, on+g.pick("", " desc")) + ")"

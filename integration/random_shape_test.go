@@ -50,7 +50,7 @@ func (g *author) flat() string {
 	for _, k := range list {
 		c := g.expr(sc, k, 1)
 		cols = append(cols, c)
-		if g.in(30) && strings.Contains(c, ".") && !strings.Contains(c, "$") {
+		if g.in(30) && namesColumn(c) && !strings.Contains(c, "$") {
 			keys = append(keys, g.sortKey(k, c))
 		}
 	}
@@ -59,7 +59,7 @@ func (g *author) flat() string {
 	}
 	for range g.below(3) {
 		k := kind(g.below(int(kinds)))
-		if c := g.expr(sc, k, 1); strings.Contains(c, ".") {
+		if c := g.expr(sc, k, 1); namesColumn(c) {
 			keys = append(keys, g.sortKey(k, c))
 		}
 	}
@@ -78,7 +78,7 @@ func (g *author) flatGroups(sc *scope, rest string) string {
 		if k == kInt && g.in(30) {
 			c = "(" + c + " % 3)"
 		}
-		if !strings.Contains(c, ".") || strings.Contains(c, "$") {
+		if !namesColumn(c) || strings.Contains(c, "$") {
 			continue
 		}
 		cols, groups = append(cols, c), append(groups, c)
