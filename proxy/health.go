@@ -100,6 +100,9 @@ func (h *health) look(ctx context.Context) (changed bool) {
 		if len(h.last) == len(next) {
 			from = h.last[i].State
 		}
+		if from == "unknown" && next[i].State == from {
+			continue // nobody has asked it yet
+		}
 		h.srv.log.Info("server_state", "server", next[i].Name, "role", next[i].Role, "from", from, "to", next[i].State, "detail", next[i].Detail)
 		if next[i].State == "up" && next[i].Role == "primary" && from == "down" {
 			// What lies in the pools belongs to the server that went away.
