@@ -122,6 +122,17 @@ func (srv *Server) Standbys(backend string) int {
 	return len(n.Servers) - 1
 }
 
+// Pressed tells whether several clients' statements are running now.
+func (srv *Server) Pressed() bool {
+	n := 0
+	srv.eachSession(func(s *Session) {
+		if s.running.Load() != 0 {
+			n++
+		}
+	})
+	return n > 1
+}
+
 // NewTransaction names a distributed transaction that recovery leaves alone until ended is called.
 func (srv *Server) NewTransaction() (gid string, ended func()) {
 	gid = srv.newGID(nil)

@@ -34,6 +34,8 @@ type Directory interface {
 	// counted on, streaming or not.
 	Generation(backend string) uint64
 	Standbys(backend string) int
+	// Pressed tells whether several clients' statements are running now.
+	Pressed() bool
 }
 
 // Holder keeps statements waiting while a shard changes its backend.

@@ -77,7 +77,7 @@ func (m *move) copyTable(ctx context.Context, t shardTable) error {
 				return err
 			}
 			defer rows.Close()
-			_, err = to.PgConn().CopyFrom(ctx, &metered{ctx: ctx, from: rows, move: m}, "COPY "+list+" FROM STDIN"+with)
+			_, err = to.PgConn().CopyFrom(ctx, &metered{ctx: ctx, from: rows, move: m, since: time.Now()}, "COPY "+list+" FROM STDIN"+with)
 			if rows.Err() != nil {
 				err = rows.Err() // the target only knows that it ended
 			}
@@ -110,11 +110,12 @@ func (m *move) columns(ctx context.Context, conn *pgx.Conn, t shardTable, genera
 	return strings.Join(names, ", "), nil
 }
 
-// metered counts bytes and keeps to the rate.
+// metered counts bytes, keeps to the rate, and gives way to clients.
 type metered struct {
-	ctx  context.Context
-	from io.Reader
-	move *move
+	ctx   context.Context
+	from  io.Reader
+	move  *move
+	since time.Time // the last pause
 }
 
 func (r *metered) Read(b []byte) (int, error) {
@@ -123,7 +124,27 @@ func (r *metered) Read(b []byte) (int, error) {
 	if wait := r.move.rate.take(r.ctx, n); wait != nil {
 		return n, wait
 	}
+	if wait := r.giveWay(); wait != nil {
+		return n, wait
+	}
 	return n, err
+}
+
+// turn is how long a copy works before it looks whether it is in clients' way.
+const turn = 10 * time.Millisecond
+
+// giveWay pauses for as long as the copy has worked if clients' statements are running: where processors are scarce they keep
+// more of them, and where they are not the copy still has half of its speed.
+func (r *metered) giveWay() error {
+	worked := time.Since(r.since)
+	if worked < turn {
+		return nil
+	}
+	if r.move.cluster.Pressed() {
+		pause(r.ctx, min(worked, 2*turn))
+	}
+	r.since = time.Now()
+	return r.ctx.Err()
 }
 
 // limiter shares a rate among the moves of a job. nil limits nothing.
@@ -146,12 +167,8 @@ func (l *limiter) take(ctx context.Context, n int) error {
 	if wait <= 0 {
 		return nil
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(wait):
-		return nil
-	}
+	pause(ctx, wait)
+	return ctx.Err()
 }
 
 // burst is how far ahead of the rate a copy may be.
@@ -192,6 +209,11 @@ func (m *move) index(ctx context.Context) error {
 			// Sorting in memory is most of the time that an index takes.
 			if _, err := conn.Exec(ctx, "SELECT set_config('maintenance_work_mem', '256MB', false) WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < 256 * 1024 * 1024"); err != nil {
 				return err
+			}
+			if m.cluster.Pressed() { // one processor is enough
+				if _, err := conn.Exec(ctx, "SET max_parallel_maintenance_workers = 0"); err != nil {
+					return err
+				}
 			}
 			for _, p := range pieces {
 				if err := m.define(ctx, conn, t, p.Phase, p.Name, p.SQL); err != nil {
