@@ -82,7 +82,7 @@ var (
 	refViewOwner    = refusal("a view of another owner that cannot be computed on each backend by itself is not supported over several shards", "Use the view's query in its place, or restrict the query to one shard with = on the partition key.")
 	refStatement    = refusal("this statement is not supported", "Connect to the server itself.")
 	refManyRefs     = refusal("the statement is too complex to route", "Use fewer subqueries, views and WITH queries.")
-	refTablesample  = refusal("TABLESAMPLE … REPEATABLE over several shards is not supported", "Restrict the query to one shard with = on the partition key.")
+	refTablesample  = refusal("TABLESAMPLE over several shards is not supported with REPEATABLE, nor where one backend finishes the query", "Restrict every sharded table to one shard with = on its partition key, or sample in a query of its own.")
 	refGroupedKey   = refusal("columns that follow from a grouped primary key are not supported in this query over several shards", "Add them to GROUP BY, or take them from an aggregate.")
 	refInsertLists  = refusal("the lists of this INSERT into a sharded or reference table could not be read", "Name the columns, and give each a value of its own.")
 	refInsertParts  = refusal("INSERT … SELECT into parts of a sharded table's columns is not supported", "Insert whole values: ARRAY[…] or ROW(…).")
