@@ -50,6 +50,44 @@ func TestRepeatedTextsAreNotParsedAgain(t *testing.T) {
 	}
 }
 
+// TestConstantsAreReadByTheirSession has two sessions that share a server's connections, and texts, but not the time zone.
+func TestConstantsAreReadByTheirSession(t *testing.T) {
+	s := serve(t, "pool: {size: 1}\n")
+	db := s.newDatabase(t)
+	c := s.conn(t, db)
+	s.exec(t, c, "create table moment (k int primary key, at timestamptz) partition by hash (k)")
+	s.exec(t, c, "create table moment_here (k int primary key, at timestamptz)")
+	for _, table := range []string{"moment", "moment_here"} {
+		s.exec(t, c, "insert into "+table+" values (1, '2020-01-01 00:00+00')")
+	}
+	var zones []*pgconn.PgConn
+	for _, zone := range []string{"UTC", "America/New_York"} {
+		zones = append(zones, s.low(t, db, nil, "timezone="+zone, "plan_cache_mode=force_generic_plan"))
+	}
+	want := []string{"SELECT 1", "SELECT 0"} // in New York it was still 2019
+	for _, table := range []string{"moment", "moment_here"} {
+		simple := "select k from " + table + " where k = 1 and at >= '2020-01-01 00:00'"
+		named := "select k from " + table + " where k = $1 and at >= '2020-01-01 00:00'"
+		for _, z := range zones {
+			if _, err := z.Prepare(ctxFor(t), table, named, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			for i, z := range zones {
+				results, err := z.Exec(ctxFor(t), simple).ReadAll()
+				if err != nil || results[0].CommandTag.String() != want[i] {
+					t.Errorf("%s, time zone %d: %v, %v; want %s", simple, i, results, err, want[i])
+				}
+				r := z.ExecPrepared(ctxFor(t), table, [][]byte{[]byte("1")}, nil, nil).Read()
+				if r.Err != nil || r.CommandTag.String() != want[i] {
+					t.Errorf("%s, time zone %d: %s, %v; want %s", named, i, r.CommandTag, r.Err, want[i])
+				}
+			}
+		}
+	}
+}
+
 // TestPreparedStatementsNameTheirShard executes prepared statements until the servers have them with a shard in the table's
 // place, while shards move and the table gets what a partition alone would not know of.
 func TestPreparedStatementsNameTheirShard(t *testing.T) {

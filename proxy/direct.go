@@ -88,6 +88,9 @@ func (s *Session) directly(m *executor.Member, p *portal) *statement {
 	if !s.mayNameShard(t) || st.name == "" || st.sql || p.name != "" || st.epoch == 0 || s.batch.parse == st {
 		return nil
 	}
+	if now, _ := s.reading(); now != st.reading {
+		return nil
+	}
 	d := &st.direct
 	if d.of != t {
 		d.forget()
@@ -112,7 +115,7 @@ func (s *Session) directly(m *executor.Member, p *portal) *statement {
 	direct := d.byShard[shard]
 	if direct == nil {
 		v.Text = []byte(st.text)
-		direct = internDirect(&statement{name: st.name, text: string(t.AppendDirect(nil, shard, v)), oids: st.oids, epoch: s.planner.env.Schema.Epoch})
+		direct = internDirect(&statement{name: st.name, text: string(t.AppendDirect(nil, shard, v)), oids: st.oids, epoch: s.planner.env.Schema.Epoch, reading: st.reading})
 		d.byShard[shard] = direct
 	}
 	if !m.Statements.Has(direct.id) && !s.makesRoom(m) {

@@ -135,8 +135,9 @@ func (s *Session) addStatement(st *statement) *pgerr.Error {
 		return pgerr.New(pgerr.ConfigurationLimitExceeded, "more than %d prepared statements", limit).
 			WithHint("Close some, or raise limits.max_prepared_per_client.")
 	}
-	if st.tempAge = s.planner.tempAge; st.tempAge == 0 {
-		st.epoch = s.planner.env.Schema.Epoch
+	reading, shared := s.reading()
+	if st.tempAge = s.planner.tempAge; st.tempAge == 0 && shared {
+		st.epoch, st.reading = s.planner.env.Schema.Epoch, reading
 	}
 	internStatement(st)
 	if s.stmts == nil {

@@ -29,7 +29,7 @@ const maxVariants = 8
 
 // pointVariant is the texts that are alike but for the values of their parameters.
 type pointVariant struct {
-	fixed   []byte   // what stays of their literals
+	fixed   []byte   // how constants are read, and what stays of their literals
 	types   []uint32 // of the parameters
 	uses    atomic.Uint32
 	off     atomic.Bool // the server does not take it
@@ -100,7 +100,8 @@ func (s *Session) point(r *request) (*pointVariant, *statement) {
 	if s.pointing.types, ok = at.AppendTypes(s.pointing.types[:0], v); !ok {
 		return nil, nil
 	}
-	s.pointing.bytes = at.AppendFixed(s.pointing.bytes[:0], v)
+	reading, _ := s.reading() // that of all constants but the parameters
+	s.pointing.bytes = at.AppendFixed(binary.AppendUvarint(s.pointing.bytes[:0], reading), v)
 	variant := r.points.variant(t.Direct.Table.Modulus, s.pointing.types, s.pointing.bytes)
 	if variant == nil || variant.off.Load() || !variant.often(s.directAfter()) {
 		return nil, nil

@@ -48,6 +48,7 @@ type Session struct {
 	spans    []sqlparse.Span
 	named    naming
 	pointing pointing
+	read     readingOf
 	settings settings
 	reads    reads
 	repeat   repeat

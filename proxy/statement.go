@@ -31,6 +31,8 @@ type statement struct {
 	// statement, since servers keep the old one's result type. 0 is a schema of the session's own, or one beside temporary
 	// relations: tempAge is the planner's when the servers were told of the statement.
 	epoch, tempAge uint64
+	// reading is how constants in the text were read when it was prepared: the server keeps their values.
+	reading uint64
 
 	plan planned
 	// shape is what servers have told of its parameters and columns, valid for shapeScope.
@@ -130,6 +132,8 @@ func (st *statement) internKey() string {
 	var b strings.Builder
 	b.WriteString(strconv.FormatUint(st.epoch, 10))
 	b.WriteByte(' ')
+	b.WriteString(strconv.FormatUint(st.reading, 10))
+	b.WriteByte(' ')
 	if st.sql {
 		b.WriteString("sql ")
 		b.WriteString(st.types)
@@ -187,10 +191,13 @@ func (s *Session) ensureParsed(m *executor.Member, st *statement, reply executor
 		m.Queue.Push(executor.Owed{Msg: 'P', Reply: reply, Unnamed: true})
 		return "", true
 	}
-	name = backend.StatementName(st.id)
 	if m.Statements.Has(st.id) {
-		return name, false
+		return backend.StatementName(st.id), false
 	}
+	if now, shared := s.reading(); st.epoch != 0 && (!shared || now != st.reading) {
+		s.renew(st) // the others are to have what they prepared
+	}
+	name = backend.StatementName(st.id)
 	if st.sql {
 		m.Out = wire.Parse(m.Out, "", "PREPARE "+name+st.typeList()+" AS "+st.text, nil)
 		m.Unnamed = 0

@@ -1,0 +1,35 @@
+package proxy
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/pleiad/pleiad/internal/backend"
+	"github.com/pleiad/pleiad/internal/executor"
+)
+
+// readingSettings are those by which PostgreSQL reads the constants of a statement when it prepares it, or computes with them
+// when it plans.
+var readingSettings = []string{
+	"datestyle", "timezone", "timezone_abbreviations", "intervalstyle", "lc_monetary", "array_nulls", "xmloption", "bytea_output",
+	"extra_float_digits", "transform_null_equals", "backslash_quote",
+}
+
+// readingOf remembers the last answer.
+type readingOf struct {
+	of *backend.Settings
+	id uint64
+}
+
+// reading names how the session reads constants: sessions of one role with equal ones can share what a server has prepared. shared is
+// false where the transaction has settings of its own.
+func (s *Session) reading() (id uint64, shared bool) {
+	if s.gang.Txn.State != executor.TxnNone && s.gang.Txn.HasSettings() {
+		return 0, false
+	}
+	if s.read.of != s.gang.Settings {
+		only := s.gang.Settings.Only(func(name string) bool { return slices.Contains(readingSettings, strings.ToLower(name)) })
+		s.read = readingOf{of: s.gang.Settings, id: only.ID}
+	}
+	return s.read.id, true
+}
