@@ -88,6 +88,33 @@ func TestConstantsAreReadByTheirSession(t *testing.T) {
 	}
 }
 
+// TestThePresentIsReadAnew has a constant in its texts that is the time at which they are prepared.
+func TestThePresentIsReadAnew(t *testing.T) {
+	s := serve(t, "pool: {size: 1}\n")
+	db := s.newDatabase(t)
+	c := s.conn(t, db)
+	for _, table := range []string{"moment", "moment_here"} {
+		s.exec(t, c, "create table "+table+" (k int primary key, at timestamptz)"+map[string]string{"moment": " partition by hash (k)"}[table])
+		for k := range 3 { // a later one each
+			s.exec(t, c, fmt.Sprintf("insert into %s values (%d, clock_timestamp())", table, k))
+			z := s.low(t, db, nil, "plan_cache_mode=force_generic_plan")
+			named := "select k from " + table + " where k = $1 and at <= 'now'"
+			if _, err := z.Prepare(ctxFor(t), "late", named, nil); err != nil {
+				t.Fatal(err)
+			}
+			r := z.ExecPrepared(ctxFor(t), "late", [][]byte{[]byte(strconv.Itoa(k))}, nil, nil).Read()
+			if r.Err != nil || r.CommandTag.String() != "SELECT 1" {
+				t.Errorf("%s, row %d: %s, %v; want SELECT 1", named, k, r.CommandTag, r.Err)
+			}
+			simple := fmt.Sprintf("select k from %s where k = %d and at <= 'Now'", table, k)
+			results, err := z.Exec(ctxFor(t), simple).ReadAll()
+			if err != nil || results[0].CommandTag.String() != "SELECT 1" {
+				t.Errorf("%s: %v, %v; want SELECT 1", simple, results, err)
+			}
+		}
+	}
+}
+
 // TestPreparedStatementsNameTheirShard executes prepared statements until the servers have them with a shard in the table's
 // place, while shards move and the table gets what a partition alone would not know of.
 func TestPreparedStatementsNameTheirShard(t *testing.T) {

@@ -136,7 +136,7 @@ func (s *Session) addStatement(st *statement) *pgerr.Error {
 			WithHint("Close some, or raise limits.max_prepared_per_client.")
 	}
 	reading, shared := s.reading()
-	if st.tempAge = s.planner.tempAge; st.tempAge == 0 && shared {
+	if st.tempAge = s.planner.tempAge; st.tempAge == 0 && shared && st.shareable() {
 		st.epoch, st.reading = s.planner.env.Schema.Epoch, reading
 	}
 	internStatement(st)

@@ -32,7 +32,7 @@ type pointVariant struct {
 	fixed   []byte   // how constants are read, and what stays of their literals
 	types   []uint32 // of the parameters
 	uses    atomic.Uint32
-	off     atomic.Bool // the server does not take it
+	off     atomic.Bool // the server does not take it, or a constant of it is not the same at all times
 	byShard []atomic.Pointer[statement]
 }
 
@@ -57,6 +57,7 @@ func (p *points) variant(modulus uint32, types []uint32, fixed []byte) *pointVar
 		return nil
 	}
 	v := &pointVariant{fixed: bytes.Clone(fixed), types: slices.Clone(types), byShard: make([]atomic.Pointer[statement], modulus)}
+	v.off.Store(readsPresent(fixed))
 	all = append(slices.Clone(all), v)
 	p.variants.Store(&all)
 	return v

@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/executor"
+	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
 // readingSettings are those by which PostgreSQL reads the constants of a statement when it prepares it, or computes with them
@@ -32,4 +34,18 @@ func (s *Session) reading() (id uint64, shared bool) {
 		s.read = readingOf{of: s.gang.Settings, id: only.ID}
 	}
 	return s.read.id, true
+}
+
+// presentWords are those that PostgreSQL reads as the time at which it prepares a statement.
+var presentWords = [][]byte{[]byte("now"), []byte("today"), []byte("tomorrow"), []byte("yesterday")}
+
+// readsPresent tells whether one of them may stand in literals.
+func readsPresent(literals []byte) bool {
+	lower := bytes.ToLower(literals)
+	return slices.ContainsFunc(presentWords, func(w []byte) bool { return bytes.Contains(lower, w) })
+}
+
+// shareable tells whether all sessions mean the same by a statement's constants whenever they prepare it.
+func (st *statement) shareable() bool {
+	return !slices.ContainsFunc(st.plan.kinds, func(l sqlparse.Literal) bool { return readsPresent([]byte(st.text[l.Start:l.End])) })
 }
