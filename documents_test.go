@@ -126,7 +126,10 @@ func listOf(all []refused) string {
 			if r.hint != "" {
 				fmt.Fprintf(&b, "  \n  %s", r.hint)
 			}
-			fmt.Fprintf(&b, "  \n  `%s`\n", r.example)
+			if r.example != "" {
+				fmt.Fprintf(&b, "  \n  `%s`", r.example)
+			}
+			b.WriteString("\n")
 		}
 	}
 	return b.String()
@@ -176,7 +179,7 @@ func differing(got, want string) string {
 }
 
 func TestDocumentsListWhatIsRefused(t *testing.T) {
-	all := readRefusals(t)
+	all := append(readRefusals(t), sourceRefusals(t)...)
 	between(t, "README.md", "refused", summaryOf(all))
 	between(t, "docs/refusals.md", "refusals", listOf(all))
 }

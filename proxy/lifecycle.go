@@ -165,7 +165,8 @@ func (s *Session) takeStartup(list []startup.Setting) *pgerr.Error {
 				return encodingRefusal(kv.Value)
 			}
 		case name == "standard_conforming_strings" && !isOn(kv.Value):
-			return pgerr.New(pgerr.FeatureNotSupported, "standard_conforming_strings = off is not supported")
+			return pgerr.New(pgerr.FeatureNotSupported, "standard_conforming_strings = off is not supported").
+				WithHint("Write escape strings as E'…'.")
 		case name == "is_superuser" || name == "session_authorization" || name == "role":
 			if name != "role" {
 				return pgerr.New(pgerr.CantChangeRuntimeParam, "parameter %q cannot be changed", name)

@@ -70,7 +70,8 @@ func (s *Session) channelRows() string {
 // names that the client gave them. Those that home does not have yet are prepared there.
 func (s *Session) statementRows(home *executor.Member) (rows string, failed bool, err error) {
 	if len(s.stmts) > s.srv.config().Limits.MaxPreparedPerServer {
-		s.fail(pgerr.New(pgerr.FeatureNotSupported, "pg_prepared_statements cannot show more than limits.max_prepared_per_server statements"))
+		s.fail(pgerr.New(pgerr.FeatureNotSupported, "pg_prepared_statements cannot show more than limits.max_prepared_per_server statements").
+			WithHint("Deallocate some, or raise limits.max_prepared_per_server."))
 		return "", true, nil
 	}
 	values := []string{"(NULL::pg_catalog.text, NULL::pg_catalog.text, NULL::pg_catalog.text, NULL::pg_catalog.timestamptz)"}
