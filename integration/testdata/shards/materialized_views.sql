@@ -231,7 +231,7 @@ select pg_get_viewdef('k'::regclass);
 alter table chamber rename column title to name;
 alter table chamber rename to room;
 alter table room drop column name;
-alter table room alter column name type varchar(99);
+alter table holiday alter column name type varchar(99);
 drop table room;
 drop view staff;
 drop materialized view v1;
