@@ -88,6 +88,47 @@ func TestConstantsAreReadByTheirSession(t *testing.T) {
 	}
 }
 
+// TestConstantsStayAsTheyWereRead has a server forget a statement, which it prepares again when its session reads constants
+// otherwise.
+func TestConstantsStayAsTheyWereRead(t *testing.T) {
+	s := serve(t, "pool: {size: 1}\nlimits: {max_prepared_per_server: 1}\n")
+	db := s.newDatabase(t)
+	c := s.conn(t, db)
+	s.exec(t, c, "create table moment_here (k int primary key, at timestamptz)")
+	s.exec(t, c, "insert into moment_here values (1, '2020-01-01 00:00+00')")
+	z := s.low(t, db, nil, "timezone=UTC")
+	prepare := func(name, sql string) {
+		t.Helper()
+		if _, err := z.Prepare(ctxFor(t), name, sql, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func(when, want string) {
+		t.Helper()
+		r := z.ExecPrepared(ctxFor(t), "since", [][]byte{[]byte("1")}, nil, nil).Read()
+		if r.Err != nil || r.CommandTag.String() != want {
+			t.Errorf("%s: %s, %v; want %s", when, r.CommandTag, r.Err, want)
+		}
+	}
+	for _, block := range []string{"select", "begin"} {
+		prepare("since", "select k from moment_here where k = $1 and at >= '2020-01-01 00:00'")
+		prepare("other", "select 1 /* "+block+" */") // the server has room for one
+		for _, sql := range []string{"set timezone = 'America/New_York'", block} {
+			if _, err := z.Exec(ctxFor(t), sql).ReadAll(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		count("prepared in UTC, behind "+block, "SELECT 1")
+		results, err := z.Exec(ctxFor(t), "select current_setting('timezone'), count(*) from moment_here where at >= '2020-01-01 00:00'").ReadAll()
+		if err != nil || string(results[0].Rows[0][0]) != "America/New_York" || string(results[0].Rows[0][1]) != "0" {
+			t.Errorf("behind it the session has %q, %v; want its own time zone", results[0].Rows, err)
+		}
+		if _, err := z.Exec(ctxFor(t), "rollback; set timezone = 'UTC'; deallocate all").ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestThePresentIsReadAnew has a constant in its texts that is the time at which they are prepared.
 func TestThePresentIsReadAnew(t *testing.T) {
 	s := serve(t, "pool: {size: 1}\n")

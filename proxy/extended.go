@@ -136,8 +136,11 @@ func (s *Session) addStatement(st *statement) *pgerr.Error {
 			WithHint("Close some, or raise limits.max_prepared_per_client.")
 	}
 	reading, shared := s.reading()
+	if shared {
+		st.reading = reading
+	}
 	if st.tempAge = s.planner.tempAge; st.tempAge == 0 && shared && st.shareable() {
-		st.epoch, st.reading = s.planner.env.Schema.Epoch, reading
+		st.epoch = s.planner.env.Schema.Epoch
 	}
 	internStatement(st)
 	if s.stmts == nil {

@@ -102,7 +102,7 @@ func (s *Session) point(r *request) (*pointVariant, *statement) {
 		return nil, nil
 	}
 	reading, _ := s.reading() // that of all constants but the parameters
-	s.pointing.bytes = at.AppendFixed(binary.AppendUvarint(s.pointing.bytes[:0], reading), v)
+	s.pointing.bytes = at.AppendFixed(binary.AppendUvarint(s.pointing.bytes[:0], reading.ID), v)
 	variant := r.points.variant(t.Direct.Table.Modulus, s.pointing.types, s.pointing.bytes)
 	if variant == nil || variant.off.Load() || !variant.often(s.directAfter()) {
 		return nil, nil

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/executor"
@@ -18,22 +17,35 @@ var readingSettings = []string{
 }
 
 // readingOf remembers the last answer.
-type readingOf struct {
-	of *backend.Settings
-	id uint64
-}
+type readingOf struct{ of, only *backend.Settings }
 
-// reading names how the session reads constants: sessions of one role with equal ones can share what a server has prepared. shared is
+// reading is how the session reads constants: sessions of one role with equal ones can share what a server has prepared. known is
 // false where the transaction has settings of its own.
-func (s *Session) reading() (id uint64, shared bool) {
+func (s *Session) reading() (only *backend.Settings, known bool) {
 	if s.gang.Txn.State != executor.TxnNone && s.gang.Txn.HasSettings() {
-		return 0, false
+		return backend.NoSettings, false
 	}
 	if s.read.of != s.gang.Settings {
-		only := s.gang.Settings.Only(func(name string) bool { return slices.Contains(readingSettings, strings.ToLower(name)) })
-		s.read = readingOf{of: s.gang.Settings, id: only.ID}
+		only := s.gang.Settings.Only(func(name string) bool { return slices.Contains(readingSettings, name) })
+		s.read = readingOf{s.gang.Settings, only}
 	}
-	return s.read.id, true
+	return s.read.only, true
+}
+
+// readAs composes what makes m's server read constants in another way: a statement that is prepared there anew means what it
+// meant when the client prepared it. The messages are of the extended protocol, and end no transaction.
+func readAs(m *executor.Member, from, to *backend.Settings) {
+	for _, name := range readingSettings {
+		was, had := from.Get(name)
+		value, has := to.Get(name)
+		switch {
+		case was == value && had == has:
+		case has:
+			m.Aside(backend.SetSQL(name, value))
+		default:
+			m.Aside("RESET " + name)
+		}
+	}
 }
 
 // presentWords are those that PostgreSQL reads as the time at which it prepares a statement.

@@ -31,8 +31,8 @@ type statement struct {
 	// statement, since servers keep the old one's result type. 0 is a schema of the session's own, or one beside temporary
 	// relations: tempAge is the planner's when the servers were told of the statement.
 	epoch, tempAge uint64
-	// reading is how constants in the text were read when it was prepared: the server keeps their values.
-	reading uint64
+	// reading is how constants in the text were read when it was prepared: a server keeps their values. nil is not known.
+	reading *backend.Settings
 
 	plan planned
 	// shape is what servers have told of its parameters and columns, valid for shapeScope.
@@ -132,7 +132,9 @@ func (st *statement) internKey() string {
 	var b strings.Builder
 	b.WriteString(strconv.FormatUint(st.epoch, 10))
 	b.WriteByte(' ')
-	b.WriteString(strconv.FormatUint(st.reading, 10))
+	if st.reading != nil {
+		b.WriteString(strconv.FormatUint(st.reading.ID, 10))
+	}
 	b.WriteByte(' ')
 	if st.sql {
 		b.WriteString("sql ")
@@ -194,8 +196,14 @@ func (s *Session) ensureParsed(m *executor.Member, st *statement, reply executor
 	if m.Statements.Has(st.id) {
 		return backend.StatementName(st.id), false
 	}
-	if now, shared := s.reading(); st.epoch != 0 && (!shared || now != st.reading) {
+	now, known := s.reading()
+	switch {
+	case st.reading == nil || known && now.ID == st.reading.ID:
+	case !known:
 		s.renew(st) // the others are to have what they prepared
+	default:
+		readAs(m, now, st.reading)
+		defer readAs(m, st.reading, now)
 	}
 	name = backend.StatementName(st.id)
 	if st.sql {

@@ -286,15 +286,30 @@ func (g *Gang) begin(m *Member) error {
 		m.Internal(g.Txn.opening())
 		return Settle(m)
 	}
-	m.Out = wire.Parse(m.Out, "", g.Txn.beginSQL, nil)
-	m.Queue.Push(Owed{Msg: 'P', Reply: Skip})
-	m.Out = wire.Bind(m.Out, "", "", wire.NoParams)
-	m.Queue.Push(Owed{Msg: 'B', Reply: Skip})
-	m.Out = wire.Execute(m.Out, "", 0)
-	m.Queue.Push(Owed{Msg: 'E', Reply: Skip})
-	m.Conn.Unnamed = 0
+	m.unnamed("", g.Txn.beginSQL)
 	m.opening = true
 	return nil
+}
+
+// unnamed composes a statement of pleiad's own as messages of the extended protocol without a Sync, whose answers are skipped.
+func (m *Member) unnamed(portal, sql string) {
+	m.Out = wire.Parse(m.Out, "", sql, nil)
+	m.Queue.Push(Owed{Msg: 'P', Reply: Skip})
+	m.Out = wire.Bind(m.Out, portal, "", wire.NoParams)
+	m.Queue.Push(Owed{Msg: 'B', Reply: Skip})
+	m.Out = wire.Execute(m.Out, portal, 0)
+	m.Queue.Push(Owed{Msg: 'E', Reply: Skip})
+	m.Conn.Unnamed = 0
+}
+
+// Aside composes a statement of pleiad's own in the middle of the client's messages, of which it ends neither portal nor
+// transaction.
+func (m *Member) Aside(sql string) {
+	const portal = "pleiad_aside"
+	m.unnamed(portal, sql)
+	m.Out = wire.CloseMessage(m.Out, 'P', portal)
+	m.Queue.Push(Owed{Msg: 'C', Reply: Quiet})
+	m.Extended = true
 }
 
 // Internal composes a simple query of pleiad's own, whose answer is skipped.
