@@ -44,6 +44,9 @@ var spreadQueries = []spreadQuery{
 		" WHERE a.id <= 50000 AND b.id <= 50000", gatherAim, false},
 }
 
+// partsAtOnce is every server's own part, each asked directly at the same time: what the machine can do without pleiad.
+const partsAtOnce = "all parts at once"
+
 // spreadResult has the seconds of each run.
 type spreadResult struct {
 	spreadQuery
@@ -113,18 +116,34 @@ func (b *running) spreadRuns(ctx context.Context, q spreadQuery, conns map[strin
 	if err := resetPeak(b.pleiad.Process.Pid); err != nil {
 		return r, err
 	}
+	var parts []*pgx.Conn
+	for name, c := range conns {
+		if strings.HasPrefix(name, "part ") {
+			parts = append(parts, c)
+		}
+	}
 	for round := range 2 * b.o.rounds {
 		for name, c := range conns {
 			if part := strings.HasPrefix(name, "part "); part && !q.part || name == "postgres" && q.part {
 				continue
 			}
-			took, err := timed(ctx, c, q.sql, b.o.run)
+			took, err := timed(ctx, []*pgx.Conn{c}, q.sql, b.o.run)
 			if err != nil {
 				return r, fmt.Errorf("%s through %s: %w", q.name, name, err)
 			}
 			if round > 0 { // the first one fills caches
 				r.through[name] = append(r.through[name], took)
 			}
+		}
+		if !q.part {
+			continue
+		}
+		took, err := timed(ctx, parts, q.sql, b.o.run)
+		if err != nil {
+			return r, fmt.Errorf("%s of all parts: %w", q.name, err)
+		}
+		if round > 0 {
+			r.through[partsAtOnce] = append(r.through[partsAtOnce], took)
 		}
 	}
 	var err error
@@ -174,23 +193,37 @@ func (b *running) spreadWays(ctx context.Context) (map[string]string, error) {
 	return ways, nil
 }
 
-// timed runs a query for a while, once at least, and gives the mean seconds of one.
-func timed(ctx context.Context, c *pgx.Conn, sql string, length time.Duration) (float64, error) {
+// timed runs a query for a while, once at least, and gives the mean seconds of one. Over several connections one ends when it has
+// ended on all.
+func timed(ctx context.Context, conns []*pgx.Conn, sql string, length time.Duration) (float64, error) {
 	start := time.Now()
 	for n := 1; ; n++ {
-		rows, err := c.Query(ctx, sql)
+		errs := make(chan error, len(conns))
+		for _, c := range conns {
+			go func() { errs <- drain(ctx, c, sql) }()
+		}
+		var err error
+		for range conns {
+			err = errors.Join(err, <-errs)
+		}
 		if err != nil {
 			return 0, err
-		}
-		for rows.Next() {
-		}
-		if rows.Err() != nil {
-			return 0, rows.Err()
 		}
 		if took := time.Since(start); took >= length/4 {
 			return took.Seconds() / float64(n), nil
 		}
 	}
+}
+
+// drain runs a query and reads its rows.
+func drain(ctx context.Context, c *pgx.Conn, sql string) error {
+	rows, err := c.Query(ctx, sql)
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+	}
+	return rows.Err()
 }
 
 // resetPeak makes the kernel count a process's peak memory anew (proc(5), clear_refs).
@@ -216,16 +249,20 @@ func peak(pid int) (int64, error) {
 	return 0, fmt.Errorf("process %d shows no peak memory", pid)
 }
 
-// seconds is the median of a way's runs, and of the parts' the slowest.
+// median is that of a way's runs, seconds.
+func (r *spreadResult) median(way string) float64 {
+	s := slices.Sorted(slices.Values(r.through[way]))
+	return s[len(s)/2]
+}
+
+// seconds are pleiad's own and those of what it is compared with: one server with all rows, or the slowest part.
 func (r *spreadResult) seconds() (own, other float64) {
-	for name, runs := range r.through {
-		s := slices.Sorted(slices.Values(runs))
-		median := s[len(s)/2]
+	for way := range r.through {
 		switch {
-		case name == "pleiad":
-			own = median
-		case r.part == strings.HasPrefix(name, "part "):
-			other = max(other, median)
+		case way == "pleiad":
+			own = r.median(way)
+		case r.part == strings.HasPrefix(way, "part "):
+			other = max(other, r.median(way))
 		}
 	}
 	return own, other
@@ -247,6 +284,8 @@ func reportSpread(to io.Writer, rows int, results []spreadResult) error {
 		with := "one PostgreSQL"
 		if r.part {
 			with = "the slowest part"
+			both := r.median(partsAtOnce)
+			fmt.Fprintf(w, "| %s | %.2f | %s | %.2f | %.2f | |\n", r.name, own*1000, partsAtOnce+", without pleiad", both*1000, both/own)
 		}
 		fmt.Fprintf(w, "| %s | %.2f | %s | %.2f | %.2f%s | %d MiB%s |\n", r.name, own*1000, with, other*1000,
 			other/own, verdict(true, other/own >= r.aim), r.peak>>20, verdict(true, r.peak < spreadMemoryAim))
