@@ -88,6 +88,60 @@ func TestConstantsAreReadByTheirSession(t *testing.T) {
 	}
 }
 
+// TestTenantsPrepareAlike has sessions with equal texts that mean other tables, whose columns have other types.
+func TestTenantsPrepareAlike(t *testing.T) {
+	s := serve(t, "pool: {size: 1}\n")
+	db := s.newDatabase(t)
+	c := s.conn(t, db)
+	types := []string{"int", "text", "date"}
+	const role = "tenant_two"
+	s.admin(t, "create role "+role)
+	tenants := make([]*pgconn.PgConn, len(types))
+	for i, typ := range types {
+		schema := fmt.Sprintf("tenant_%d", i)
+		options := []string{"search_path=" + schema}
+		if i == 2 {
+			schema, options = role, nil // "$user"
+		}
+		s.exec(t, c, "create schema "+schema+"; grant usage on schema "+schema+" to "+role)
+		for table, key := range map[string]string{"sharded": " partition by hash (k)", "here": ""} {
+			s.exec(t, c, fmt.Sprintf("create table %s.%s (k int primary key, v %s)%s", schema, table, typ, key))
+			s.exec(t, c, fmt.Sprintf("grant select on %s.%s to %s", schema, table, role))
+			s.exec(t, c, fmt.Sprintf("insert into %s.%s select i, null from generate_series(1, %d) i", schema, table, 4+i))
+		}
+		tenants[i] = s.low(t, db, nil, append(options, "plan_cache_mode=force_generic_plan")...)
+	}
+	if _, err := tenants[2].Exec(ctxFor(t), "set role "+role).ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{
+		"a local table": "select * from here where k < 100", "one shard": "select * from sharded where k = 3", "scatter": "select * from sharded",
+		"combine": "select v, count(*) from sharded group by v", "one part for all": "select max(k), min(v::text) from sharded", "sorted": "select v, k from sharded order by k limit 100",
+	}
+	for name, text := range texts {
+		for i, z := range tenants {
+			if _, err := z.Prepare(ctxFor(t), name, text, nil); err != nil {
+				t.Errorf("%s, tenant %d: %v", name, i, err)
+			}
+		}
+	}
+	want := func(name string, i int) string {
+		if slices.Contains([]string{"one shard", "combine", "one part for all"}, name) {
+			return "SELECT 1"
+		}
+		return fmt.Sprintf("SELECT %d", 4+i)
+	}
+	for range 3 {
+		for name := range texts {
+			for i, z := range tenants {
+				if r := z.ExecPrepared(ctxFor(t), name, nil, nil, nil).Read(); r.Err != nil || r.CommandTag.String() != want(name, i) {
+					t.Errorf("%s, tenant %d: %s, %v; want %s", name, i, r.CommandTag, r.Err, want(name, i))
+				}
+			}
+		}
+	}
+}
+
 // TestConstantsStayAsTheyWereRead has a server forget a statement, which it prepares again when its session reads constants
 // otherwise.
 func TestConstantsStayAsTheyWereRead(t *testing.T) {

@@ -65,6 +65,9 @@ func (s *Session) combineSame(r *request, members []*executor.Member) error {
 		collect.Value = total.add
 	}
 	st := r.prepared()
+	if st != nil && !s.readsAlike(st) {
+		st = nil // it would be read as now, and perhaps for others
+	}
 	if st != nil {
 		collect.Statement = func(m *executor.Member) (string, bool) {
 			return backend.StatementName(st.id), m.Statements.Has(st.id)

@@ -88,7 +88,7 @@ func (s *Session) directly(m *executor.Member, p *portal) *statement {
 	if !s.mayNameShard(t) || st.name == "" || st.sql || p.name != "" || st.epoch == 0 || s.batch.parse == st {
 		return nil
 	}
-	if now, known := s.reading(); !known || now.ID != st.reading.ID {
+	if !s.readsAlike(st) {
 		return nil
 	}
 	d := &st.direct

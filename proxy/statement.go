@@ -31,7 +31,7 @@ type statement struct {
 	// statement, since servers keep the old one's result type. 0 is a schema of the session's own, or one beside temporary
 	// relations: tempAge is the planner's when the servers were told of the statement.
 	epoch, tempAge uint64
-	// reading is how constants in the text were read when it was prepared: a server keeps their values. nil is not known.
+	// reading is how names and constants in the text were read when it was prepared: a server keeps what they mean. nil is not known.
 	reading *backend.Settings
 
 	plan planned
@@ -196,15 +196,7 @@ func (s *Session) ensureParsed(m *executor.Member, st *statement, reply executor
 	if m.Statements.Has(st.id) {
 		return backend.StatementName(st.id), false
 	}
-	now, known := s.reading()
-	switch {
-	case st.reading == nil || known && now.ID == st.reading.ID:
-	case !known:
-		s.renew(st) // the others are to have what they prepared
-	default:
-		readAs(m, now, st.reading)
-		defer readAs(m, st.reading, now)
-	}
+	defer s.readAlike(m, st)()
 	name = backend.StatementName(st.id)
 	if st.sql {
 		m.Out = wire.Parse(m.Out, "", "PREPARE "+name+st.typeList()+" AS "+st.text, nil)
