@@ -42,6 +42,8 @@ const clockType = "::pg_catalog.timestamptz"
 
 func (c *clockReader) visit(n sqlparse.Node) bool {
 	switch {
+	case n.GetMultiAssignRef().GetColno() > 1:
+		return false // the first column's source again, at the same places
 	case n.GetRangeFunction() != nil:
 		// FROM now() gives a relation, which no constant is.
 		for _, item := range n.GetRangeFunction().GetFunctions() {

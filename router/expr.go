@@ -176,7 +176,7 @@ func (a *analysis) aggregate(q *query, n sqlparse.Node, sc *scope) {
 			return false
 		case ref != nil:
 			columns++
-			if _, at := sc.lookup(ref); at != nil && at.level == q {
+			if at := sc.levelOf(ref); at != nil && at.level == q {
 				own++
 			}
 		}
@@ -219,7 +219,7 @@ func (a *analysis) systemColumn(q *query, ref *sqlparse.ColumnRef, sc *scope) {
 		}
 		a.refs[ref] = append(a.refs[ref], sc)
 	}
-	_, at := sc.lookup(ref)
+	at := sc.levelOf(ref)
 	for s := sc; s != nil && (at == nil || s.level != at.level); s = s.parent {
 		if s.level != nil {
 			s.level.escapes = true

@@ -82,3 +82,19 @@ update meeting m set title = (select n.txt from note n join room r on r.floor = 
 delete from person p where exists (select from note n where n.person = p.id and n.id > 9) and p.id % 2 = 0 returning p.id;
 update person set email = (select n.txt from note n where n.id = person.id), id = id + 1000 where id < 4 returning id, email;
 select id, email, dept from person where email is distinct from 'p' || id || '@example.com' order by id;
+-- whole rows in subqueries of writes, and the time in a subquery that gives several columns
+update person p set dept = (select count(m) from meeting m where m.id % 50 = p.id) where p.id < 60;
+update person p set (dept, email) = (select count(m), max(m.title) from meeting m where m.id % 40 = p.id and m.starts < now()) where p.id between 10 and 30 returning p.id, p.dept, p.email;
+update person p set (dept, email, born) = (select count(m), max(m.room), min(m.starts::date) from meeting m where m.id % 40 = p.id and m.starts < current_timestamp and now() > '2020-01-01') where p.id between 10 and 12 returning p.id, p.dept, p.email, p.born;
+update meeting m set doc = (select to_jsonb(e) - 'id' from event e where e.id = ('00000000-0000-4000-8000-' || lpad(to_hex(m.id), 12, '0'))::uuid) where m.id < 5 returning m.room, m.id, m.doc;
+update meeting m set doc = (select jsonb_agg(p order by p.id) from person p where p.id / 5 = m.id) where m.id between 5 and 8 returning m.id, m.doc;
+update meeting m set doc = (select jsonb_agg(p.* order by p.id) from public.person p where p.id / 5 = m.id) where m.id between 5 and 8 returning m.id, m.doc;
+update meeting m set title = s.n || ' ' || s.x from (select a.meeting k, count(a) n, max((select count(e) from event e where e.kind = 'open')) x from attendance a group by a.meeting) s where s.k = m.id and m.id < 40 returning m.id, m.title;
+update meeting m set title = (select 'p' || count(p) || sum((select count(m) from attendance a where a.meeting = p.id)) from person p where p.id % 20 = m.id) where m.id < 12 returning m.id, m.title;
+update meeting m set cost = (select count(m) from person p where p.id = m.id) where m.id < 4;
+update meeting set cost = (select count(person) from person where person.dept = meeting.id and person is not null) where meeting.id < 6 returning id, cost;
+update meeting m set cost = (select count(starts) from person starts where starts.id = m.id) where m.id < 6 returning id, cost;
+delete from person p where exists (select 1 from meeting m where m is not null and m.id = p.id + 20) and (select count(n) from room n where n.floor = p.id) = 3 returning p.id;
+delete from person p where (select count(m) from meeting m) = p.id + 2000 returning p.id;
+insert into room (id, name, floor) select 'whole' || dept, max(name), count(p) from person p where p.id < 20 group by dept returning id, floor;
+select id, title, cost from meeting order by id, room;
