@@ -273,3 +273,42 @@ func TestPreparedStatementsNameTheirShard(t *testing.T) {
 	put(1)
 	read(-4)
 }
+
+// TestPreparedCountsReadTheTime executes prepared statements again and again whose one row is made of the servers' own, and which
+// read the time: each execution has its own.
+func TestPreparedCountsReadTheTime(t *testing.T) {
+	s := serve(t, "pool: {size: 1}\n")
+	db := s.newDatabase(t)
+	c := s.conn(t, db)
+	s.exec(t, c, "create table tick (k int primary key, at timestamptz) partition by hash (k)")
+	s.exec(t, c, "insert into tick select i, now() from generate_series(1, 30) i")
+	z := s.low(t, db, nil, "plan_cache_mode=force_generic_plan")
+	texts := map[string]string{
+		"count":   "select count(*) from tick where at <= now()",
+		"max":     "select max(k), count(*) from tick where at <= now()",
+		"groups":  "select at <= now(), count(*) from tick group by 1 having count(*) > 0",
+		"scatter": "select k from tick where at <= now()",
+		"sorted":  "select k from tick where at <= now() order by k desc",
+	}
+	for name, text := range texts {
+		if _, err := z.Prepare(ctxFor(t), name, text, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for rows := 30; rows < 34; rows++ {
+		for name := range texts {
+			r := z.ExecPrepared(ctxFor(t), name, nil, nil, nil).Read()
+			if r.Err != nil {
+				t.Fatalf("%s: %v", name, r.Err)
+			}
+			got := len(r.Rows)
+			if got == 1 {
+				got, _ = strconv.Atoi(string(r.Rows[0][len(r.Rows[0])-1]))
+			}
+			if got != rows {
+				t.Errorf("%s: %d rows instead of %d", name, got, rows)
+			}
+		}
+		s.exec(t, c, fmt.Sprintf("insert into tick values (%d, clock_timestamp())", rows+1))
+	}
+}

@@ -97,9 +97,10 @@ func (s *Session) combineSame(r *request, members []*executor.Member) error {
 	return s.finishScatter(r, run)
 }
 
-// prepared is the named prepared statement that a request runs, nil for none.
+// prepared is the named prepared statement that a request runs, nil for none. A text that was made of its, with a time in it
+// for instance, is another one.
 func (r *request) prepared() *statement {
-	if r.portal == nil || r.portal.st == nil || r.portal.st.name == "" || r.portal.st.sql {
+	if r.portal == nil || r.portal.st == nil || r.portal.st.name == "" || r.portal.st.sql || string(r.text) != r.portal.st.text {
 		return nil
 	}
 	return r.portal.st
