@@ -39,7 +39,9 @@ func (s *Session) runLockJoin(r *request) error {
 	for {
 		rows, count, keys, failure, err := j.query()
 		if err == nil && failure == nil && keys != nil {
-			failure, err = j.lock(keys)
+			if failure, err = j.lock(keys); failure != nil && r.describe {
+				s.out.Out = append(s.out.Out, d.Fields...) // it had begun to give rows
+			}
 		}
 		if err != nil || failure != nil {
 			return s.collectFailed(failure, err)

@@ -324,6 +324,8 @@ func (s *Session) runSharded(r *request) error {
 		return s.runLockRows(r)
 	case r.tmpl.LockJoin != nil:
 		return s.runLockJoin(r)
+	case r.tmpl.LockPick != nil:
+		return s.runLockPick(r)
 	}
 	return s.refuse(r, refusal(r.tmpl))
 }

@@ -54,7 +54,7 @@ func (t *Template) Backends(m *shardmap.Map, home int, v *Values) (shardmap.Shar
 	if out.Empty() {
 		out.Add(uint32(home))
 	}
-	if t.Gather != nil || t.Copy != nil && t.Copy.Inner != nil && t.Copy.Inner.Gather != nil || t.InsertQuery != nil || t.Prelude != nil || t.LockRows != nil {
+	if t.Gather != nil || t.Copy != nil && t.Copy.Inner != nil && t.Copy.Inner.Gather != nil || t.InsertQuery != nil || t.Prelude != nil || t.LockRows != nil || t.LockPick != nil {
 		return t.gatherBackends(m, home, &out, &union, v)
 	}
 	return out, t.checkBackends(m, home, &out, v)

@@ -48,7 +48,7 @@ func (p *planner) tryInline() {
 	case KindInlined:
 		text, alone = in.Inlined, "" // one calls the other
 	case KindShards:
-		if in.Scatter == nil && in.Gather == nil && in.InsertQuery == nil && in.Prelude == nil && in.LockRows == nil && len(in.Prune) == 0 {
+		if in.Scatter == nil && in.Gather == nil && in.InsertQuery == nil && in.Prelude == nil && in.LockRows == nil && in.LockPick == nil && len(in.Prune) == 0 {
 			return
 		}
 	}

@@ -488,6 +488,8 @@ type Template struct {
 	LockRows *LockRows
 	// LockJoin is how a locking query of several tables runs over several backends.
 	LockJoin *LockJoin
+	// LockPick is how it runs over several backends where it passes over locked rows or has a LIMIT.
+	LockPick *LockPick
 	Copy     *Copy
 	DDL      *DDL
 	Txn      *Txn

@@ -57,7 +57,7 @@ func checkPlan(t *testing.T, text string, p *Template) {
 	if p.Kind == KindInvalid {
 		t.Errorf("%q: no kind", text)
 	}
-	if p.Kind == KindShards && p.Scatter == nil && p.NoScatter == nil && p.Gather == nil && p.InsertQuery == nil && p.Prelude == nil && p.LockRows == nil {
+	if p.Kind == KindShards && p.Scatter == nil && p.NoScatter == nil && p.Gather == nil && p.InsertQuery == nil && p.Prelude == nil && p.LockRows == nil && p.LockPick == nil {
 		t.Errorf("%q: neither scatter nor a reason against it", text)
 	}
 	if p.Kind == KindShards && len(p.Prune) == 0 {

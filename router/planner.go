@@ -209,6 +209,10 @@ func (p *planner) selects(s *sqlparse.SelectStmt) {
 			p.t.NoScatter = nil
 			return
 		}
+		if p.t.LockPick = p.lockPick(a, q); p.t.LockPick != nil {
+			p.t.NoScatter = nil
+			return
+		}
 	}
 	switch sc := p.t.Scatter; {
 	case p.t.Kind != KindShards || p.t.onOne():

@@ -41,7 +41,7 @@ func (p *planner) tryPrelude() {
 	switch {
 	case p.from > 0 || p.gatherOnly:
 		return
-	case t.Kind == KindShards && t.Scatter == nil && t.Gather == nil && t.InsertQuery == nil && t.LockRows == nil && t.LockJoin == nil && !p.t.onOne():
+	case t.Kind == KindShards && t.Scatter == nil && t.Gather == nil && t.InsertQuery == nil && t.LockRows == nil && t.LockJoin == nil && t.LockPick == nil && !p.t.onOne():
 	case t.Kind == KindRefuse && slices.Contains(preludeRefusals, t.Refusal):
 	default:
 		return
@@ -448,7 +448,8 @@ func (b *preludeBuilder) conflicts(n sqlparse.Node) bool {
 			return true
 		}
 		for k, s := range b.steps {
-			if k != w.step && k >= b.ahead && b.uses(s, w.tables) {
+			early := k < w.step && s.GetSelectStmt() != nil // it has read, or locked, before that
+			if k != w.step && k >= b.ahead && !early && b.uses(s, w.tables) {
 				return true
 			}
 		}

@@ -22,7 +22,7 @@ var (
 	refSubLimit     = refusal("LIMIT in a subquery over several shards is not supported yet", "Restrict the subquery to one shard with = on the partition key.")
 	refLimitExpr    = refusal("LIMIT and OFFSET over several shards must be numbers or parameters", "Compute the value first, or restrict the query to one shard with = on the partition key.")
 	refWithTies     = refusal("FETCH FIRST … WITH TIES over several shards is only supported without NULL, and without parameters next to OFFSET", "Restrict the query to one shard with = on the partition key.")
-	refLocking      = refusal("FOR UPDATE or FOR SHARE with ORDER BY or LIMIT over several shards is not supported", "Restrict the query to one shard with = on the partition key.")
+	refLocking      = refusal("FOR UPDATE or FOR SHARE with ORDER BY or LIMIT over several shards is not supported", "Join tables that have primary keys and nothing else, or restrict the query to one shard with = on the partition key.")
 	refLockRef      = refusal("rows of a reference table cannot be locked together with sharded tables", "Name the sharded tables in FOR UPDATE OF, or use FOR SHARE.")
 	refSortOperator = refusal("ORDER BY … USING this operator is not supported over several shards", "Use ASC or DESC, or restrict the query to one shard with = on the partition key.")
 	refSortVolatile = refusal("ORDER BY a volatile expression is not supported over several shards", "Restrict the query to one shard with = on the partition key.")

@@ -55,3 +55,32 @@ commit;
 begin isolation level repeatable read;
 select p.id, p.name, m.title from person p join meeting m on m.id = p.id where p.id < 5 order by p.id for update;
 rollback;
+-- joins off the key with LIMIT or SKIP LOCKED, and subqueries off it
+select p.id, m.id, m.title from person p join meeting m on m.id = p.id where p.dept = 2 order by p.id desc limit 3 for update of p skip locked;
+select p.id, m.id, m.title from person p left join meeting m on m.id = p.id * 3 order by p.id limit 4 offset 2 for update of p skip locked;
+select m.room, m.id, p.* from meeting m, person p where p.id = m.id and p.active order by m.id limit 3 for update skip locked;
+select p.id, a.meeting, m.title from person p join attendance a on a.person = p.id + 1 join meeting m on m.id = a.meeting where p.id < 9 order by 1, 2, m.room limit 5 for update of p skip locked for share of a;
+select p.id, d.name, m.title from person p join dept d on d.id = p.dept join meeting m on m.id = p.id order by d.name, p.id limit 3 for update of p skip locked;
+select id from person p where exists (select from meeting m where m.id = p.id and m.minutes = 30) order by id limit 3 for update;
+select id, name from person where id in (select meeting from attendance where role = 'chair') order by name, id limit 3 for no key update skip locked;
+select id, (select count(m) from meeting m where m.id < person.id) as n from person where dept = 1 order by id limit 4 for update nowait;
+select id from person p where not exists (select from meeting m where m.id = p.id + 50) order by id for update;
+select a.id, b.id from person a join person b on b.id = a.boss order by a.id limit 4 for update skip locked;
+select p.id, n.txt from person p join note n on n.person = p.id join meeting m on m.id = p.id order by p.id limit 3 for update of p skip locked;
+select p.id, n.txt from person p join note n on n.person = p.id join meeting m on m.id = p.id order by p.id limit 3 for update of n skip locked;
+select p.id from person p join meeting m on m.id = p.id where p.id < 0 limit 3 for update of p skip locked;
+select p.id from person p join meeting m on m.id = p.id order by p.id limit 0 for update of p skip locked;
+select p.id from person p join meeting m on m.id = p.id order by p.id limit -1 for update of p skip locked;
+select p.id from person p join meeting m on m.id = p.id order by p.id limit 1 for update of x skip locked;
+--! params 2 | 3
+select p.id, m.title, $2::int as x from person p join meeting m on m.id = p.id where p.dept = $1 order by p.id limit $2 for update of p skip locked;
+--! params 30 | 1
+select p.id, m.title from person p join meeting m on m.id = p.id where m.minutes = $1 order by p.id offset $2 for update of p skip locked;
+select count(*) from (select p.id from person p join meeting m on m.id = p.id where m.minutes = 30 limit 3 for update of p skip locked) s;
+update person set name = 'picked' where id in (select p.id from person p join meeting m on m.id = p.id where m.minutes = 30 order by p.id limit 3 for update of p skip locked) returning id;
+with next as (select p.id, m.title from person p join meeting m on m.id = p.id where m.minutes = 45 order by p.id desc limit 2 for update of p skip locked) update person set name = coalesce(title, 'none') from next where person.id = next.id returning person.id, name;
+with next as (select p.id from person p join meeting m on m.id = p.id where m.minutes = 60 order by p.id limit 2 for update of p skip locked), gone as (delete from person using next where person.id = next.id returning person.id, person.email) select * from gone order by id;
+begin isolation level repeatable read;
+select p.id, m.title from person p join meeting m on m.id = p.id where m.minutes = 15 order by p.id limit 3 for update of p skip locked;
+commit;
+select id, name from person order by id;
