@@ -34,6 +34,10 @@ func (s *Session) runPrelude(r *request) error {
 	if !ok {
 		return err
 	}
+	if v := s.values(r); slices.ContainsFunc(r.tmpl.Prelude.Apart, func(o router.OtherKeys) bool { return !o.Holds(v) }) {
+		s.fail(router.RefuseParts())
+		return nil
+	}
 	p := &prelude{s: s, r: r, oids: declared(r, told.Params), fields: told.Fields, types: told.Types}
 	for k, text := range r.tmpl.Prelude.Steps {
 		shape := r.tmpl.Prelude.Shapes[k]
@@ -41,7 +45,7 @@ func (s *Session) runPrelude(r *request) error {
 			shape = text
 		}
 		failure, err := p.step(p.filled(text), p.filled(shape))
-		if e := stepFailure(r.tmpl.Prelude, failure); e != nil {
+		if e := stepFailure(r.tmpl.Prelude, k, failure); e != nil {
 			s.fail(e)
 			return nil
 		}
@@ -57,8 +61,14 @@ func (s *Session) runPrelude(r *request) error {
 }
 
 // stepFailure is what an error of a step that is not the client's own statement means; nil where it is the statement's error.
-func stepFailure(p *router.Prelude, failure []byte) *pgerr.Error {
-	if p.Command == "" || failure == nil {
+func stepFailure(p *router.Prelude, k int, failure []byte) *pgerr.Error {
+	if failure == nil {
+		return nil
+	}
+	if wire.ErrorField(failure, 'C') == pgerr.ForeignKeyViolation && slices.Contains(p.Fulfils, k) {
+		return refuseFulfilled
+	}
+	if p.Command == "" {
 		return nil
 	}
 	switch wire.ErrorField(failure, 'C') {
@@ -69,6 +79,9 @@ func stepFailure(p *router.Prelude, failure []byte) *pgerr.Error {
 	}
 	return nil
 }
+
+var refuseFulfilled = pgerr.New(pgerr.FeatureNotSupported, "a WITH query over several backends that writes rows ahead of those which they refer to is not supported").
+	WithHint("Write the rows that others refer to in the first WITH query.")
 
 // isReadOnly tells the error of a part that writes in a READ ONLY transaction; that of a function's own statement has a context.
 func isReadOnly(failure []byte) bool {

@@ -43,16 +43,18 @@ type analysis struct {
 	fn          fnFacts // of all functions
 	hiddenClock bool    // the time is read where it does not stand in the statement's text
 	policyClock bool    // so a row level security policy does
-	target      *Table  // what the statement writes
-	unknown     []string
-	local       bool // a local table, temporary or foreign
-	system      bool // a system catalog
-	sequence    bool // a sequence read as a table
-	locking     bool // FOR UPDATE and its kin
-	primary     bool // a relation that a standby does not have, or of which too little is known
-	writes      bool // a data-modifying WITH query
-	setConfig   int  // calls of set_config
-	tableOID    bool
+	// defaultClocks is true where defaults of an INSERT in a WITH query read it.
+	defaultClocks bool
+	target        *Table // what the statement writes
+	unknown       []string
+	local         bool // a local table, temporary or foreign
+	system        bool // a system catalog
+	sequence      bool // a sequence read as a table
+	locking       bool // FOR UPDATE and its kin
+	primary       bool // a relation that a standby does not have, or of which too little is known
+	writes        bool // a data-modifying WITH query
+	setConfig     int  // calls of set_config
+	tableOID      bool
 	// keyTo are the values that UPDATE gives to key columns.
 	keyTo map[colID]KeyValue
 	// keyMoves is true if UPDATE gives a key column a value that depends on the row.

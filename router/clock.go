@@ -16,7 +16,8 @@ type Clock struct {
 	Hidden bool
 	// Policies is true where a row level security policy is what reads it: wherever rows are read, it is evaluated.
 	Policies bool
-	// Defaults is true where columns that an INSERT of a query's rows leaves out read it, when the server evaluates them.
+	// Defaults is true where columns that an INSERT of a query's rows, or one in a WITH query, leaves out read it, when the server
+	// evaluates them.
 	Defaults bool
 	// Evaluated is true where a cell or a default that home evaluates reads the time.
 	Evaluated bool
@@ -130,6 +131,7 @@ func (p *planner) clock(n sqlparse.Node) {
 	if s := n.GetInsertStmt(); s != nil {
 		evaluated = p.insertClock(&c, s) || evaluated
 	}
+	c.defaults = c.defaults || p.a.defaultClocks
 	if len(c.splices) == 0 && !c.hidden && !c.defaults {
 		return
 	}

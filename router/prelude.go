@@ -23,6 +23,10 @@ type Prelude struct {
 	// OneMatch is true where Text writes a reference table, and each of its rows by at most one row of the steps: PlanOneMatch
 	// plans it.
 	OneMatch bool
+	// Fulfils are the steps whose foreign keys a later part may fulfil: PostgreSQL looks at them behind all parts.
+	Fulfils []int
+	// Apart must hold for the values at hand; else the statement is refused.
+	Apart []OtherKeys
 	// Denied, if set, is said where a step is denied a right that the statement itself might not need.
 	Denied *pgerr.Error
 	// Merges is set for MERGE: the rows that Text and the steps that write have changed are counted together.
@@ -77,6 +81,12 @@ func (p *planner) prelude() (*Prelude, *pgerr.Error) {
 		return nil, refStatement
 	}
 	b.a, b.root = a, root
+	b.parts = map[sqlparse.Node]*query{n: root}
+	for _, l := range a.withs {
+		if l.dml != nil {
+			b.parts[l.node.Ctequery] = l.dml
+		}
+	}
 	root.walk(func(q *query) {
 		if q.sel != nil {
 			b.levels[q.sel] = q
@@ -132,7 +142,8 @@ func (a *analysis) statement(n sqlparse.Node) (q *query) {
 type preludeBuilder struct {
 	env    *Env
 	a      *analysis
-	root   *query // the statement's own level
+	root   *query                   // the statement's own level
+	parts  map[sqlparse.Node]*query // and those of what writes
 	out    *Prelude
 	levels map[*sqlparse.SelectStmt]*query
 	// writes is true where the statement itself writes: what it reads of other backends must then be read first.
@@ -147,11 +158,6 @@ type preludeBuilder struct {
 	outer, inner map[string]bool
 	ahead        int           // how many steps read before any part writes
 	main         sqlparse.Node // the statement where all of it was made a step; nil otherwise
-}
-
-type writtenTable struct {
-	tables []*Table // the target, and what foreign keys lead to from it
-	step   int
 }
 
 // with goes through the WITH queries in order.
@@ -193,31 +199,6 @@ func (b *preludeBuilder) with(n sqlparse.Node) bool {
 	}
 	w.Ctes = kept
 	return true
-}
-
-// noteTarget notes the table that a data-modifying WITH query writes.
-func (b *preludeBuilder) noteTarget(n sqlparse.Node) {
-	if rv := sqlparse.TargetOf(n); rv != nil {
-		t, _ := b.env.resolve(rv)
-		b.written = append(b.written, writtenTable{b.reached(t), len(b.out.Steps)})
-		b.bad = b.bad || t == nil || len(t.Triggers) > 0
-	}
-}
-
-// reached lists a table and those whose rows a write of it may change through foreign keys' actions.
-func (b *preludeBuilder) reached(t *Table) []*Table {
-	if t == nil {
-		return nil
-	}
-	out := []*Table{t}
-	for i := 0; i < len(out); i++ {
-		for _, oid := range out[i].ReferencedBy {
-			if r := b.env.Schema.ByOID[oid]; r != nil && !slices.Contains(out, r) {
-				out = append(out, r)
-			}
-		}
-	}
-	return out
 }
 
 // take makes a query a step and returns what reads its rows; nil where its WITH queries cannot go with it.
@@ -438,33 +419,4 @@ func (b *preludeBuilder) relations(whole, part sqlparse.Node, use *columnUse, wa
 		}
 		return n, true
 	})
-}
-
-// conflicts reports whether a table that a step writes is used elsewhere in the statement: PostgreSQL's parts do not see
-// each other's writes, later steps would.
-func (b *preludeBuilder) conflicts(n sqlparse.Node) bool {
-	for _, w := range b.written {
-		if b.uses(n, w.tables) {
-			return true
-		}
-		for k, s := range b.steps {
-			early := k < w.step && s.GetSelectStmt() != nil // it has read, or locked, before that
-			if k != w.step && k >= b.ahead && !early && b.uses(s, w.tables) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (b *preludeBuilder) uses(n sqlparse.Node, tables []*Table) bool {
-	found := false
-	sqlparse.Walk(n, func(n sqlparse.Node) bool {
-		if rv := n.GetRangeVar(); rv != nil && !(rv.Schemaname == "" && b.names[rv.Relname]) {
-			t, _ := b.env.resolve(rv)
-			found = found || t != nil && (slices.Contains(tables, t) || t.Kind == TableView)
-		}
-		return !found
-	})
-	return found
 }

@@ -22,7 +22,7 @@ func (b *preludeBuilder) readsBefore(n sqlparse.Node) {
 		var tables []*Table
 		if rv := sqlparse.TargetOf(part); rv != nil {
 			t, _ := b.env.resolve(rv)
-			tables = b.reached(t)
+			tables = b.changed(part, t)
 		}
 		written = append(written, tables)
 	}

@@ -33,7 +33,7 @@ var (
 	refClock        = refusal("a view, function, trigger or default reads the time, and the statement runs on several shards", "Write now() in the statement itself, or restrict it to one shard with = on the partition key.")
 	refUnknownFunc  = refusal("a statement over several shards calls a function that pleiad does not know", "Create the function through pleiad, or restrict the query to one shard with = on the partition key.")
 	refRecursive    = refusal("recursive queries over several shards are not supported yet", "Restrict every sharded table in it to one shard with = on its partition key.")
-	refDMLCTE       = refusal("data-modifying WITH over several shards is not supported yet", "Restrict every sharded table to one shard with = on its partition key.")
+	refDMLCTE       = refusal("data-modifying WITH over several shards is not supported yet", "Run its parts one after the other in a transaction, or restrict every sharded table to one shard with = on its partition key.")
 	refNoKey        = refusal("this statement needs all its sharded rows on one backend", "Restrict every sharded table to one shard with = on its partition key.")
 
 	refMixed        = refusal("sharded tables cannot be used in one statement with local tables", "Make the local table a reference table (CREATE TABLE … WITH (pleiad.reference)), or query the two separately.")

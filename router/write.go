@@ -2,6 +2,7 @@ package router
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/sqlparse"
@@ -348,6 +349,22 @@ func (a *analysis) usesDefaults(q *query, t *Table, cols []sqlparse.Node, width 
 	}
 }
 
+// partDefaults is usesDefaults for an INSERT in a WITH query. Where defaults read the time, it is a statement of its own that
+// gives them the transaction's.
+func (a *analysis) partDefaults(q *query, t *Table, s *sqlparse.InsertStmt) {
+	hidden := a.hiddenClock
+	a.usesDefaults(q, t, s.Cols, insertWidth(s, q), insertRows(s)...)
+	if hidden || !a.hiddenClock || t.Kind == TableView {
+		return
+	}
+	for _, c := range t.Columns {
+		if a.defaultFacts(c)&fnClockInside != 0 || strings.Contains(c.Default, "statement_timestamp") {
+			return
+		}
+	}
+	a.hiddenClock, a.defaultClocks = false, true
+}
+
 // sameDefault reports whether a column's default gives every backend the same value.
 func sameDefault(c Column) bool { return c.Default == "" || c.DefaultVol == 'i' && c.Identity == 0 }
 
@@ -385,7 +402,7 @@ func (a *analysis) modifying(l *cteList) *query {
 	switch {
 	case n.GetInsertStmt() != nil:
 		q, r = a.insertLevel(n.GetInsertStmt(), sc)
-		a.usesDefaults(q, r.table, n.GetInsertStmt().Cols, insertWidth(n.GetInsertStmt(), q), insertRows(n.GetInsertStmt())...)
+		a.partDefaults(q, r.table, n.GetInsertStmt())
 	case n.GetUpdateStmt() != nil:
 		q, r = a.updateLevel(n.GetUpdateStmt(), sc)
 	case n.GetDeleteStmt() != nil:

@@ -19,6 +19,7 @@ const (
 	InFailedSQLTransaction       = "25P02"
 	IdleInTransactionTimeout     = "25P03"
 	InvalidSQLStatementName      = "26000"
+	ForeignKeyViolation          = "23503"
 	UniqueViolation              = "23505"
 	InvalidAuthorization         = "28000"
 	InvalidPassword              = "28P01"
