@@ -26,7 +26,7 @@ type row struct {
 var importTable = map[string]row{
 	"bench": {third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn"},
 	"cmd/pleiad": {
-		own:   "internal/admin internal/config internal/devcluster internal/preflight proxy rebalancer",
+		own:   "internal/admin internal/config internal/devcluster internal/pgdump internal/preflight proxy rebalancer",
 		third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn github.com/vbauerster/mpb/v8 github.com/vbauerster/mpb/v8/decor github.com/prometheus/client_golang/prometheus github.com/prometheus/client_golang/prometheus/collectors github.com/spf13/cobra",
 	},
 	"integration": {tests: "internal/devcluster github.com/anishathalye/porcupine"},
@@ -39,7 +39,7 @@ var importTable = map[string]row{
 	},
 
 	"rebalancer": {
-		own:   "internal/failpoint internal/replication rebalancer/balance",
+		own:   "internal/failpoint internal/pgdump internal/replication rebalancer/balance",
 		third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn",
 	},
 	"rebalancer/balance": {own: "router/shardmap", pure: true},
@@ -77,6 +77,7 @@ var importTable = map[string]row{
 	},
 	"internal/failpoint":   {},
 	"internal/lsn":         {pure: true},
+	"internal/pgdump":      {third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn"},
 	"internal/pgerr":       {pure: true},
 	"internal/plancache":   {},
 	"internal/preflight":   {own: "internal/config", third: "github.com/jackc/pgx/v5 github.com/jackc/pgx/v5/pgconn", tests: "internal/devcluster"},
@@ -98,7 +99,7 @@ var testLibraries = []string{
 // The two paths meet in values of router/shardmap alone: a statement never waits for a move's code, nor the reverse.
 var (
 	dataPath    = []string{"proxy", "router", "internal/executor", "internal/backend"}
-	controlPath = []string{"rebalancer", "internal/replication"}
+	controlPath = []string{"rebalancer", "internal/replication", "internal/pgdump"}
 )
 
 // impure are the standard packages that a pure one does without.

@@ -35,12 +35,13 @@ type ownSetting struct {
 
 var ownSettings = map[string]ownSetting{
 	"pleiad.shard_count":          {check: checkShardCount},
-	"pleiad.default_distribution": {check: oneOf("pleiad.default_distribution", "local", "primary_key", "reference")},
+	"pleiad.default_distribution": {check: checkDistribution},
 	"pleiad.hash":                 {check: oneOf("pleiad.hash", "postgres", "murmur3")},
 	"pleiad.snapshot":             {check: checkBool("pleiad.snapshot")},
 	"pleiad.consistency":          {check: oneOf("pleiad.consistency", "strong", "bounded_staleness", "session", "consistent_prefix", "eventual")},
 	"pleiad.max_staleness":        {check: checkStaleness},
 	"pleiad.replication":          {check: oneOf("pleiad.replication", "async", "sync")},
+	partialDump:                   {check: checkBool(partialDump)},
 	sessionToken:                  {check: checkToken},
 }
 
@@ -54,6 +55,18 @@ func checkShardCount(v string) (string, *pgerr.Error) {
 			"%d is outside the valid range for parameter \"pleiad.shard_count\" (1 .. 4096)", n)
 	}
 	return strconv.Itoa(n), nil
+}
+
+// checkDistribution takes a kind of table, or the key of those to come: what follows PARTITION BY.
+func checkDistribution(v string) (string, *pgerr.Error) {
+	if len(v) <= 8192 && router.DistributedBy(v) {
+		return v, nil
+	}
+	kind, bad := oneOf("pleiad.default_distribution", "local", "primary_key", "reference")(v)
+	if bad != nil {
+		bad = bad.WithHint("Available values: local, primary_key, reference, or a key as PARTITION BY takes it: hash (column, …).")
+	}
+	return kind, bad
 }
 
 func oneOf(name string, allowed ...string) func(string) (string, *pgerr.Error) {
@@ -99,7 +112,7 @@ func (s *Session) own(name string) string {
 		return string(c.Sharding.DefaultDistribution)
 	case "pleiad.hash":
 		return string(c.Sharding.Hash)
-	case "pleiad.snapshot":
+	case "pleiad.snapshot", partialDump:
 		return "off"
 	case "pleiad.consistency":
 		return string(c.Reads.Consistency)

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pleiad/pleiad/internal/pgdump"
 )
 
 // maintenanceDB is where databases are made from.
@@ -211,6 +213,23 @@ func dumpSchema(ctx context.Context, c Cluster, backend, database string, withou
 		text = append(text, sql+";\n"...)
 	}
 	return text, nil
+}
+
+// dumpProgram finds the pg_dump for a backend's servers, and their major version.
+func dumpProgram(ctx context.Context, c Cluster, backend, database string) (program string, major int, err error) {
+	conn, err := connect(ctx, c, backend, database)
+	if err != nil {
+		return "", 0, err
+	}
+	err = conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int / 10000").Scan(&major)
+	closing(conn)
+	if err != nil {
+		return "", 0, fmt.Errorf("read the version of %q: %w", backend, err)
+	}
+	if program, err = pgdump.Program(ctx, major); err != nil {
+		err = fmt.Errorf("copy the schema to the new backend: %w", err)
+	}
+	return program, major, err
 }
 
 // statements are a dump without what only psql understands, without schema public, which is there, and without the setting that

@@ -1,25 +1,6 @@
 package rebalancer
 
-import (
-	"errors"
-	"strings"
-	"testing"
-)
-
-func TestPickDump(t *testing.T) {
-	all := []dump{{"/a", 15}, {"/b", 18}, {"/c", 17}}
-	for major, want := range map[int]string{15: "/a", 16: "/c", 17: "/c", 18: "/b"} {
-		if got, err := pickDump(all, major); got != want || err != nil {
-			t.Errorf("for %d: %q, %v, want %q", major, got, err, want)
-		}
-	}
-	if _, err := pickDump(all, 19); !errors.Is(err, errNoDump) || !strings.Contains(err.Error(), "/b is of PostgreSQL 18") {
-		t.Errorf("all too old: %v", err)
-	}
-	if _, err := pickDump(nil, 15); !errors.Is(err, errNoDump) {
-		t.Errorf("none: %v", err)
-	}
-}
+import "testing"
 
 func TestStatementsOfDump(t *testing.T) {
 	const dump = "\\restrict x\nSET lock_timeout = 0;\nSET transaction_timeout = 0;\n--\n-- Name: f(); Type: FUNCTION\n" +

@@ -26,7 +26,7 @@ type newTable struct {
 // createTable plans CREATE TABLE. What a table without PARTITION BY and pleiad's options is depends on
 // Env.DefaultDistribution. Under primary_key these are local: tables without primary key or with a column in it
 // that no key can have, with a unique constraint that does not contain it, with a foreign key that a sharded table
-// could not have, and those made by INHERITS, OF or PARTITION OF.
+// could not have, and those made by INHERITS, OF or PARTITION OF. Under HASH (…) a table that cannot have that key is an error.
 func (d *ddl) createTable() *Template {
 	d.tag = "CREATE TABLE"
 	s := d.stmt.GetCreateStmt()
@@ -117,12 +117,17 @@ func (c *newTable) decide() (TableKind, *pgerr.Error) {
 		return TableLocal, nil
 	case c.hashed(c.s) && c.s.Partbound == nil:
 		return TableSharded, nil
-	case !plain || c.s.Relation.Relpersistence != "p":
+	case !plain || c.s.Relation.Relpersistence != "p", c.env.DefaultDistribution == "local", c.env.DefaultDistribution == "":
 		return TableLocal, nil
 	case c.env.DefaultDistribution == "reference" && !c.plain:
 		return TableReference, nil
 	case c.env.DefaultDistribution == "primary_key":
 		return c.byPrimaryKey(), nil
+	case DistributedBy(c.env.DefaultDistribution):
+		if !c.partitionBy(c.env.DefaultDistribution + "\n") { // it may end in a comment
+			return 0, refCompose
+		}
+		return TableSharded, nil
 	}
 	return TableLocal, nil
 }
@@ -140,18 +145,37 @@ func (c *newTable) byPrimaryKey() TableKind {
 		}
 		parts[i] = quoteIdent(col)
 	}
-	at := c.elementsEnd()
-	if at < 0 || !c.canShard(key) {
+	if !c.canShard(key) || !c.partitionBy("HASH ("+strings.Join(parts, ", ")+")") {
 		return TableLocal
+	}
+	return TableSharded
+}
+
+// DistributedBy tells whether a value of Env.DefaultDistribution is the key itself, HASH (column, …): what follows PARTITION BY.
+func DistributedBy(value string) bool {
+	stmts, err := sqlparse.Parse("CREATE TABLE t () PARTITION BY " + value)
+	if err != nil || len(stmts) != 1 {
+		return false
+	}
+	s := stmts[0].Node.GetCreateStmt()
+	return s != nil && s.Partspec != nil && s.Partspec.Strategy == sqlparse.PartitionHash &&
+		len(s.Options) == 0 && s.Tablespacename == "" && s.AccessMethod == "" && s.Oncommit == sqlparse.OnCommitNothing
+}
+
+// partitionBy adds PARTITION BY to the text, if it can be read then.
+func (c *newTable) partitionBy(clause string) bool {
+	at := c.elementsEnd()
+	if at < 0 {
+		return false
 	}
 	text := c.text
-	c.text = c.text[:at] + " PARTITION BY HASH (" + strings.Join(parts, ", ") + ")" + c.withoutStorage(at)
+	c.text = c.text[:at] + " PARTITION BY " + clause + c.withoutStorage(at)
 	if !c.reparse() {
 		c.text, c.storage = text, nil
-		return TableLocal
+		return false
 	}
 	c.s = c.stmt.GetCreateStmt()
-	return TableSharded
+	return true
 }
 
 // canShard is true if the table's other constraints allow this key.

@@ -17,6 +17,8 @@ type DDL struct {
 	ChangesSchema bool
 	// NeedsBlock is true for LOCK TABLE: outside a transaction block PostgreSQL's own error (25P01) is due.
 	NeedsBlock bool
+	// ReadLock is true for LOCK TABLE … IN ACCESS SHARE MODE of a sharded table, which is how pg_dump begins.
+	ReadLock bool
 	// NoBlock is true for what pleiad does in a transaction and PostgreSQL does not: inside a block its error (25001) is due.
 	NoBlock bool
 	// Part is what a shard's part of a new index is named, and Whole the index: errors speak of that.

@@ -132,7 +132,7 @@ func setDDLEnv(t *testing.T, env *Env, words []string) {
 	t.Helper()
 	switch words[0] {
 	case "distribution":
-		env.DefaultDistribution = words[1]
+		env.DefaultDistribution = strings.Join(words[1:], " ")
 	case "hash":
 		env.Family = shardmap.FamilyPostgres
 		if words[1] == "murmur3" {
@@ -257,6 +257,18 @@ func TestShardRelation(t *testing.T) {
 		}
 		if got != c.want || len(got) > 63 {
 			t.Errorf("ShardRelation(%q, %q) = %q, want %q", c.schema, c.name, got, c.want)
+		}
+	}
+}
+
+func TestDistributedBy(t *testing.T) {
+	for value, want := range map[string]bool{
+		"HASH (a)": true, `hash (a, "B c" COLLATE "C" pleiad.murmur3_text_ops)`: true, "hash (a) -- x": true, "hash ((a + 1))": true,
+		"": false, "local": false, "primary_key": false, "hash": false, "list (a)": false, "hash (a) with (fillfactor = 50)": false,
+		"hash (a) using heap": false, "hash (a) tablespace x": false, "hash (a); drop table t": false, "hash (a) on commit drop": false,
+	} {
+		if got := DistributedBy(value); got != want {
+			t.Errorf("%q: %v", value, got)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package router
 
 import (
+	"slices"
+
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
@@ -85,11 +87,13 @@ func (d *ddl) truncate() *Template {
 func (d *ddl) lockTable() *Template {
 	d.tag = "LOCK TABLE"
 	s := d.stmt.GetLockStmt()
-	t, _ := d.overRelations(rangeVars(s.Relations), true, func(tree sqlparse.Node, at []int) {
+	t, tables := d.overRelations(rangeVars(s.Relations), true, func(tree sqlparse.Node, at []int) {
 		tree.GetLockStmt().Relations = pick(tree.GetLockStmt().Relations, at)
 	})
 	if t.DDL != nil {
 		t.DDL.NeedsBlock = true
+		t.DDL.ReadLock = s.Mode == sqlparse.AccessShareLock &&
+			slices.ContainsFunc(tables, func(table *Table) bool { return table.Kind == TableSharded })
 	}
 	return t
 }

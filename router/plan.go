@@ -506,6 +506,8 @@ type Template struct {
 	// NeedsHome is true for a statement over sharded tables that also needs what only home has (local tables,
 	// sequences): it runs if its shards are all on home, else NoScatter is the answer. Backends sees to it.
 	NeedsHome bool
+	// DumpsRows is true for a query that pg_dump sends if it takes rows, and not for definitions alone.
+	DumpsRows bool
 	// NeedsSequenceState is true when currval or lastval is called: their values are those of the home connection where
 	// this session called nextval.
 	NeedsSequenceState bool
@@ -576,7 +578,7 @@ type Env struct {
 	// which no snapshot holds.
 	TempCode            map[string]string
 	judging             map[string]bool // names whose TempCode is being read
-	DefaultDistribution string          // "local", "primary_key" or "reference"
+	DefaultDistribution string          // "local", "primary_key", "reference", or a key (DistributedBy)
 	ShardCount          uint32          // modulus of new sharded tables
 	Family              shardmap.Family // hash of new sharded tables
 	// Major is the servers' major version; 0 in tests that do not care.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/shardmap"
@@ -94,11 +95,16 @@ func plan(text string, env Env, how planner) (t *Template) {
 	p.tryInline()
 	p.tryRoutine()
 	p.t.Direct = p.direct()
+	p.t.DumpsRows = p.t.Kind == KindHome && strings.HasPrefix(text, dumpsRows)
 	if e := p.t.Refusal; p.t.Kind == KindRefuse && (e == refViewWrite || e.Code == pgerr.UndefinedTable) {
 		p.t.Kind = KindSyntax // PostgreSQL may have an error of its own
 	}
 	return p.t
 }
+
+// dumpsRows begins the query by which pg_dump, of every version since 9.3, puts materialized views in order
+// (pg_dump.c, buildMatViewRefreshDependencies), which it does if it takes rows.
+const dumpsRows = "WITH RECURSIVE w AS ( SELECT d1.objid, d2.refobjid, c2.relkind AS refrelkind FROM pg_depend d1 "
 
 // rejected plans a text that could not be parsed.
 func (p *planner) rejected(err error) *Template {

@@ -24,12 +24,16 @@ type client struct {
 }
 
 func (o *client) flags(c *cobra.Command, jobs bool) {
-	c.Flags().StringVar(&o.dsn, "dsn", "", "the proxy and the database, as a URI or keywords; default from PGHOST (127.0.0.1), PGPORT (6432), "+
-		"PGDATABASE (postgres), PGUSER …")
+	o.dsnFlag(c)
 	c.Flags().StringVar(&o.output, "output", "text", "text, or json: an object a line")
 	if jobs {
 		c.Flags().BoolVar(&o.detach, "detach", false, "start the job and do not watch it")
 	}
+}
+
+func (o *client) dsnFlag(c *cobra.Command) {
+	c.Flags().StringVar(&o.dsn, "dsn", "", "the proxy and the database, as a URI or keywords; default from PGHOST (127.0.0.1), PGPORT (6432), "+
+		"PGDATABASE (postgres), PGUSER …")
 }
 
 func (o *client) connect(ctx context.Context) (*pgx.Conn, error) {

@@ -25,7 +25,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(devCommand(), serveCommand(), checkConfigCommand(), statusCommand(), failoverCommand(), versionCommand())
+	root.AddCommand(devCommand(), serveCommand(), checkConfigCommand(), statusCommand(), failoverCommand(), dumpCommand(), versionCommand())
 	root.AddCommand(jobCommands()...)
 	if err := root.ExecuteContext(ctx); err != nil {
 		var code exitCode

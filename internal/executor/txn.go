@@ -33,6 +33,8 @@ type Txn struct {
 	ReadOnly bool
 	// Sync is true once something was written that has to wait for standbys.
 	Sync bool
+	// ReadLocked is true once a sharded table has been locked as pg_dump does.
+	ReadLocked bool
 	// frozen is true once a REPEATABLE READ transaction has its snapshots: no backend can join it any more.
 	frozen bool
 	// late is true if a statement had run before the transaction was opened around it.

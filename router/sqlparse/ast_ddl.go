@@ -90,6 +90,12 @@ const (
 // PartitionHash is PARTITION BY HASH.
 const PartitionHash = pg_query.PartitionStrategy_PARTITION_STRATEGY_HASH
 
+// AccessShareLock is the mode of LOCK TABLE … IN ACCESS SHARE MODE (lockdefs.h).
+const AccessShareLock = 1
+
+// OnCommitNothing is no ON COMMIT clause.
+const OnCommitNothing = pg_query.OnCommitAction_ONCOMMIT_NOOP
+
 // LIKE's options that bring a primary key along.
 const LikeIndexes = 1 << 6
 

@@ -1,0 +1,227 @@
+package pgdump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Options say what is dumped.
+type Options struct {
+	Config     *pgx.ConnConfig // the proxy and the database
+	Environ    []string        // in which pg_dump finds both
+	SchemaOnly bool
+}
+
+// maxAttempts is how often a dump begins, when others change the schema in the moment in which it does.
+const maxAttempts = 10
+
+// errChanged is that the definitions are not of the rows' snapshot.
+var errChanged = errors.New("the schema was changed meanwhile")
+
+// dump is a dump that is being taken.
+type dump struct {
+	Options
+	program string
+	major   int
+	guard   *pgx.Conn // sees what is there now
+	reader  *pgx.Conn // has the snapshot
+	archive *archive
+	rels    []relation
+	ours    []string // publications of pleiad's own
+	out     *script
+}
+
+// Write writes a SQL script that makes everything in a database of pleiad, for psql. All rows in it are of one snapshot of
+// all servers, and so are the definitions. An error in the middle leaves a script that psql refuses at its end.
+func Write(ctx context.Context, o Options, w io.Writer) error {
+	d := &dump{Options: o}
+	defer d.end(ctx)
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	for n := 1; ; n++ {
+		err := d.attempt(ctx)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errChanged) || n == maxAttempts {
+			return err
+		}
+		if err := d.release(ctx); err != nil {
+			return err
+		}
+	}
+	d.out = &script{w: w}
+	err := d.write(ctx)
+	if err != nil {
+		return errors.Join(err, d.out.spoil())
+	}
+	return nil
+}
+
+// begin connects, and finds out whether it is to pleiad.
+func (d *dump) begin(ctx context.Context) error {
+	for _, c := range []**pgx.Conn{&d.guard, &d.reader} {
+		conn, err := pgx.ConnectConfig(ctx, d.Config)
+		if err != nil {
+			return fmt.Errorf("connect to the proxy: %w", err)
+		}
+		*c = conn
+		if err := run(ctx, conn, sessionSettings...); err != nil {
+			return err
+		}
+	}
+	// The proxy alone knows this one; a server has a part of the rows.
+	if err := run(ctx, d.guard, "SHOW pleiad.session_token"); err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == "42704" {
+			return errors.New("the server is not pleiad's proxy: connect to that, or use pg_dump")
+		}
+		return err
+	}
+	err := d.guard.QueryRow(ctx, "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4 / 10000").Scan(&d.major)
+	if err != nil {
+		return err
+	}
+	d.program, err = Program(ctx, d.major)
+	return err
+}
+
+// sessionSettings are pg_dump's own (setup_connection): values come out exact, and nothing ends a long dump.
+var sessionSettings = []string{
+	"SET client_encoding = 'UTF8'", "SET DateStyle = ISO", "SET IntervalStyle = postgres", "SET extra_float_digits = 3", "SET row_security = off", "SET bytea_output = hex",
+	"SET synchronize_seqscans = off", "SET statement_timeout = 0", "SET lock_timeout = 0", "SET idle_in_transaction_session_timeout = 0",
+	"SELECT pg_catalog.set_config('search_path', '', false)",
+}
+
+func run(ctx context.Context, conn *pgx.Conn, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attempt takes definitions, locks and a snapshot that belong together. pg_dump goes first, so that its locks and these
+// never wait for each other with somebody's schema change between them.
+func (d *dump) attempt(ctx context.Context) error {
+	before, err := d.epoch(ctx, d.guard)
+	if err != nil {
+		return err
+	}
+	if d.archive, err = takeArchive(ctx, d.program, d.major, d.Environ, d.SchemaOnly); err == nil {
+		err = d.open(ctx, before)
+	}
+	if err != nil && !errors.Is(err, errChanged) && ctx.Err() == nil {
+		// What was dropped meanwhile is an error too, and not the dump's.
+		_ = run(ctx, d.guard, "ROLLBACK")
+		if now, lost := d.epoch(ctx, d.guard); lost == nil && now != before {
+			err = fmt.Errorf("%w: %w", errChanged, err)
+		}
+	}
+	return err
+}
+
+// open takes the snapshot, with every table locked from before it until the rows have been read: what TRUNCATE or a rewrite
+// has removed no snapshot sees. The guard holds the locks until the reader has them.
+func (d *dump) open(ctx context.Context, before int64) error {
+	rels, err := relations(ctx, d.guard)
+	if err != nil {
+		return err
+	}
+	lock := lockStatement(rels)
+	if err := run(ctx, d.guard, "BEGIN", lock); err != nil {
+		return err
+	}
+	if err := run(ctx, d.reader, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"); err != nil {
+		return err
+	}
+	now, err := d.epoch(ctx, d.reader)
+	if err != nil {
+		return err
+	}
+	if now != before {
+		return errChanged
+	}
+	// Behind somebody who waits for the guard's lock, the reader would wait for ever.
+	if err := run(ctx, d.reader, "SET LOCAL lock_timeout = '1s'", lock, "SET LOCAL lock_timeout = 0"); err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == "55P03" {
+			return fmt.Errorf("%w: %w", errChanged, err)
+		}
+		return err
+	}
+	if d.rels, err = relations(ctx, d.reader); err != nil {
+		return err
+	}
+	if rows, err := d.reader.Query(ctx, publicationsSQL); err != nil {
+		return err
+	} else if d.ours, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return err
+	}
+	return run(ctx, d.guard, "ROLLBACK")
+}
+
+// epoch is the version of the schema; every schema change through pleiad raises it.
+func (d *dump) epoch(ctx context.Context, conn *pgx.Conn) (epoch int64, err error) {
+	if err := conn.QueryRow(ctx, "SELECT epoch FROM pleiad.epoch").Scan(&epoch); err != nil {
+		return 0, fmt.Errorf("read the schema's version: %w", err)
+	}
+	return epoch, nil
+}
+
+// lockStatement keeps tables as they are; "" without tables.
+func lockStatement(rels []relation) string {
+	var names []string
+	for _, r := range rels {
+		if r.Kind != "sequence" {
+			names = append(names, r.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "LOCK TABLE " + strings.Join(names, ", ") + " IN ACCESS SHARE MODE"
+}
+
+// release gives up what an attempt has.
+func (d *dump) release(ctx context.Context) error {
+	var err error
+	if d.archive != nil {
+		err = d.archive.remove()
+		d.archive = nil
+	}
+	return errors.Join(err, run(ctx, d.guard, "ROLLBACK"), run(ctx, d.reader, "ROLLBACK"))
+}
+
+func (d *dump) end(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	for _, c := range []*pgx.Conn{d.guard, d.reader} {
+		if c != nil {
+			_ = c.Close(ctx)
+		}
+	}
+	if d.archive != nil {
+		_ = d.archive.remove()
+	}
+}
+
+// wanted are the entries of a section but for pleiad's own.
+func (d *dump) wanted(ctx context.Context, section string) ([]entry, error) {
+	all, err := d.archive.contents(ctx, section)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(e entry) bool { return e.catalog == pgPublication && slices.Contains(d.ours, e.oid) }), nil
+}
+
+// pgPublication is the oid of catalog pg_publication.
+const pgPublication = "6104"
