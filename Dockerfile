@@ -11,9 +11,9 @@ RUN go build -buildvcs=false -trimpath -o /pleiad ./cmd/pleiad
 # proxy may merge sorted text itself.
 FROM debian:bookworm-slim
 RUN useradd --system --no-create-home pleiad
-# `pleiad add-backend` copies the schema with the pg_dump of the servers' version.
+# `pleiad add-backend` copies the schema with the pg_dump of the servers' version; `pleiad dump` runs pg_restore too.
 RUN apt-get update && apt-get install -y --no-install-recommends libpq5 liblz4-1 libzstd1 zlib1g && rm -rf /var/lib/apt/lists/*
-COPY --from=postgres:16-bookworm /usr/lib/postgresql/16/bin/pg_dump /usr/lib/postgresql/16/bin/
+COPY --from=postgres:16-bookworm /usr/lib/postgresql/16/bin/pg_dump /usr/lib/postgresql/16/bin/pg_restore /usr/lib/postgresql/16/bin/
 COPY --from=build /pleiad /usr/local/bin/pleiad
 COPY docker/healthcheck.sh /usr/local/bin/pleiad-healthcheck
 USER pleiad

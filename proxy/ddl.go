@@ -23,6 +23,7 @@ func (s *Session) runDDL(r *request) error {
 	var held bytes.Buffer
 	s.out = wire.NewWriter(&held)
 	err := s.changeSchema(r)
+	s.gang.Txn.ReadLocked = s.gang.Txn.ReadLocked || r.tmpl.DDL != nil && r.tmpl.DDL.ReadLock
 	if e := s.out.Flush(); err == nil {
 		err = e
 	}

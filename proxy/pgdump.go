@@ -15,3 +15,14 @@ func (s *Session) partialDump() bool {
 		WithHint("Use pleiad dump. With pg_dump --schema-only, or with PGOPTIONS='-c pleiad.partial_dump=on', their definitions are dumped and no rows."))
 	return true
 }
+
+// runHome runs a statement that is home's.
+func (s *Session) runHome(r *request) error {
+	switch {
+	case r.tmpl.DumpsRows && s.partialDump():
+		return nil
+	case len(r.tmpl.SetConfig) > 0:
+		return s.runSetConfig(r)
+	}
+	return s.forward(r, s.db.home)
+}

@@ -95,13 +95,7 @@ func (s *Session) run(r *request) error {
 	s.beginSync(t)
 	switch t.Kind {
 	case router.KindHome:
-		if t.DumpsRows && s.partialDump() {
-			return nil
-		}
-		if len(t.SetConfig) > 0 {
-			return s.runSetConfig(r)
-		}
-		return s.forward(r, s.db.home)
+		return s.runHome(r)
 	case router.KindAny:
 		return s.forward(r, s.anyBackend())
 	case router.KindShards:
@@ -125,7 +119,6 @@ func (s *Session) run(r *request) error {
 	case router.KindCopyOut:
 		return s.runCopyOut(r)
 	case router.KindDDL:
-		s.gang.Txn.ReadLocked = s.gang.Txn.ReadLocked || t.DDL.ReadLock
 		return s.runDDL(r)
 	case router.KindTxn:
 		return s.runTxn(r)

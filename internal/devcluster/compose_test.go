@@ -172,7 +172,7 @@ func TestImagesFitTogether(t *testing.T) {
 		if s.Image != "" && s.Image != "postgres:16-"+release[1] {
 			t.Errorf("%s runs %s", name, s.Image)
 		}
-		if s.Image != "" && !strings.Contains(docker, "\nCOPY --from="+s.Image+" /usr/lib/postgresql/16/bin/pg_dump ") {
+		if s.Image != "" && !strings.Contains(docker, "\nCOPY --from="+s.Image+" /usr/lib/postgresql/16/bin/pg_dump /usr/lib/postgresql/16/bin/pg_restore ") {
 			t.Errorf("the proxy's pg_dump is not of %s, which %s runs", s.Image, name)
 		}
 	}
