@@ -113,6 +113,7 @@ func TestDump(t *testing.T) {
 		"insert into app.orders (customer, ratio) values (100, 1) returning no, note",
 		"insert into app.customer (region) values (1) returning id, name",
 		"insert into notes default values returning id",
+		"insert into app.kind default values returning id, no",
 		"select nextval('app.alone'), nextval('app.unused')",
 		"select sum(length(loid::text)), md5(string_agg(lo_get(oid), '')) from pg_largeobject_metadata m, lateral (select m.oid) l (loid)",
 		"select app.liar()",
@@ -146,7 +147,8 @@ func copied(t *testing.T, dump, table string) (rows [][]string) {
 	return rows
 }
 
-// TestDumpIsOneSnapshot dumps while clients move money between servers and write down on home that they did.
+// TestDumpIsOneSnapshot dumps while clients move money between servers and write down on home that they did, and another
+// one changes the schema all the time.
 func TestDumpIsOneSnapshot(t *testing.T) {
 	t.Parallel()
 	s := needPleiad(t)
@@ -178,6 +180,15 @@ func TestDumpIsOneSnapshot(t *testing.T) {
 			}
 		})
 	}
+	changer := s.conn(t, db)
+	running.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := changer.Exec(t.Context(), "create table passing (id int primary key); drop table passing"); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
 	for range 4 {
 		before := done.Load()
 		eventually(t, callLimit, "clients write", func() bool { return done.Load() > before+5 || t.Failed() })

@@ -22,7 +22,7 @@ type archive struct {
 
 // takeArchive runs pg_dump. Its definitions are those of its own snapshot: whether that is the right one the caller has
 // to find out.
-func takeArchive(ctx context.Context, program string, major int, env []string, schemaOnly bool) (*archive, error) {
+func takeArchive(ctx context.Context, program string, major int, env, options []string) (*archive, error) {
 	dir, err := os.MkdirTemp("", "pleiad-dump-")
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary directory: %w", err)
@@ -30,10 +30,7 @@ func takeArchive(ctx context.Context, program string, major int, env []string, s
 	a := &archive{dir: dir, file: filepath.Join(dir, "definitions"), program: program, major: major, env: env}
 	args := []string{"--format=custom", "--file=" + a.file, "--section=pre-data", "--section=post-data", "-B", "--no-subscriptions",
 		"--no-tablespaces", "--no-password", "--exclude-schema=pleiad", "--exclude-schema=pleiad_[0-9]+"}
-	if schemaOnly {
-		args = append(args, "--schema-only")
-	}
-	if _, err := a.run(ctx, program, args...); err != nil {
+	if _, err := a.run(ctx, program, append(args, options...)...); err != nil {
 		return nil, errors.Join(err, a.remove())
 	}
 	return a, nil

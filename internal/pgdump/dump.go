@@ -19,8 +19,9 @@ type Options struct {
 	SchemaOnly bool
 }
 
-// maxAttempts is how often a dump begins, when others change the schema in the moment in which it does.
-const maxAttempts = 10
+// maxAttempts is how often a dump begins, when others change the schema while pg_dump reads it. Each third time it makes
+// them wait meanwhile.
+const maxAttempts = 9
 
 // errChanged is that the definitions are not of the rows' snapshot.
 var errChanged = errors.New("the schema was changed meanwhile")
@@ -47,7 +48,7 @@ func Write(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	for n := 1; ; n++ {
-		err := d.attempt(ctx)
+		err := d.attempt(ctx, n%3 == 0)
 		if err == nil {
 			break
 		}
@@ -111,14 +112,31 @@ func run(ctx context.Context, conn *pgx.Conn, statements ...string) error {
 }
 
 // attempt takes definitions, locks and a snapshot that belong together. pg_dump goes first, so that its locks and these
-// never wait for each other with somebody's schema change between them.
-func (d *dump) attempt(ctx context.Context) error {
+// never wait for each other with somebody's schema change between them. With hold no schema change goes on meanwhile; then
+// pg_dump does not wait for long for somebody who may be waiting for that.
+func (d *dump) attempt(ctx context.Context, hold bool) error {
+	if err := run(ctx, d.guard, "BEGIN ISOLATION LEVEL READ COMMITTED"); err != nil {
+		return err
+	}
+	var options []string
+	if d.SchemaOnly {
+		options = append(options, "--schema-only")
+	}
+	if hold {
+		options = append(options, "--lock-wait-timeout=10s")
+		if err := run(ctx, d.guard, shareSchema); err != nil {
+			return err
+		}
+	}
 	before, err := d.epoch(ctx, d.guard)
 	if err != nil {
 		return err
 	}
-	if d.archive, err = takeArchive(ctx, d.program, d.major, d.Environ, d.SchemaOnly); err == nil {
+	d.archive, err = takeArchive(ctx, d.program, d.major, d.Environ, options)
+	if err == nil {
 		err = d.open(ctx, before)
+	} else if hold {
+		err = fmt.Errorf("%w: %w", errChanged, err)
 	}
 	if err != nil && !errors.Is(err, errChanged) && ctx.Err() == nil {
 		// What was dropped meanwhile is an error too, and not the dump's.
@@ -130,6 +148,9 @@ func (d *dump) attempt(ctx context.Context) error {
 	return err
 }
 
+// shareSchema waits for the schema change under way, and keeps others out (pleiad.begin_ddl takes this lock).
+const shareSchema = "SELECT pg_catalog.pg_advisory_xact_lock_shared(1886151017, 1)"
+
 // open takes the snapshot, with every table locked from before it until the rows have been read: what TRUNCATE or a rewrite
 // has removed no snapshot sees. The guard holds the locks until the reader has them.
 func (d *dump) open(ctx context.Context, before int64) error {
@@ -137,8 +158,8 @@ func (d *dump) open(ctx context.Context, before int64) error {
 	if err != nil {
 		return err
 	}
-	lock := lockStatement(rels)
-	if err := run(ctx, d.guard, "BEGIN", lock); err != nil {
+	locks := lockStatements(rels)
+	if err := run(ctx, d.guard, locks...); err != nil {
 		return err
 	}
 	if err := run(ctx, d.reader, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"); err != nil {
@@ -152,7 +173,8 @@ func (d *dump) open(ctx context.Context, before int64) error {
 		return errChanged
 	}
 	// Behind somebody who waits for the guard's lock, the reader would wait for ever.
-	if err := run(ctx, d.reader, "SET LOCAL lock_timeout = '1s'", lock, "SET LOCAL lock_timeout = 0"); err != nil {
+	locks = append(append([]string{"SET LOCAL lock_timeout = '1s'"}, locks...), "SET LOCAL lock_timeout = 0")
+	if err := run(ctx, d.reader, locks...); err != nil {
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && pg.Code == "55P03" {
 			return fmt.Errorf("%w: %w", errChanged, err)
@@ -178,18 +200,18 @@ func (d *dump) epoch(ctx context.Context, conn *pgx.Conn) (epoch int64, err erro
 	return epoch, nil
 }
 
-// lockStatement keeps tables as they are; "" without tables.
-func lockStatement(rels []relation) string {
+// lockStatements keep tables as they are.
+func lockStatements(rels []relation) (all []string) {
 	var names []string
 	for _, r := range rels {
 		if r.Kind != "sequence" {
 			names = append(names, r.Name)
 		}
 	}
-	if len(names) == 0 {
-		return ""
+	for some := range slices.Chunk(names, 100) {
+		all = append(all, "LOCK TABLE "+strings.Join(some, ", ")+" IN ACCESS SHARE MODE")
 	}
-	return "LOCK TABLE " + strings.Join(names, ", ") + " IN ACCESS SHARE MODE"
+	return all
 }
 
 // release gives up what an attempt has.
