@@ -90,6 +90,9 @@ func (d *ddl) lockTable() *Template {
 	t, tables := d.overRelations(rangeVars(s.Relations), true, func(tree sqlparse.Node, at []int) {
 		tree.GetLockStmt().Relations = pick(tree.GetLockStmt().Relations, at)
 	})
+	if t.Refusal == refShardSchema && s.Mode == sqlparse.AccessShareLock {
+		return d.refuse(refShardSchema.WithHint("To save a whole database use pleiad dump. pg_dump needs -N 'pleiad*'."))
+	}
 	if t.DDL != nil {
 		t.DDL.NeedsBlock = true
 		t.DDL.ReadLock = s.Mode == sqlparse.AccessShareLock &&

@@ -70,7 +70,10 @@ var contentsLine = regexp.MustCompile(`^\d+; (\d+) (\d+) (\S+ )?`)
 // pgClass is the oid of catalog pg_class.
 const pgClass = "1259"
 
-// contents lists a section's entries in their order.
+// ownPublication is one of a move that is under way (rebalancer, move.slot).
+var ownPublication = regexp.MustCompile(`^\d+; \d+ \d+ PUBLICATION - pleiad_(move|join)_\d+_[0-9a-f]{8} `)
+
+// contents lists a section's entries in their order, but for pleiad's own.
 func (a *archive) contents(ctx context.Context, section string) (all []entry, err error) {
 	out, err := a.restore(ctx, "--list", "--section="+section)
 	if err != nil {
@@ -78,7 +81,7 @@ func (a *archive) contents(ctx context.Context, section string) (all []entry, er
 	}
 	for line := range strings.Lines(string(out)) {
 		line = strings.TrimRight(line, "\n")
-		if line == "" || line[0] == ';' {
+		if line == "" || line[0] == ';' || ownPublication.MatchString(line) {
 			continue
 		}
 		m := contentsLine.FindStringSubmatch(line)

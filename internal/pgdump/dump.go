@@ -35,7 +35,6 @@ type dump struct {
 	reader  *pgx.Conn // has the snapshot
 	archive *archive
 	rels    []relation
-	ours    []string // publications of pleiad's own
 	out     *script
 }
 
@@ -184,11 +183,6 @@ func (d *dump) open(ctx context.Context, before int64) error {
 	if d.rels, err = relations(ctx, d.reader); err != nil {
 		return err
 	}
-	if rows, err := d.reader.Query(ctx, publicationsSQL); err != nil {
-		return err
-	} else if d.ours, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
-		return err
-	}
 	return run(ctx, d.guard, "ROLLBACK")
 }
 
@@ -235,15 +229,3 @@ func (d *dump) end(ctx context.Context) {
 		_ = d.archive.remove()
 	}
 }
-
-// wanted are the entries of a section but for pleiad's own.
-func (d *dump) wanted(ctx context.Context, section string) ([]entry, error) {
-	all, err := d.archive.contents(ctx, section)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(all, func(e entry) bool { return e.catalog == pgPublication && slices.Contains(d.ours, e.oid) }), nil
-}
-
-// pgPublication is the oid of catalog pg_publication.
-const pgPublication = "6104"

@@ -60,9 +60,6 @@ func relations(ctx context.Context, conn *pgx.Conn) ([]relation, error) {
 	return all, nil
 }
 
-// publicationsSQL lists pleiad's own publications, of moves that are under way.
-const publicationsSQL = `SELECT oid::text FROM pg_catalog.pg_publication WHERE pubname ~ '^pleiad_'`
-
 // objectsSQL gives, for each large object, its number and the statements that make it without its contents.
 const objectsSQL = `SELECT m.oid, pg_catalog.format(E'SELECT pg_catalog.lo_create(%s);\nALTER LARGE OBJECT %s OWNER TO %I;\n', m.oid, m.oid, pg_catalog.pg_get_userbyid(m.lomowner))
 	|| coalesce((SELECT pg_catalog.string_agg(pg_catalog.format(E'GRANT %s ON LARGE OBJECT %s TO %s%s;\n', a.privilege_type, m.oid,

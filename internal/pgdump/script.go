@@ -69,11 +69,11 @@ const restoredEnd = `
 `
 
 func (d *dump) write(ctx context.Context) error {
-	pre, err := d.wanted(ctx, "pre-data")
+	pre, err := d.archive.contents(ctx, "pre-data")
 	if err != nil {
 		return err
 	}
-	post, err := d.wanted(ctx, "post-data")
+	post, err := d.archive.contents(ctx, "post-data")
 	if err != nil {
 		return err
 	}

@@ -76,3 +76,14 @@ func TestTables(t *testing.T) {
 		t.Errorf("%s", out.String())
 	}
 }
+
+func TestOwnPublication(t *testing.T) {
+	for line, want := range map[string]bool{
+		"31; 6104 99 PUBLICATION - pleiad_move_12_0a1b2c3d postgres": true, "31; 6104 99 PUBLICATION - pleiad_join_1_0a1b2c3d x": true,
+		"31; 6104 99 PUBLICATION - pleiad_mine postgres": false, "31; 1259 99 TABLE public pleiad_move_12_0a1b2c3d x": false,
+	} {
+		if got := ownPublication.MatchString(line); got != want {
+			t.Errorf("%s: %v", line, got)
+		}
+	}
+}
