@@ -82,6 +82,16 @@ func TestDump(t *testing.T) {
 		t.Errorf("the dump of what was restored %s", firstDifference(strings.Join(anyOrder(text), "\n"), strings.Join(anyOrder(second), "\n"), "it"))
 	}
 
+	schema, errs, status := tool(t, suite.binary, "dump", "--schema-only", "--dsn", s.dsn(from))
+	if status != 0 || errs != "" || !strings.Contains(schema, "\nCREATE TABLE app.orders ") || !strings.Contains(schema, "'HASH (customer)'") {
+		t.Errorf("--schema-only: status %d, %s\n%s", status, errs, schema)
+	}
+	for _, rows := range []string{"\nCOPY ", "setval", "\nREFRESH ", "lo_create"} {
+		if strings.Contains(schema, rows) {
+			t.Errorf("--schema-only has %q", rows)
+		}
+	}
+
 	a, b, one := s.conn(t, from), s.conn(t, again), suite.plain.conn(t, plain)
 	const kinds = "select schema, name, kind, key, shards, hash from pleiad.tables order by 1, 2"
 	want := s.text(t, a, kinds)

@@ -90,6 +90,11 @@ func (d *dump) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if d.major >= 17 {
+		if err := errors.Join(run(ctx, d.guard, noLimit), run(ctx, d.reader, noLimit)); err != nil {
+			return err
+		}
+	}
 	d.program, err = Program(ctx, d.major)
 	return err
 }
@@ -100,6 +105,9 @@ var sessionSettings = []string{
 	"SET synchronize_seqscans = off", "SET statement_timeout = 0", "SET lock_timeout = 0", "SET idle_in_transaction_session_timeout = 0",
 	"SELECT pg_catalog.set_config('search_path', '', false)",
 }
+
+// noLimit is one of them since PostgreSQL 17.
+const noLimit = "SET transaction_timeout = 0"
 
 func run(ctx context.Context, conn *pgx.Conn, statements ...string) error {
 	for _, sql := range statements {
@@ -114,16 +122,13 @@ func run(ctx context.Context, conn *pgx.Conn, statements ...string) error {
 // never wait for each other with somebody's schema change between them. With hold no schema change goes on meanwhile; then
 // pg_dump does not wait for long for somebody who may be waiting for that.
 func (d *dump) attempt(ctx context.Context, hold bool) error {
-	if err := run(ctx, d.guard, "BEGIN ISOLATION LEVEL READ COMMITTED"); err != nil {
-		return err
-	}
 	var options []string
 	if d.SchemaOnly {
 		options = append(options, "--schema-only")
 	}
 	if hold {
 		options = append(options, "--lock-wait-timeout=10s")
-		if err := run(ctx, d.guard, shareSchema); err != nil {
+		if err := run(ctx, d.guard, begin, shareSchema); err != nil {
 			return err
 		}
 	}
@@ -132,10 +137,14 @@ func (d *dump) attempt(ctx context.Context, hold bool) error {
 		return err
 	}
 	d.archive, err = takeArchive(ctx, d.program, d.major, d.Environ, options)
+	if err != nil && hold {
+		return fmt.Errorf("%w: %w", errChanged, err)
+	}
+	if err == nil && !hold {
+		err = run(ctx, d.guard, begin)
+	}
 	if err == nil {
 		err = d.open(ctx, before)
-	} else if hold {
-		err = fmt.Errorf("%w: %w", errChanged, err)
 	}
 	if err != nil && !errors.Is(err, errChanged) && ctx.Err() == nil {
 		// What was dropped meanwhile is an error too, and not the dump's.
@@ -146,6 +155,8 @@ func (d *dump) attempt(ctx context.Context, hold bool) error {
 	}
 	return err
 }
+
+const begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 // shareSchema waits for the schema change under way, and keeps others out (pleiad.begin_ddl takes this lock).
 const shareSchema = "SELECT pg_catalog.pg_advisory_xact_lock_shared(1886151017, 1)"
