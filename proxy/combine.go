@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/executor"
@@ -56,9 +55,9 @@ func (s *Session) collect(r *request, members []*executor.Member, text string, o
 // combineSame runs the client's own text on every member: its one row of plain aggregates is made of theirs.
 func (s *Session) combineSame(r *request, members []*executor.Member) error {
 	c := r.tmpl.Scatter.Combine
-	before := utf8.RuneCount(r.before)
 	collect := s.collect(r, members, string(r.text), r.oids, nil)
-	collect.Position = func(_, p int) int { return before + p }
+	position := r.position()
+	collect.Position = func(_, p int) int { return position(p) }
 	var total counts
 	if c.Counts() && r.maxRows == 0 && r.take == nil {
 		total = make(counts, len(c.Same))
@@ -223,8 +222,7 @@ func (s *Session) takeApart(r *request, m *executor.Member) (known *combined, fa
 	}
 	own, probe, failure, err := s.describeParts(r, m)
 	if failure != nil {
-		before := utf8.RuneCount(r.before)
-		failure = executor.MovePosition(failure, func(p int) int { return before + p })
+		failure = executor.MovePosition(failure, r.position())
 	}
 	if err != nil || failure != nil {
 		return nil, failure, err

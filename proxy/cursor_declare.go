@@ -99,8 +99,7 @@ func (s *Session) cannotDeclare(r *request, c *router.Cursor, b int, one bool) (
 	}
 	_, failure, err := m.DescribeTexts(r.oids, string(r.text))
 	if err != nil || failure != nil {
-		before := utf8.RuneCount(r.before)
-		return true, s.combineFailed(failure, err, func(p int) int { return before + p })
+		return true, s.combineFailed(failure, err, r.position())
 	}
 	s.fail(e)
 	return true, nil

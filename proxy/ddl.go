@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/auth"
 	"github.com/pleiad/pleiad/internal/executor"
@@ -176,9 +177,19 @@ func (s *Session) runStep(r *request, st *router.Step) error {
 		if st.Position != nil {
 			m.Position = st.Position
 		}
-		err = s.relay(m)
-		m.Position = nil
-		if err != nil || s.batch.failed {
+		if r != nil {
+			m.Shift = utf8.RuneCount(r.before)
+		}
+		o, err := executor.Relay(m, s.out, s)
+		switch {
+		case o.Skipped == nil:
+		case strings.HasPrefix(sql, "SELECT pleiad."):
+			o.Skipped = executor.WithoutPosition(o.Skipped)
+		default:
+			o.Skipped = executor.MovePosition(o.Skipped, func(p int) int { return p + m.Shift })
+		}
+		m.Position, m.Shift = nil, 0
+		if err := s.relayed(m, &o, err); err != nil || s.batch.failed {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -89,8 +88,7 @@ func (s *Session) explainQuery(r *request, e *router.Explain) error {
 		}
 		_, failure, err := m.AskBound(string(r.text), r.oids, r.bind)
 		if err != nil || failure != nil {
-			before := utf8.RuneCount(r.before)
-			return s.combineFailed(failure, err, func(p int) int { return before + p })
+			return s.combineFailed(failure, err, r.position())
 		}
 	}
 	next := *r

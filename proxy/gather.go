@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -30,8 +29,7 @@ func (s *Session) runGather(r *request, set backends) error {
 	// and its parameters' types are known to the fetch.
 	told, failure, err := worker.DescribeText(string(r.text), r.oids)
 	if err != nil || failure != nil {
-		before := utf8.RuneCount(r.before)
-		return s.combineFailed(failure, err, func(p int) int { return before + p })
+		return s.combineFailed(failure, err, r.position())
 	}
 	types := told.Params
 	if r.describe && told.Fields != nil {
@@ -88,8 +86,7 @@ func (s *Session) describeOwn(r *request) (home *executor.Member, d executor.Des
 	}
 	d, failure, err := home.DescribeText(string(r.text), r.oids)
 	if err != nil || failure != nil {
-		before := utf8.RuneCount(r.before)
-		return nil, d, false, s.combineFailed(failure, err, func(p int) int { return before + p })
+		return nil, d, false, s.combineFailed(failure, err, r.position())
 	}
 	return home, d, true, nil
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"slices"
-	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/router"
@@ -30,8 +29,7 @@ func (s *Session) runInlined(r *request) error {
 	case err != nil:
 		return s.lost(err)
 	case len(told) == 0 && failure != nil:
-		before := utf8.RuneCount(r.before)
-		return s.combineFailed(failure, nil, func(p int) int { return before + p })
+		return s.combineFailed(failure, nil, r.position())
 	case len(told) != 2 || !sameShape(told[0], told[1]):
 		s.fail(router.RefuseFunction())
 		return nil

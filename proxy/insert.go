@@ -497,26 +497,37 @@ func (s *Session) everywhere(r *request, text string) error {
 	}
 	next := *r
 	next.text = []byte(text)
-	var members []*executor.Member
-	for _, b := range s.allBackends() { // home is first: its rows and its errors are the ones to show
+	members, err := s.joinAll()
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil
+	}
+	for _, m := range members { // home is first: its rows and its errors are the ones to show
+		s.effect(r.tmpl, m)
+		m.Wrote = true
+		switch {
+		case m.Backend == s.db.home:
+			s.compose(m, &next)
+		case r.bind != nil:
+			m.BoundQuiet(next.text, r.oids, r.bind, r.formats)
+		default:
+			m.Internal(text)
+		}
+	}
+	return s.relayAll(members)
+}
+
+// joinAll joins all backends, before anything is composed for one: to join may mean to ask the others.
+func (s *Session) joinAll() (members []*executor.Member, err error) {
+	for _, b := range s.allBackends() {
 		m, err := s.member(b)
 		if err != nil {
 			s.unjoin(members)
-			s.fail(executor.ClientError(err))
-			return nil
-		}
-		s.effect(r.tmpl, m)
-		m.Wrote = true
-		if b == s.db.home {
-			s.compose(m, &next)
-		} else if r.bind != nil {
-			m.BoundQuiet(next.text, r.oids, r.bind, r.formats)
-		} else {
-			m.Internal(text)
+			return nil, err
 		}
 		members = append(members, m)
 	}
-	return s.relayAll(members)
+	return members, nil
 }
 
 // learnTypes fills in the parameter types that the client left open: split statements do not use every parameter, and

@@ -55,6 +55,17 @@ func (r *request) whole() []byte {
 	return r.text
 }
 
+// position translates a position in text into one in the client's message.
+func (r *request) position() func(int) int {
+	own, text, before := string(r.client()), string(r.text), utf8.RuneCount(r.before)
+	return func(p int) int {
+		if r.own != nil {
+			p = mapPosition(own, text, p)
+		}
+		return before + p
+	}
+}
+
 // onlyNamed is the request with those parameters alone that its text names: texts that are made of it count their own from
 // there. A client may have declared more, and a statement that is a part of another has them all.
 func (r *request) onlyNamed() *request {
@@ -266,9 +277,9 @@ func (s *Session) relayed(m *executor.Member, o *executor.Outcome, err error) er
 	case o.Failed:
 		s.failed()
 	case o.Skipped != nil:
-		// What puts the connection into the session's state failed: the connection's state is unknown.
-		m.Unclean = true
-		m.Owner = 0
+		if !m.Pinned { // what a session keeps on a server outlives its errors
+			m.Unclean, m.Owner = true, 0
+		}
 		s.failFrame(o.Skipped)
 	}
 	return nil
@@ -340,8 +351,7 @@ func (s *Session) refuse(r *request, e *pgerr.Error) error {
 			return s.lost(err)
 		}
 		if failure != nil {
-			before := utf8.RuneCount(r.before)
-			return s.combineFailed(failure, nil, func(p int) int { return before + p })
+			return s.combineFailed(failure, nil, r.position())
 		}
 	}
 	s.fail(e)

@@ -38,6 +38,11 @@ func (m *Member) clientTerms(frame []byte, shift int) []byte {
 			return replaceField(frame, 'M', `relation "`+found[1]+`" does not exist`)
 		}
 	}
+	if wire.ErrorField(frame, 'C') == pgerr.DuplicateColumn {
+		if found := takenColumn.FindStringSubmatch(wire.ErrorField(frame, 'M')); found != nil {
+			return replaceField(frame, 'M', found[1]+`relation "`+found[2]+`" already exists`)
+		}
+	}
 	schema := wire.ErrorField(frame, 's')
 	if !isShardSchema(schema) && wire.ErrorField(frame, 'n') == "" {
 		return frame
@@ -68,6 +73,9 @@ var ownContext = regexp.MustCompile(`^PL/pgSQL function pleiad\.(begin_ddl|check
 
 // goneShard is the error of a statement that names a shard of a table that was dropped meanwhile.
 var goneShard = regexp.MustCompile(`^relation "pleiad_[0-9]+\.(.*)" does not exist$`)
+
+// takenColumn is the error of RENAME, which PostgreSQL has of a partition first: its name is that of the schema and the table.
+var takenColumn = regexp.MustCompile(`^(column ".*" of )relation "[^."]+\.([^"]+)" already exists$`)
 
 // restricted is how a foreign key's error names the table whose rows are referenced.
 var restricted = regexp.MustCompile(`^(update or delete on table )"([^"]+)"`)

@@ -36,6 +36,7 @@ const (
 	UndefinedObject              = "42704"
 	UndefinedTable               = "42P01"
 	DuplicatePreparedStatement   = "42P05"
+	DuplicateColumn              = "42701"
 	DuplicateCursor              = "42P03"
 	OutOfMemory                  = "53200"
 	TooManyConnections           = "53300"
