@@ -106,7 +106,7 @@ func (s *Session) otherClock(r *request) (b int, needed bool) {
 	home := s.db.home
 	t := inner.tmpl
 	switch t.Kind {
-	case router.KindCopyIn, router.KindEverywhere, router.KindInsertQuery:
+	case router.KindCopyIn, router.KindEverywhere, router.KindInsertQuery, router.KindDDL:
 		return home, true
 	case router.KindInsert:
 		return home, len(t.Insert.Rows) > 1 || t.Clock == nil || t.Clock.Evaluated || s.gang.Txn.State != executor.TxnNone || s.batch.executed

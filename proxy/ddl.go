@@ -125,8 +125,11 @@ func (s *Session) replanDDL(r *request, lock router.Step) error {
 	s.planner.reload = true
 	s.planner.fresh = false
 	s.planner.current(s)
+	if r.instant != nil {
+		r.text, r.own, r.instant = r.client(), nil, nil // the times stand in it because of what the schema was
+	}
 	t := router.Plan(string(r.text), s.planner.env)
-	if t.Kind != router.KindDDL || !t.DDL.InTxn {
+	if t.Kind != router.KindDDL || !t.DDL.InTxn || t.Clock != nil {
 		r.tmpl = t
 		next := *r
 		return s.run(&next)

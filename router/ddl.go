@@ -17,6 +17,8 @@ type ddl struct {
 	only []Splice // ONLY before the names of sharded tables, to be taken out
 	// numbers are for columns that are added with a sequence's values.
 	numbers []Numbering
+	// clocks are where the defaults of columns that are added read the time; defaults sets these anew at the end.
+	clocks, defaults []ClockSplice
 }
 
 // planDDL plans stmt if it is a statement about schema, roles, databases or the upkeep of tables; nil if it is any

@@ -49,10 +49,10 @@ func (d *ddl) alterTable() *Template {
 	}
 	for _, n := range s.Cmds {
 		if buildsIndex(n.GetAlterTableCmd()) {
-			return d.withIndexes(p, after...)
+			return d.timed(d.withIndexes(p, after...))
 		}
 	}
-	return d.follow(p, after...)
+	return d.timed(d.follow(p, after...))
 }
 
 // namesThings is true of commands by which PostgreSQL may choose a name, other than those of withIndexes.
@@ -215,7 +215,11 @@ func (d *ddl) addedColumn(shape *tableShape, col *sqlparse.ColumnDef) *pgerr.Err
 		switch k.GetContype() {
 		case sqlparse.ConstraintIdentity:
 			return refDefaultClock
-		case sqlparse.ConstraintDefault, sqlparse.ConstraintGenerated:
+		case sqlparse.ConstraintDefault:
+			if err := d.defaultOf(shape, col, k.RawExpr); err != nil {
+				return err
+			}
+		case sqlparse.ConstraintGenerated:
 			if err := d.sameEverywhere(shape, k.RawExpr); err != nil {
 				return err
 			}

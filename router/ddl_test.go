@@ -168,6 +168,12 @@ func describeDDL(t *testing.T, sql string, env Env) string {
 		}
 	case p.Kind == KindHome:
 		fmt.Fprintf(&b, "    unchanged on home, effect %d\n", p.Effect)
+	case p.Kind == KindDDL && p.Clock != nil:
+		fixed, _ := fixedPlan(p, sql)
+		fmt.Fprintf(&b, "    at one instant: %s\n", fixed)
+		if again := describeDDL(t, fixed, env); strings.Contains(again, "at one instant") {
+			t.Errorf("%s: %s", sql, again)
+		}
 	case p.Kind == KindDDL:
 		describeSteps(t, &b, sql, p)
 	default:
