@@ -41,10 +41,24 @@ func adds(n sqlparse.Node) bool {
 
 // changed lists the tables whose rows a write of t may change or add to.
 func (b *preludeBuilder) changed(n sqlparse.Node, t *Table) []*Table {
-	if t != nil && adds(n) {
-		return []*Table{t} // no foreign key acts on new rows
+	if t != nil && (adds(n) || leavesReferenced(n, t)) {
+		return []*Table{t} // no foreign key acts on that
 	}
 	return b.reached(t)
+}
+
+// leavesReferenced reports whether a write changes no column that foreign keys refer to.
+func leavesReferenced(n sqlparse.Node, t *Table) bool {
+	set := n.GetUpdateStmt().GetTargetList()
+	if s := n.GetInsertStmt(); s != nil {
+		set = s.OnConflictClause.GetTargetList()
+	}
+	if len(set) == 0 || t.Kind == TableView || len(t.Triggers) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(t.Referenced, func(i int) bool {
+		return t.Columns[i].Generated || slices.ContainsFunc(set, func(n sqlparse.Node) bool { return n.GetResTarget().GetName() == t.Columns[i].Name })
+	})
 }
 
 // reached lists a table and those whose rows a write of it may change through foreign keys' actions.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -93,6 +94,7 @@ type snapshot struct {
 		Ref  []uint32 `json:"ref"`
 		Acts []bool   `json:"acts"` // a change of the referenced row changes the referencing one
 		Dels []bool   `json:"dels"` // a DELETE of it does
+		Key  []string `json:"key"`  // the referenced columns' attnums
 	} `json:"fks"`
 	Functions struct {
 		OID   []uint32     `json:"oid"`
@@ -389,6 +391,12 @@ func (d *decoder) rest() error {
 		from.ReferencesOut = append(from.ReferencesOut, k.Ref[i])
 		if to != nil {
 			to.ReferencedBy = append(to.ReferencedBy, rel)
+			for _, n := range strings.Fields(k.Key[i]) {
+				at := slices.IndexFunc(to.Columns, func(c router.Column) bool { return strconv.Itoa(int(c.Attnum)) == n })
+				if at >= 0 && !slices.Contains(to.Referenced, at) {
+					to.Referenced = append(to.Referenced, at)
+				}
+			}
 			if k.Dels[i] {
 				to.ActsOn = append(to.ActsOn, rel)
 			}

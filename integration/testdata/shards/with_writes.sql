@@ -119,6 +119,11 @@ with a as (insert into account values (10, 'x', 1) on conflict do nothing return
 with a as (insert into account values (40, 'x', 1) returning id), b as (insert into account values (40, 'x', 1) returning id) select count(*) from a, b;
 with a as (update account set balance = balance + 1 where id = 7 returning id), b as (update account set balance = balance + 1 where id = 7 returning id) select count(*) from account;
 with l as (insert into line values (9, 90, 1, 1) returning *) insert into orders (client, id) select client, id from l returning client, id;
+with o as (insert into orders (client, id, total) values (1, 1, 5), (31, 31, 6) on conflict (client, id) do update set total = excluded.total returning client, id, total) insert into line select client, id, 8, 1 from o returning client, id, pos;
+with l as (delete from line where pos = 8 returning *), o as (update orders o set total = total - l.qty from l where (o.client, o.id) = (l.client, l.id) returning o.client, o.total) select * from o order by client;
+with o as (update orders set total = total * 2 where client < 3 returning *) select o.client, o.total, (select count(*) from line l where l.client = o.client) from o order by 1;
+with o as (update orders set total = total + 1 where client < 3 returning *) update line l set qty = qty + o.total from o where (l.client, l.id) = (o.client, o.id) and l.pos = 1 returning l.client, l.qty;
+with o as (delete from orders where client = 31 returning *) select count(*), (select count(*) from line where client = 31) from o;
 create function stamp_line() returns trigger language plpgsql as 'begin new.qty := new.qty + 1000; return new; end';
 create trigger stamp before insert or update on line for each row execute function stamp_line();
 with o as (insert into orders (client, id) values (21, 21) returning client, id), l as (insert into line select client, id, 1, 1 from o returning *) select * from l;

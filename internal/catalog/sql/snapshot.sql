@@ -107,7 +107,8 @@ WITH nsp AS MATERIALIZED (
   FROM pg_policy p JOIN rel r ON r.oid = p.polrelid
 ), fks AS (
   SELECT json_build_object('rel', array_agg(k.conrelid::int8), 'ref', array_agg(k.confrelid::int8),
-    'dels', array_agg(k.confdeltype NOT IN ('a', 'r')), 'acts', array_agg(k.confdeltype NOT IN ('a', 'r') OR k.confupdtype NOT IN ('a', 'r'))) AS j
+    'dels', array_agg(k.confdeltype NOT IN ('a', 'r')), 'acts', array_agg(k.confdeltype NOT IN ('a', 'r') OR k.confupdtype NOT IN ('a', 'r')),
+    'key', array_agg(array_to_string(k.confkey, ' '))) AS j
   FROM pg_constraint k JOIN rel r ON r.oid = k.conrelid WHERE k.contype = 'f' AND k.conparentid = 0
 ), fun AS MATERIALIZED (
   SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, l.lanname, p.proretset, p.pronargs,
