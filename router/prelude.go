@@ -150,6 +150,8 @@ type preludeBuilder struct {
 	writes bool
 	ctes   []sqlparse.Node // WITH queries so far, those that were taken out reading their rows
 	names  map[string]bool
+	// stepped are those that stand for the rows of steps.
+	stepped map[string]bool
 	// written are the tables that steps write, with the step's own tree.
 	written []writtenTable
 	steps   []sqlparse.Node
@@ -163,15 +165,15 @@ type preludeBuilder struct {
 // with goes through the WITH queries in order.
 func (b *preludeBuilder) with(n sqlparse.Node) bool {
 	w := sqlparse.WithOf(n)
-	b.names = map[string]bool{}
+	b.names, b.stepped = map[string]bool{}, map[string]bool{}
 	switch {
 	case w == nil, w.Recursive && b.writes && b.recursive(n, w):
 		return true
 	}
 	b.names = map[string]bool{}
 	var kept []sqlparse.Node
-	for _, n := range w.Ctes {
-		cte := n.GetCommonTableExpr()
+	for _, c := range w.Ctes {
+		cte := c.GetCommonTableExpr()
 		body := cte.Ctequery
 		sel := body.GetSelectStmt()
 		dml := sel == nil
@@ -180,6 +182,11 @@ func (b *preludeBuilder) with(n sqlparse.Node) bool {
 		switch {
 		case dml && w.Recursive:
 			return false
+		case !dml && !w.Recursive && b.shared(n, sel, cte.Ctename, w):
+			if b.bad {
+				return false
+			}
+			fallthrough
 		case dml || locks || b.writes && reads && !w.Recursive:
 			if dml {
 				b.noteTarget(body)
@@ -192,8 +199,9 @@ func (b *preludeBuilder) with(n sqlparse.Node) bool {
 				continue // nothing can refer to it
 			}
 			cte.Ctequery = rows
+			b.stepped[cte.Ctename] = true
 		}
-		kept = append(kept, n)
+		kept = append(kept, c)
 		b.ctes = kept
 		b.names[cte.Ctename] = true
 	}
