@@ -51,8 +51,12 @@ func (d *distributor) level(q *query, top bool) (spread, *pgerr.Error) {
 // once proves that a level without sharded rows of its own gives the same rows on every backend. A correlated level is
 // evaluated for each outer row, on that row's backend alone.
 func (d *distributor) once(q *query, limited bool) *pgerr.Error {
+	facts := q.targetFacts | q.whereFacts
+	if facts&fnPerRow != 0 && q.forEachWritten() {
+		facts &^= fnPerRow
+	}
 	switch {
-	case (q.targetFacts|q.whereFacts)&fnOnce != 0:
+	case facts&fnOnce != 0:
 		return refVolatile
 	case q.correlated:
 		return nil

@@ -370,10 +370,10 @@ func (b *preludeBuilder) item(n sqlparse.Node) sqlparse.Node {
 	return n
 }
 
-// apart reports whether a subquery does not depend on the levels around it, and has to be read first.
+// apart reports whether a subquery does not depend on the levels around it, and has to be read first: once for all backends.
 func (b *preludeBuilder) apart(s *sqlparse.SelectStmt) bool {
 	q := b.levels[s]
-	return q != nil && !q.escapes && (q.open || len(q.out) > 0) && b.reads(sqlparse.SelectNode(s))
+	return q != nil && !q.escapes && (q.open || len(q.out) > 0) && (b.reads(sqlparse.SelectNode(s)) || q.facts()&fnUnsteady != 0)
 }
 
 // sublinks takes out the subqueries in expressions; of an INSERT only those behind its source, which is read first anyway.

@@ -13,8 +13,7 @@ func (b *preludeBuilder) shared(n sqlparse.Node, sel *sqlparse.SelectStmt, name 
 	if q == nil {
 		return false // nothing refers to it: it does not run
 	}
-	var facts fnFacts
-	q.walk(func(q *query) { facts |= q.targetFacts | q.whereFacts })
+	facts := q.facts()
 	if facts&fnUnsteady == 0 && !b.readsAny(sel) {
 		return false
 	}
@@ -41,6 +40,12 @@ func (b *preludeBuilder) shared(n sqlparse.Node, sel *sqlparse.SelectStmt, name 
 	return true
 }
 
+// facts are those of the functions that a query and its subqueries call.
+func (q *query) facts() (f fnFacts) {
+	q.walk(func(q *query) { f |= q.targetFacts | q.whereFacts })
+	return f
+}
+
 // readsAny reports whether a query reads relations, other than queries of the statement's WITH that are steps already.
 func (b *preludeBuilder) readsAny(sel *sqlparse.SelectStmt) bool {
 	found := false
@@ -57,6 +62,34 @@ func (b *preludeBuilder) readsAny(sel *sqlparse.SelectStmt) bool {
 func (b *preludeBuilder) readsSteps(sel *sqlparse.SelectStmt) bool {
 	for k := range b.out.Steps {
 		if b.mentions(sqlparse.SelectNode(sel), preludeRows(k)) {
+			return true
+		}
+	}
+	return false
+}
+
+// forEachWritten reports whether a subquery is certainly evaluated for each row that the statement writes: a condition of its own
+// compares columns of its relations with such of the written one. (An outer column elsewhere may be one that PostgreSQL leaves
+// out, and the subquery runs once.)
+func (q *query) forEachWritten() bool {
+	sc := q.scope
+	if q.sel == nil || sc == nil || sc.parent == nil || sc.parent.level == nil || len(sc.parent.level.rels) == 0 || !sc.parent.level.rels[0].target {
+		return false
+	}
+	for _, n := range conjuncts(q.sel.WhereClause, nil) {
+		if e := n.GetAExpr(); e == nil || e.Kind != sqlparse.ExprOp {
+			continue
+		}
+		own, outer := false, false
+		sqlparse.Walk(n, func(n sqlparse.Node) bool {
+			if ref := n.GetColumnRef(); ref != nil {
+				at := sc.levelOf(ref)
+				own = own || at == sc
+				outer = outer || at == sc.parent
+			}
+			return n.GetSubLink() == nil && n.GetCaseExpr() == nil && n.GetCoalesceExpr() == nil
+		})
+		if own && outer {
 			return true
 		}
 	}

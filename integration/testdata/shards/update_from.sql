@@ -98,3 +98,17 @@ delete from person p where exists (select 1 from meeting m where m is not null a
 delete from person p where (select count(m) from meeting m) = p.id + 2000 returning p.id;
 insert into room (id, name, floor) select 'whole' || dept, max(name), count(p) from person p where p.id < 20 group by dept returning id, floor;
 select id, title, cost from meeting order by id, room;
+-- random() and its like in subqueries of writes: once for the statement where the subquery stands alone, else once a row
+update person set salary = (select random() * 100);
+select count(distinct salary) from person;
+update person set (salary, email) = (select r * 100, (r * 100)::numeric(10,2)::text from (select random() r) x);
+select count(distinct salary), bool_and(salary::text = email) from person;
+--! shape
+update person p set dept = (select m.id from meeting m where m.id > p.id order by random() limit 1) where p.id < 5 returning p.id, p.dept > p.id;
+select bool_and(dept > id) from person where id < 5;
+--! shape
+update person p set email = (select 'm' || m.id from meeting m where m.id = p.id + floor(random() * 2)::int order by m.id limit 1) where p.id between 5 and 9 returning p.id;
+select id, email in ('m' || id, 'm' || id + 1) or email is null from person where id between 5 and 9 order by id;
+delete from person where id = (select id from person order by random() limit 1);
+update person p set salary = (select random() from dept d where d.id = p.id) where p.id < 5;
+select count(distinct salary) = count(salary) from person where id < 5;
