@@ -45,6 +45,9 @@ func (s *Session) atOneInstant(r *request) (*request, error) {
 		return nil, nil
 	}
 	if r.tmpl.Clock != nil && r.tmpl.Clock.Defaults && r.tmpl.InsertQuery == nil && r.tmpl.Prelude == nil {
+		if r.tmpl.NoScatter != nil { // which says more
+			return nil, s.refuse(r, r.tmpl.NoScatter)
+		}
 		s.fail(refuseHiddenClock)
 		return nil, nil
 	}

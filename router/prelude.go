@@ -167,7 +167,7 @@ func (b *preludeBuilder) with(n sqlparse.Node) bool {
 	w := sqlparse.WithOf(n)
 	b.names, b.stepped = map[string]bool{}, map[string]bool{}
 	switch {
-	case w == nil, w.Recursive && b.writes && b.recursive(n, w):
+	case w == nil, w.Recursive && (b.writes || writing(w)) && b.recursive(n, w):
 		return true
 	}
 	b.names = map[string]bool{}

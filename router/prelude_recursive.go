@@ -1,15 +1,19 @@
 package router
 
-import "github.com/pleiad/pleiad/router/sqlparse"
+import (
+	"slices"
 
-// recursive goes through the queries of a WITH RECURSIVE in front of a write: each is a step of its own, which has the ones before
-// it in its own WITH. PostgreSQL, too, runs each once, but no further than it is read: where a LIMIT may end the reading, none is
+	"github.com/pleiad/pleiad/router/sqlparse"
+)
+
+// recursive goes through the queries of a WITH RECURSIVE in front of a write, or with one in it: each is a step of its own, which
+// has the ones before it in its own WITH. PostgreSQL, too, runs each once, but no further than it is read: where a LIMIT may end the reading, none is
 // taken out.
 func (b *preludeBuilder) recursive(n sqlparse.Node, w *sqlparse.WithClause) bool {
 	for i, c := range w.Ctes {
 		cte := c.GetCommonTableExpr()
 		sel := cte.Ctequery.GetSelectStmt()
-		if sel == nil || len(sel.LockingClause) > 0 || b.names[cte.Ctename] {
+		if len(sel.GetLockingClause()) > 0 || b.names[cte.Ctename] {
 			return false
 		}
 		for _, later := range w.Ctes[i+1:] {
@@ -34,6 +38,12 @@ func (b *preludeBuilder) recursive(n sqlparse.Node, w *sqlparse.WithClause) bool
 	var kept []sqlparse.Node
 	for i, c := range w.Ctes {
 		cte := c.GetCommonTableExpr()
+		if cte.Ctequery.GetSelectStmt() == nil {
+			if kept, b.bad = b.writesBetween(cte, c, kept); b.bad {
+				return true
+			}
+			continue
+		}
 		used := b.mentions(body, cte.Ctename)
 		for _, later := range w.Ctes[i+1:] {
 			used = used || b.mentions(later.GetCommonTableExpr().Ctequery, cte.Ctename)
@@ -50,6 +60,7 @@ func (b *preludeBuilder) recursive(n sqlparse.Node, w *sqlparse.WithClause) bool
 		for _, n := range kept {
 			step.WithClause.Ctes = append(step.WithClause.Ctes, sqlparse.Clone(n))
 		}
+		b.ctes = nil // the step has them
 		rows := b.take(sqlparse.SelectNode(step))
 		if rows == nil {
 			b.bad = true
@@ -59,6 +70,27 @@ func (b *preludeBuilder) recursive(n sqlparse.Node, w *sqlparse.WithClause) bool
 	}
 	w.Ctes, w.Recursive, b.ctes = kept, false, kept
 	return true
+}
+
+// writesBetween makes a step of a query that writes; kept are the ones before it, whose rows are there.
+func (b *preludeBuilder) writesBetween(cte *sqlparse.CTE, n sqlparse.Node, kept []sqlparse.Node) (_ []sqlparse.Node, bad bool) {
+	b.noteTarget(cte.Ctequery)
+	b.ctes = kept
+	returns := len(sqlparse.ReturningOf(cte.Ctequery)) > 0
+	rows := b.take(cte.Ctequery)
+	if rows == nil || b.bad {
+		return nil, true
+	}
+	if !returns {
+		return kept, false // nothing can refer to it
+	}
+	cte.Ctequery = rows
+	return append(kept, n), false
+}
+
+// writing reports whether a WITH has a query that writes.
+func writing(w *sqlparse.WithClause) bool {
+	return slices.ContainsFunc(w.Ctes, func(n sqlparse.Node) bool { return n.GetCommonTableExpr().Ctequery.GetSelectStmt() == nil })
 }
 
 // limits reports whether a LIMIT is in a statement.

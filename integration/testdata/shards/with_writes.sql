@@ -150,3 +150,11 @@ with r as (select id from account order by balance, id limit 2), d as (delete fr
 with batch as (select id from person where dept = 2 order by id limit 3), u as (update person p set name = 'batch' from batch where batch.id = p.id returning p.id) select count(*), (select count(*) from batch), (select min(id) from batch) from u;
 with src as (select * from line where pos = 2), ins as (insert into made select client * 100000 + id, qty::text from src returning id), del as (delete from line l using src where (l.client, l.id, l.pos) = (src.client, src.id, src.pos) returning l.id) select (select count(*) from src), (select count(*) from ins), (select count(*) from del);
 with unused as (select 1 / 0), a as (insert into made values (90, 'x') returning id) select * from a;
+-- writes in a WITH RECURSIVE
+with recursive t as (select 1 as n union all select n + 1 from t where n < 3), a as (insert into made select n + 200, 'r' from t returning id) select count(*), sum(a.id) from a, t;
+with recursive t as (select id, 1 as lvl from person where id = 2 union all select p.id, t.lvl + 1 from t join person p on p.boss = t.id), u as (update person p set dept = t.lvl from t where t.id = p.id returning p.id, p.dept) select * from u order by id;
+with recursive t as (select id from person where id = 3 union all select p.id from t join person p on p.boss = t.id), d as (delete from attendance a using t where a.person = t.id returning a.person, a.meeting), e as (delete from profile using t where profile.person = t.id) insert into made select person * 1000000 + meeting, 'att' from d on conflict do nothing returning id;
+with recursive t as (select id from person where id = 5 union all select p.id from t join person p on p.boss = t.id), d as (delete from person p using t where p.id = t.id returning p.id) select count(*), (select count(*) from t), (select count(*) from person where id < 30) from d;
+with recursive d as (delete from made where id in (201, 202) returning id), t as (select min(id) as n from d union all select n + 1 from t where n < 205) select * from t order by 1;
+with recursive a as (insert into made select id, 'z' from b returning id), b as (select 7000001 as id) select * from a;
+select count(*) from made where id between 200 and 300;
