@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -48,9 +49,9 @@ func TestDifferentialSessions(t *testing.T) {
 		var pair [2]*actor
 		for i, side := range sides {
 			a := &actor{side: side, types: map[uint32]serverType{}, tables: map[uint32]string{}}
-			params := []string{"search_path=" + tenants[n]}
+			params := []string{"timezone=UTC", "search_path=" + tenants[n]}
 			if n == 3 {
-				params = nil
+				params = params[:1]
 			}
 			if n%2 == 0 {
 				params = append(params, "plan_cache_mode=force_generic_plan") // statements name their shard at once
@@ -154,8 +155,12 @@ func (r *sharing) step() {
 	s := r.sessions[n]
 	inside := s.pair[0].conn.TxStatus() != 'I'
 	switch pick := r.IntN(100); {
-	case pick < 56:
+	case pick < 48:
 		r.text(n, s)
+	case pick < 56:
+		if r.idle(s) {
+			r.pipeline(n, s)
+		}
 	case pick < 68:
 		if r.idle(s) { // there may be a write among them
 			r.simple(n, s, r.kept())
@@ -213,7 +218,7 @@ func (r *sharing) kept() string {
 		return r.pick("declare c"+number+" cursor with hold for select k from t order by k", "fetch 3 from c"+number, "fetch all from c"+number, "move 2 in c"+number, "close c"+number,
 			"declare c"+number+" cursor for select v, k from t order by k desc")
 	case 4:
-		return "set " + r.pick("default_transaction_read_only = on", "default_transaction_read_only = off", "default_transaction_isolation = 'repeatable read'", "default_transaction_isolation = default",
+		return "set " + r.pick("default_transaction_read_only = on", "default_transaction_read_only = off",
 			"session characteristics as transaction read write", "transaction read only")
 	}
 	other := r.inlined(tenantTexts[r.IntN(len(tenantTexts))].sql)
@@ -351,6 +356,83 @@ func (r *sharing) text(n int, s *sharer) {
 		}
 		r.both(n, sql, func(ctx context.Context, a *actor) outcome { return a.simple(ctx, sql) }, ordered)
 	}
+}
+
+// pipeline sends several statements before it reads the answer to the first.
+func (r *sharing) pipeline(n int, s *sharer) {
+	type sent struct {
+		name, sql string
+		sync      bool
+	}
+	var all []sent
+	var what []string
+	for range 2 + r.IntN(3) {
+		i := r.IntN(len(tenantTexts))
+		if sql := tenantTexts[i].sql; strings.Contains(sql, " w ") || strings.Contains(sql, "f()") {
+			continue // may be refused, behind what has been done
+		}
+		one := sent{sql: r.inlined(tenantTexts[i].sql), sync: r.IntN(4) == 0}
+		switch {
+		case s.prepared[i] && tenantTexts[i].args == 0:
+			one.name = fmt.Sprint("s", i)
+		case r.IntN(8) == 0:
+			one.sql = r.pick("begin", "commit", "rollback", "select 1/0", "set search_path = pb", "set timezone = 'UTC'", "create temp table piped (k int)", "drop table if exists piped")
+		}
+		all = append(all, one)
+		what = append(what, strings.TrimSpace(one.name+" "+one.sql)+map[bool]string{true: " (sync)"}[one.sync])
+	}
+	if len(all) == 0 {
+		return
+	}
+	r.both(n, "pipeline: "+strings.Join(what, "; "), func(ctx context.Context, a *actor) (o outcome) {
+		p := a.conn.StartPipeline(ctx)
+		for i, one := range all {
+			if one.name != "" {
+				p.SendQueryPrepared(one.name, nil, nil, nil)
+			} else {
+				p.SendQueryParams(one.sql, nil, nil, nil, nil)
+			}
+			if one.sync || i == len(all)-1 {
+				o.broken = errors.Join(o.broken, p.Sync())
+			}
+		}
+		var read []*pgconn.Result
+		var tags []string
+		for {
+			next, err := p.GetResults()
+			var failure *pgconn.PgError
+			switch rr := next.(type) {
+			case *pgconn.ResultReader:
+				res := rr.Read()
+				if errors.As(res.Err, &failure) { // PostgreSQL may say so before it says which columns there are
+					tags = append(tags, errorText(failure))
+					break
+				}
+				read = append(read, res)
+				tags = append(tags, res.CommandTag.String())
+			case *pgconn.PipelineSync:
+				tags = append(tags, "ready")
+			}
+			if errors.As(err, &failure) {
+				tags = append(tags, errorText(failure))
+			} else if err != nil {
+				o.broken = err
+			}
+			if next == nil && failure == nil || o.broken != nil {
+				break
+			}
+		}
+		o.broken = errors.Join(o.broken, p.Close())
+		var failure *pgconn.PgError
+		if errors.As(o.broken, &failure) {
+			o.broken = nil
+		}
+		for _, res := range read { // names of types are asked for on another connection
+			a.take(ctx, &o, res)
+		}
+		o.tag = strings.Join(tags, ", ")
+		return o
+	}, false)
 }
 
 func (r *sharing) simple(n int, _ *sharer, sql string) {

@@ -416,7 +416,7 @@ func (s *Session) noteSet(set *router.Set) {
 	case set.Name == "session_authorization":
 		s.gang.Settings = cur.Without("role").With(set.Name, set.Value)
 	default:
-		s.gang.Settings = cur.With(set.Name, set.Value)
+		s.gang.Settings = cur.With(set.Name, s.keptValue(set.Name, set.Value))
 	}
 	s.settingsChanged()
 }
