@@ -87,7 +87,7 @@ func (b *preludeBuilder) conflicts(n sqlparse.Node) bool {
 		}
 		b.fulfils(w, n)
 		for k, s := range b.steps {
-			early := k < w.step && s.GetSelectStmt() != nil // it has read, or locked, before that
+			early := k < w.step && (s.GetSelectStmt() != nil || b.changedBefore(k, w)) // it has read, or locked, before that
 			if k != w.step && k >= b.ahead && !early && b.uses(s, w) {
 				return true
 			}
@@ -112,7 +112,7 @@ func (b *preludeBuilder) fulfils(w writtenTable, later sqlparse.Node) {
 
 func (b *preludeBuilder) uses(n sqlparse.Node, w writtenTable) bool {
 	var beside *sqlparse.RangeVar
-	if w.adds && adds(n) || b.otherKeys(w, n) {
+	if w.adds && adds(n) || b.changesThenAdds(w, n) || b.otherKeys(w, n) {
 		beside = sqlparse.TargetOf(n)
 	}
 	found := false
@@ -124,6 +124,28 @@ func (b *preludeBuilder) uses(n sqlparse.Node, w writtenTable) bool {
 		return !found
 	})
 	return found
+}
+
+// changesThenAdds reports whether a part adds rows to the table in which a step before it has changed some, and neither can be in the
+// other's way: UPDATE … RETURNING, and INSERT of what it did not find.
+func (b *preludeBuilder) changesThenAdds(w writtenTable, n sqlparse.Node) bool {
+	set := w.part.GetUpdateStmt().GetTargetList()
+	if len(set) == 0 || len(w.tables) != 1 || !adds(n) {
+		return false
+	}
+	t := w.tables[0]
+	if other, _ := b.env.resolve(sqlparse.TargetOf(n)); other != t || t.Kind == TableView || len(t.Triggers) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(t.UniqueBy, func(i int) bool {
+		return i < 0 || t.Columns[i].Generated || setsColumn(w.part, t.Columns[i].Name)
+	})
+}
+
+// changedBefore is changesThenAdds for the step k before that which adds.
+func (b *preludeBuilder) changedBefore(k int, w writtenTable) bool {
+	i := slices.IndexFunc(b.written, func(w writtenTable) bool { return w.step == k })
+	return i >= 0 && b.changesThenAdds(b.written[i], w.part)
 }
 
 // RefuseParts is the answer to a statement whose parts may change the same rows, or see what others have changed.

@@ -30,6 +30,7 @@ func TestPartsOfOneTable(t *testing.T) {
 		"WITH a AS (UPDATE users SET id = 2 WHERE id = 1 RETURNING id) UPDATE users SET name = 'y' WHERE id = 2",
 		"WITH a AS (UPDATE users SET name = 'x' WHERE id = 1 RETURNING id) UPDATE users SET name = 'y' WHERE name = 'z'",
 		"WITH a AS (UPDATE touched SET x = 1 WHERE room = 'a' RETURNING x) UPDATE touched SET x = 2 WHERE room = 'b'",
+		"WITH a AS (UPDATE pairs SET note = 'x' WHERE a = 1 RETURNING a) INSERT INTO pairs VALUES (1, 2, 'y') ON CONFLICT (a, b) DO UPDATE SET note = 'z'",
 		"WITH a AS (INSERT INTO users VALUES (1, 'x') RETURNING id) UPDATE users SET name = 'y' WHERE id = 2",
 		"WITH a AS (INSERT INTO pairs VALUES (1, 2) RETURNING a), b AS (INSERT INTO pairs VALUES (1, 2) ON CONFLICT (a, b) DO UPDATE SET note = 'x') SELECT * FROM a",
 	} {

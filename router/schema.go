@@ -73,6 +73,7 @@ type Table struct {
 	ReferencesOut []uint32
 	ReferencedBy  []uint32
 	ActsOn        []uint32 // those of ReferencedBy whose rows a DELETE of this table's changes: ON DELETE CASCADE and its kin
+	UniqueBy      []int    // positions in Columns of those in unique and exclusion indexes; -1 for what may be any of them
 	Referenced    []int    // positions in Columns of those that foreign keys refer to
 	Definition    string   // views: pg_get_viewdef
 	// Touches is true for a view that reads a sharded table, directly or through other views.

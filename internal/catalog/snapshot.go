@@ -77,6 +77,7 @@ type snapshot struct {
 		Rel     []uint32 `json:"rel"`
 		Primary []bool   `json:"primary"`
 		Key     []string `json:"key"`
+		Unique  []string `json:"unique"` // Key of unique and exclusion indexes; "0" where it depends on more than columns
 	} `json:"indexes"`
 	Triggers struct {
 		Rel        []uint32 `json:"rel"`
@@ -355,8 +356,19 @@ func (d *decoder) indexes() error {
 			d.out.Indexes[x.Nsp[i]] = map[string]uint32{}
 		}
 		d.out.Indexes[x.Nsp[i]][x.Name[i]] = rel
+		t := d.out.ByOID[rel]
+		switch unique := x.Unique[i]; unique {
+		case "":
+		case "0":
+			t.UniqueBy = append(t.UniqueBy, -1)
+		default:
+			columns, err := positions(t, unique)
+			if err != nil {
+				return err
+			}
+			t.UniqueBy = append(t.UniqueBy, columns...)
+		}
 		if x.Primary[i] {
-			t := d.out.ByOID[rel]
 			key, err := positions(t, x.Key[i])
 			if err != nil {
 				return err

@@ -138,6 +138,9 @@ func TestSnapshotTellsColumnsTriggersAndPolicies(t *testing.T) {
 	if !slices.Equal(lines.ReferencesOut, []uint32{m.OID}) || !slices.Equal(m.ReferencedBy, []uint32{lines.OID}) || !slices.Equal(countries.ReferencedBy, []uint32{m.OID}) {
 		t.Errorf("foreign keys: %v %v %v", lines.ReferencesOut, m.ReferencedBy, countries.ReferencedBy)
 	}
+	if !slices.Equal(m.UniqueBy, m.PrimKey) {
+		t.Errorf("unique by %v", m.UniqueBy)
+	}
 	if !slices.Equal(m.Referenced, []int{0, 1}) && !slices.Equal(m.Referenced, []int{1, 0}) || len(lines.Referenced) > 0 {
 		t.Errorf("referenced columns: %v %v", m.Referenced, lines.Referenced)
 	}

@@ -109,6 +109,9 @@ select bool_and(dept > id) from person where id < 5;
 --! shape
 update person p set email = (select 'm' || m.id from meeting m where m.id = p.id + floor(random() * 2)::int order by m.id limit 1) where p.id between 5 and 9 returning p.id;
 select id, email in ('m' || id, 'm' || id + 1) or email is null from person where id between 5 and 9 order by id;
+begin;
 delete from person where id = (select id from person order by random() limit 1);
+select count(*) from person;
+rollback;
 update person p set salary = (select random() from dept d where d.id = p.id) where p.id < 5;
 select count(distinct salary) = count(salary) from person where id < 5;

@@ -141,9 +141,13 @@ select count(distinct tag), count(*) from made;
 with n as (select nextval('drawn') + 10 as id, gen_random_uuid() u), a as (insert into made select id, u::text from n returning id), b as (insert into made select id + 1, u::text from n returning id) insert into made select id + 2, u::text from n returning id;
 select count(distinct tag), count(*) from made where id > 10;
 with n as (select nextval('drawn')::int + 100 as id), o as (insert into orders (client, id) select id, id from n returning id) insert into line (client, id, pos) select id, id, 1 from n returning client - id, pos;
+begin;
 with r as (select id from person order by random() limit 5), a as (update person p set dept = 77 from r where r.id = p.id returning p.id), b as (insert into made select id + 5000, 'r' from r returning id) select (select count(*) from a join r using (id)), (select count(*) from b join r on b.id = r.id + 5000), (select count(*) from person where dept = 77);
+rollback;
 with r as (select id, random() x from person where id < 30), a as (insert into made select id + 7000, x::text from r returning id, tag), s as (select id + 7000 as id, x::text as t from r) select count(*) > 0, bool_and(a.tag = s.t) from a join s using (id);
+begin;
 with r as (select id, row_number() over (order by random()) n from person), a as (update person p set email = r.n::text from r where r.id = p.id returning p.id, email) select count(*) > 0, bool_and(r.n::text = a.email) from a join r using (id);
+rollback;
 with r as (select random() x) update account set balance = (select (x * 1000)::int from r), checked = (select x is not null from r);
 select count(distinct balance), bool_and(checked) from account;
 with r as (select id from account order by balance, id limit 2), d as (delete from account where id in (select id from r) returning id) insert into made select id + 9000, 'gone' from d returning id, tag;
@@ -158,3 +162,13 @@ with recursive t as (select id from person where id = 5 union all select p.id fr
 with recursive d as (delete from made where id in (201, 202) returning id), t as (select min(id) as n from d union all select n + 1 from t where n < 205) select * from t order by 1;
 with recursive a as (insert into made select id, 'z' from b returning id), b as (select 7000001 as id) select * from a;
 select count(*) from made where id between 200 and 300;
+-- UPDATE, and INSERT of what it did not find
+with v (id, tag) as (values (200, 'x'), (300, 'y'), (301, 'z')), u as (update made set tag = v.tag from v where v.id = made.id returning made.id) insert into made select id, tag from v where not exists (select from u where u.id = v.id) returning id, tag;
+with v (id, tag) as (values (203, 'x'), (300, 'yy'), (302, 'z')), u as (update made set tag = v.tag from v where v.id = made.id returning made.id), i as (insert into made select id, tag from v left join u using (id) where u.id is null returning id) select (select count(*) from u), (select count(*) from i), (select count(*) from made where id >= 300 and id < 400);
+--! params 303 | new
+with u as (update made set tag = $2 where id = $1 returning id) insert into made select $1, $2 where not exists (select from u) returning id;
+--! params 303 | newer
+with u as (update made set tag = $2 where id = $1 returning id) insert into made select $1, $2 where not exists (select from u) returning id;
+with u as (update made set tag = 'all' where id >= 300 and id < 400 returning id) insert into made select id + 100, 'of ' || (select count(*) from made where id >= 300 and id < 400) from u returning *;
+with u as (update made set tag = 'all' where id = 300 returning id) insert into made select id, 'dup' from u;
+select id, tag from made where id between 290 and 500 order by id;

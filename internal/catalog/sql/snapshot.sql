@@ -93,7 +93,9 @@ WITH nsp AS MATERIALIZED (
 ), idx AS (
   SELECT json_build_object(
     'nsp', array_agg(n.nspname), 'name', array_agg(c.relname), 'rel', array_agg(i.indrelid::int8),
-    'primary', array_agg(i.indisprimary), 'key', array_agg(i.indkey::text)) AS j
+    'primary', array_agg(i.indisprimary), 'key', array_agg(i.indkey::text),
+    'unique', array_agg(CASE WHEN NOT (i.indisunique OR i.indisexclusion) THEN ''
+                             WHEN i.indexprs IS NOT NULL OR i.indpred IS NOT NULL THEN '0' ELSE i.indkey::text END)) AS j
   FROM pg_index i JOIN rel r ON r.oid = i.indrelid JOIN pg_class c ON c.oid = i.indexrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
 ), trg AS (
