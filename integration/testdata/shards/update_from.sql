@@ -113,5 +113,5 @@ begin;
 delete from person where id = (select id from person order by random() limit 1);
 select count(*) from person;
 rollback;
-update person p set salary = (select random() from dept d where d.id = p.id) where p.id < 5;
+update person p set salary = (select random() * 10000000 from dept d where d.id = p.id) where p.id < 5;
 select count(distinct salary) = count(salary) from person where id < 5;
