@@ -32,7 +32,7 @@ func TestDifferentialSessions(t *testing.T) {
 		}
 	}
 	t.Logf("seed %d", seed)
-	s := serve(t, "pool: {size: 8}\nlimits: {max_prepared_per_server: 30}\n")
+	s := serve(t, fmt.Sprintf("pool: {size: 8}\nlimits: {max_prepared_per_server: %d}\n", 5+seed%3*25))
 	r := &sharing{t: t, Rand: rand.New(rand.NewPCG(seed, 1))}
 	sides := []*side{suite.plain, s.side}
 	var databases [2]string
@@ -178,7 +178,8 @@ func (r *sharing) step() {
 		r.change(n, s)
 	case pick < 98 && !inside:
 		if s.temp = !s.temp; s.temp {
-			r.closeAll(n, s) // PostgreSQL reads the other relation on, until anything makes it plan anew
+			r.simple(n, s, "deallocate all") // PostgreSQL reads the other relation on, until anything makes it plan anew
+			r.closeAll(n, s)
 			r.simple(n, s, r.pick("create temp table t (k int, v bool, at timestamptz, n int)", "create temp table u as select 1 as k, true as a"))
 		} else {
 			r.simple(n, s, "drop table if exists pg_temp.t, pg_temp.u")

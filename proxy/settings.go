@@ -357,6 +357,11 @@ func (s *Session) setInTransaction(r *request, set *router.Set) error {
 		s.tag("SET")
 		return nil
 	}
+	if set.Name == "transaction" && set.ReadOnly > 0 && s.gang.Writers() > 1 {
+		s.fail(pgerr.New(pgerr.FeatureNotSupported, "SET TRANSACTION READ ONLY is not supported behind writes on several backends").
+			WithHint("Set it ahead of the transaction's first statement, or commit first."))
+		return nil
+	}
 	first, err := s.gang.Join(s.ctx, s.anyBackend())
 	if err != nil {
 		s.fail(executor.ClientError(err))

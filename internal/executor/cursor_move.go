@@ -153,7 +153,7 @@ func (c *Cursor) forward(count int64, show bool) (n int64, err error) {
 	if !c.skipped {
 		c.skipped = true
 		if c.Offset > 0 {
-			if n, err = c.over(true, c.Offset, false); err != nil || n < c.Offset {
+			if over, err := c.over(true, c.Offset, false); err != nil || over < c.Offset {
 				return 0, err
 			}
 		}

@@ -57,7 +57,7 @@ func (g *Gang) readySync(ctx context.Context) (errFrame []byte) {
 		g.Txn.Sync = false
 		return nil
 	}
-	if !g.Txn.Sync && g.writers() < 2 {
+	if !g.Txn.Sync && g.Writers() < 2 {
 		return nil
 	}
 	if errFrame := g.joinHome(ctx); errFrame != nil {
@@ -81,7 +81,8 @@ func (g *Gang) readySync(ctx context.Context) (errFrame []byte) {
 	return nil
 }
 
-func (g *Gang) writers() (n int) {
+// Writers is how many backends the transaction has written on.
+func (g *Gang) Writers() (n int) {
 	for _, m := range g.members {
 		if m.Began && m.Wrote {
 			n++
@@ -123,7 +124,7 @@ func watched(all []*Member, sql string) (out []*Member, asked bool) {
 // for home's standbys.
 func (g *Gang) joinHome(ctx context.Context) (errFrame []byte) {
 	home := g.Servers.Home()
-	if g.writers() < 2 || !g.Sync.Replicated(home) {
+	if g.Writers() < 2 || !g.Sync.Replicated(home) {
 		return nil
 	}
 	m, err := g.join(ctx, g.Member(home), home)
