@@ -33,8 +33,8 @@ golden: ## rewrite the golden files; read the diff
 fuzz: ## each fuzz target for 10 s (FUZZTIME=1m)
 	@scripts/fuzz.sh
 
-differential: setup ## corpus and 20,000 generated statements against one plain PostgreSQL (SEED=n COUNT=n)
-	PLEIAD_TEST_SEED=$(or $(SEED),$(shell date +%s)) PLEIAD_TEST_STATEMENTS=$(or $(COUNT),20000) \
+differential: setup ## corpus, 20,000 generated statements and shared sessions against one plain PostgreSQL (SEED=n COUNT=n STEPS=n)
+	PLEIAD_TEST_SEED=$(or $(SEED),$(shell date +%s)) PLEIAD_TEST_STATEMENTS=$(or $(COUNT),20000) PLEIAD_TEST_STEPS=$(or $(STEPS),5000) \
 		go test -count=1 -run Differential -timeout 60m -v ./integration/... $(ARGS)
 
 clean: ## remove what was built; data of `pleiad dev` stays
