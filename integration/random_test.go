@@ -268,7 +268,9 @@ func (r *randomRun) tryAlone(ctx context.Context, u randomUnit, forGood bool) (v
 		if v == verdictWrong {
 			return v, what
 		}
-		worst = max(worst, v)
+		if worst = max(worst, v); v == verdictRefused && strings.HasPrefix(u.statements[i].sql, "fetch ") {
+			break // the cursor is of no use any longer
+		}
 	}
 	return worst, ""
 }

@@ -64,27 +64,10 @@ func (q *query) star(qual []string, sc *scope, target int) {
 	}
 }
 
-// outputName is the name PostgreSQL gives an unnamed target (FigureColname in parse_target.c), "?" where it is not
-// needed here.
+// outputName is figureName, "?" where the name is not known.
 func outputName(n sqlparse.Node) string {
-	switch {
-	case n.GetColumnRef() != nil:
-		if p := sqlparse.Strings(n.GetColumnRef().Fields); len(p) > 0 {
-			return p[len(p)-1]
-		}
-	case n.GetFuncCall() != nil:
-		if p := sqlparse.Strings(n.GetFuncCall().Funcname); len(p) > 0 {
-			return p[len(p)-1]
-		}
-	case n.GetTypeCast() != nil:
-		if name := outputName(n.GetTypeCast().Arg); name != "?" {
-			return name
-		}
-		if p := sqlparse.Strings(n.GetTypeCast().TypeName.GetNames()); len(p) > 0 {
-			return p[len(p)-1]
-		}
-	case n.GetCollateClause() != nil:
-		return outputName(n.GetCollateClause().Arg)
+	if name, _, ok := figureName(n); ok {
+		return name
 	}
 	return "?"
 }

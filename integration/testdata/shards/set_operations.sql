@@ -49,3 +49,9 @@ table attendance except select person, room, meeting, role from attendance where
 select kind from event union all select kind from event order by 1 limit 3 offset 40;
 (select kind from event order by at, id limit 3) union (select kind from event order by at desc, id limit 3) order by 1;
 (select minutes from meeting except select 15) union all (select minutes from meeting intersect select 15) order by 1;
+
+-- columns named by what is cast, not by the type
+(select row(id, 'y')::text, coalesce(name, 'x')::varchar from person) union all (select row(id, 'z')::text, 'q' from person) order by 1, 2;
+(select array[id]::int8[] from person) union all (select array[1]) order by 1 limit 7;
+(select (case when id > 3 then 1 else 2 end)::int8, id from person) union (select 3, 4) order by 1, 2;
+(select id + 1, id from person) union (select 3, 4) order by 1, 2;
