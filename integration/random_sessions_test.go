@@ -163,26 +163,26 @@ func (r *sharing) step() {
 		}
 	case pick < 68:
 		if r.idle(s) { // there may be a write among them
-			r.simple(n, s, r.kept())
+			r.simple(n, r.kept())
 		}
 	case pick < 80:
-		r.simple(n, s, r.setting(inside))
+		r.simple(n, r.setting(inside))
 	case pick < 84 && !inside && r.idle(nil):
-		r.simple(n, s, r.pick("begin", "begin", "begin isolation level repeatable read"))
+		r.simple(n, r.pick("begin", "begin", "begin isolation level repeatable read"))
 	case pick < 88 && inside:
-		r.simple(n, s, r.pick("commit", "commit", "rollback", "savepoint a", "rollback to a", "release a"))
+		r.simple(n, r.pick("commit", "commit", "rollback", "savepoint a", "rollback to a", "release a"))
 	case pick < 90:
-		r.simple(n, s, r.pick("deallocate all", "discard plans", "discard all", "deallocate s1", "deallocate s1"))
+		r.simple(n, r.pick("deallocate all", "discard plans", "discard all", "deallocate s1", "deallocate s1"))
 		r.closeAll(n, s)
 	case pick < 96 && r.idle(nil):
-		r.change(n, s)
+		r.change(n)
 	case pick < 98 && !inside:
 		if s.temp = !s.temp; s.temp {
-			r.simple(n, s, "deallocate all") // PostgreSQL reads the other relation on, until anything makes it plan anew
+			r.simple(n, "deallocate all") // PostgreSQL reads the other relation on, until anything makes it plan anew
 			r.closeAll(n, s)
-			r.simple(n, s, r.pick("create temp table t (k int, v bool, at timestamptz, n int)", "create temp table u as select 1 as k, true as a"))
+			r.simple(n, r.pick("create temp table t (k int, v bool, at timestamptz, n int)", "create temp table u as select 1 as k, true as a"))
 		} else {
-			r.simple(n, s, "drop table if exists pg_temp.t, pg_temp.u")
+			r.simple(n, "drop table if exists pg_temp.t, pg_temp.u")
 		}
 	default:
 		r.block(n, s)
@@ -194,15 +194,15 @@ func (r *sharing) block(n int, s *sharer) {
 	if !r.idle(nil) {
 		return
 	}
-	r.simple(n, s, "begin")
+	r.simple(n, "begin")
 	for range 1 + r.IntN(4) {
 		if r.IntN(2) == 0 {
-			r.change(n, s)
+			r.change(n)
 		} else {
 			r.text(n, s)
 		}
 	}
-	r.simple(n, s, r.pick("rollback", "commit"))
+	r.simple(n, r.pick("rollback", "commit"))
 }
 
 // kept is a statement about what a session keeps between transactions.
@@ -273,29 +273,29 @@ func (r *sharing) setting(inside bool) string {
 }
 
 // change alters what is there.
-func (r *sharing) change(n int, s *sharer) {
+func (r *sharing) change(n int) {
 	schema := tenants[r.IntN(len(tenants))]
 	switch r.IntN(9) {
 	case 0, 1:
 		r.columns++
-		r.simple(n, s, fmt.Sprintf("alter table %s.t add column c%d int default %d", schema, r.columns, r.columns))
+		r.simple(n, fmt.Sprintf("alter table %s.t add column c%d int default %d", schema, r.columns, r.columns))
 	case 2:
-		r.simple(n, s, fmt.Sprintf("alter table %s.t drop column if exists c%d", schema, r.IntN(r.columns+1)))
+		r.simple(n, fmt.Sprintf("alter table %s.t drop column if exists c%d", schema, r.IntN(r.columns+1)))
 	case 3:
-		r.simple(n, s, "alter table "+schema+".t alter column n type "+r.pick("int", "bigint"))
+		r.simple(n, "alter table "+schema+".t alter column n type "+r.pick("int", "bigint"))
 	case 4:
-		r.simple(n, s, "create or replace function "+schema+".f() returns "+map[string]string{"pa": "int", "pb": "text", "pc": "date", "tenant_role": "numeric"}[schema]+
+		r.simple(n, "create or replace function "+schema+".f() returns "+map[string]string{"pa": "int", "pb": "text", "pc": "date", "tenant_role": "numeric"}[schema]+
 			" language sql stable as 'select "+r.pick("max", "min")+"(v) from "+schema+".t'")
 	case 5:
-		r.simple(n, s, "alter table "+schema+".u rename column a to "+r.pick("a", "b"))
-		r.simple(n, s, "alter table "+schema+".u rename column b to a")
+		r.simple(n, "alter table "+schema+".u rename column a to "+r.pick("a", "b"))
+		r.simple(n, "alter table "+schema+".u rename column b to a")
 	case 6:
-		r.simple(n, s, r.pick("revoke select on ", "grant select on ")+schema+".t "+"from tenant_role")
-		r.simple(n, s, "grant select on "+schema+".t to tenant_role")
+		r.simple(n, r.pick("revoke select on ", "grant select on ")+schema+".t "+"from tenant_role")
+		r.simple(n, "grant select on "+schema+".t to tenant_role")
 	case 7:
-		r.simple(n, s, "drop table if exists pb.z; create table pb.z (k int primary key)"+r.pick(" partition by hash (k)", ""))
+		r.simple(n, "drop table if exists pb.z; create table pb.z (k int primary key)"+r.pick(" partition by hash (k)", ""))
 	case 8:
-		r.simple(n, s, r.pick("create index on ", "analyze ", "vacuum ")+schema+".t"+r.pick("", "(n)"))
+		r.simple(n, r.pick("create index on ", "analyze ", "vacuum ")+schema+".t"+r.pick("", "(n)"))
 	}
 }
 
@@ -436,7 +436,7 @@ func (r *sharing) pipeline(n int, s *sharer) {
 	}, false)
 }
 
-func (r *sharing) simple(n int, _ *sharer, sql string) {
+func (r *sharing) simple(n int, sql string) {
 	r.both(n, sql, func(ctx context.Context, a *actor) outcome {
 		o := a.simple(ctx, a.side.dialect(sql))
 		if o.err == nil && o.broken == nil {
