@@ -16,7 +16,14 @@ type watcher struct {
 	fd int
 
 	mu       sync.Mutex
-	sessions map[int32]*Session // by socket
+	sessions map[int32]*watching // by socket
+}
+
+// watching is a session that is watched until ended is closed.
+type watching struct {
+	s     *Session
+	ended chan struct{}
+	hung  bool // its client has gone
 }
 
 // hangupGrace is how long a statement may still run whose client has gone: clients that send their last statement
@@ -28,7 +35,7 @@ func newWatcher() (*watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &watcher{fd: fd, sessions: map[int32]*Session{}}, nil
+	return &watcher{fd: fd, sessions: map[int32]*watching{}}, nil
 }
 
 // watch begins to watch a session's socket; the result ends it.
@@ -42,18 +49,20 @@ func (w *watcher) watch(s *Session) (unwatch func()) {
 		return func() {}
 	}
 	var id int32 = -1
+	own := &watching{s: s, ended: make(chan struct{})}
 	_ = rc.Control(func(fd uintptr) {
 		id = int32(fd)
 		w.mu.Lock()
-		w.sessions[id] = s
+		w.sessions[id] = own
 		w.mu.Unlock()
 		ev := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: id}
 		err = unix.EpollCtl(w.fd, unix.EPOLL_CTL_ADD, int(fd), &ev)
 	})
 	return func() {
 		w.mu.Lock()
-		if w.sessions[id] == s {
+		if w.sessions[id] == own {
 			delete(w.sessions, id)
+			close(own.ended)
 		}
 		w.mu.Unlock()
 		_ = rc.Control(func(fd uintptr) { _ = unix.EpollCtl(w.fd, unix.EPOLL_CTL_DEL, int(fd), nil) })
@@ -71,28 +80,39 @@ func (w *watcher) run(ctx context.Context) {
 		}
 		for _, e := range events[:max(n, 0)] {
 			w.mu.Lock()
-			s := w.sessions[e.Fd]
+			own := w.sessions[e.Fd]
+			first := own != nil && !own.hung
+			if first {
+				own.hung = true
+			}
 			w.mu.Unlock()
-			if s != nil {
-				wg.Go(func() { s.hungUp(ctx) })
+			if first {
+				wg.Go(func() {
+					ticker := time.NewTicker(hangupGrace)
+					defer ticker.Stop()
+					own.s.hungUp(ctx, own.ended, ticker.C)
+				})
 			}
 		}
 	}
 	_ = unix.Close(w.fd)
 }
 
-// hungUp cancels what the session runs, unless it is over soon. The session itself finds out when it reads.
-func (s *Session) hungUp(ctx context.Context) {
-	running := s.running.Load()
-	if running == 0 {
-		return
-	}
-	select {
-	case <-ctx.Done():
-		return
-	case <-time.After(hangupGrace):
-	}
-	if s.running.Load() == running {
-		s.Cancel()
+// hungUp cancels what the session runs, unless it is over within a tick, until the session has found out by reading: it may not
+// have begun with what the client had sent last, and a cancel can come between two statements of a message.
+func (s *Session) hungUp(ctx context.Context, ended <-chan struct{}, ticks <-chan time.Time) {
+	for last := uint64(0); ; {
+		running := s.running.Load()
+		if running != 0 && running == last {
+			s.Cancel()
+		}
+		last = running
+		select {
+		case <-ctx.Done():
+			return
+		case <-ended:
+			return
+		case <-ticks:
+		}
 	}
 }
