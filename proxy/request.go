@@ -57,12 +57,11 @@ func (r *request) whole() []byte {
 
 // position translates a position in text into one in the client's message.
 func (r *request) position() func(int) int {
-	own, text, before := string(r.client()), string(r.text), utf8.RuneCount(r.before)
 	return func(p int) int {
 		if r.own != nil {
-			p = mapPosition(own, text, p)
+			p = mapPosition(string(r.own), string(r.text), p)
 		}
-		return before + p
+		return utf8.RuneCount(r.before) + p
 	}
 }
 

@@ -58,11 +58,12 @@ func (w *watcher) watch(s *Session) (unwatch func()) {
 		ev := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: id}
 		err = unix.EpollCtl(w.fd, unix.EPOLL_CTL_ADD, int(fd), &ev)
 	})
+	end := sync.OnceFunc(func() { close(own.ended) })
 	return func() {
+		end()
 		w.mu.Lock()
-		if w.sessions[id] == own {
+		if w.sessions[id] == own { // else the socket was closed, and its number is another's
 			delete(w.sessions, id)
-			close(own.ended)
 		}
 		w.mu.Unlock()
 		_ = rc.Control(func(fd uintptr) { _ = unix.EpollCtl(w.fd, unix.EPOLL_CTL_DEL, int(fd), nil) })
