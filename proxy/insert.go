@@ -225,7 +225,11 @@ func (w *inserting) expression(i, j int) string {
 		return "(" + c.Default + ")::" + c.BaseType()
 	}
 	c := &w.in.Table.Columns[w.in.Columns[j]]
-	switch def := "(" + c.Default + ")::" + c.BaseType(); {
+	value := c.Default
+	if value == "" {
+		value = "NULL" // beside another key column that is computed
+	}
+	switch def := "(" + value + ")::" + c.BaseType(); {
 	case row.Cells[j].Beside:
 		return "CASE WHEN (" + w.cellText(row.Cells[j]) + "\n)::" + c.BaseType() + " IS NULL THEN " + def + " ELSE " + def + " END"
 	case row.Cells[j].Default:

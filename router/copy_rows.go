@@ -99,6 +99,7 @@ func (p *planner) changedRows(q *query, r *rel) (*CopyRows, *pgerr.Error) {
 		del.ReturningList = returning
 	}
 	if len(returning) > 0 && !out.Answered {
+		withoutSchema(returning)
 		out.Shape = "SELECT " + quoteIdents(names) + " FROM " + quoteName(t.Schema, t.Name)
 		out.Answer, err3 = sqlparse.Deparse(sqlparse.SelectNode(&sqlparse.SelectStmt{
 			TargetList: returning, FromClause: []sqlparse.Node{sqlparse.Range(sourceRows, name, names)},
@@ -108,6 +109,16 @@ func (p *planner) changedRows(q *query, r *rel) (*CopyRows, *pgerr.Error) {
 		return nil, refRefWrite
 	}
 	return out, nil
+}
+
+// withoutSchema takes the schema off references like public.meetings.room: rows that stand in the table's place have none.
+func withoutSchema(list []sqlparse.Node) {
+	sqlparse.WalkList(list, func(n sqlparse.Node) bool {
+		if ref := n.GetColumnRef(); len(ref.GetFields()) > 2 {
+			ref.Fields = ref.Fields[len(ref.Fields)-2:]
+		}
+		return true
+	})
 }
 
 func hasSubquery(list []sqlparse.Node) bool {

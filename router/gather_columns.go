@@ -143,7 +143,7 @@ func (b *gatherBuilder) array(r *rel, t *Table, cols []string, keys []orderKey) 
 	if len(where) > 0 {
 		f.from += " WHERE " + strings.Join(where, " AND ")
 	}
-	f.top = b.top(r, len(where))
+	f.top = b.top(r, alias, len(where))
 	if values, shown := b.columnwise(r, t, cols, alias); values != nil && len(keys) == 0 {
 		f.values = values
 		b.bare[rv] = true

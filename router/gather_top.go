@@ -10,7 +10,7 @@ import (
 // top is ORDER BY and LIMIT for the rows that are fetched of a relation, "" where all of them are needed: of a subquery
 // that does nothing else with the relation than to take its first rows, no backend has more of them than that. The rows
 // are sorted and counted again with the others'. applied is how many conditions the backend applies.
-func (b *gatherBuilder) top(r *rel, applied int) string {
+func (b *gatherBuilder) top(r *rel, alias string, applied int) string {
 	q := r.level
 	if q == nil || q.sel == nil || b.p.env.NoMerge || b.p.env.operatorShadowed() {
 		return ""
@@ -34,6 +34,10 @@ func (b *gatherBuilder) top(r *rel, applied int) string {
 		sql, err := sqlparse.DeparseExpr(node)
 		if err != nil {
 			return ""
+		}
+		if ref := node.GetColumnRef(); ref != nil && len(ref.Fields) == 1 {
+			// A bare name would be an output column's first: a NULL in the place of another part's value is called like its type.
+			sql = alias + "." + quoteIdent(strings.Join(sqlparse.Strings(ref.Fields), ""))
 		}
 		b.literals = b.literals || hasConstants(node)
 		keys = append(keys, "("+sql+")"+key.direction())

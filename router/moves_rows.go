@@ -40,6 +40,8 @@ func (p *planner) moveRows(a *analysis, q *query, r *rel, s *sqlparse.UpdateStmt
 		return nil, refKeyUpdate // a view may not show all of the row
 	case len(s.FromClause) > 0 && !a.ofTarget(s, q.scope, r):
 		return nil, refKeyUpdate // RETURNING names the other tables
+	case returningReads(p.env, s):
+		return nil, refKeyUpdate // behind the DELETE, and where the rows go to
 	}
 	name := targetName(s.Relation)
 	out := &InsertQuery{Table: t, Returning: len(s.ReturningList) > 0}
@@ -138,6 +140,23 @@ func (a *analysis) assigned(s *sqlparse.UpdateStmt, name string, c *Column) (sql
 		return nil, refKeyUpdate
 	}
 	return val, nil
+}
+
+// returningReads reports whether an UPDATE's RETURNING reads what some backend lacks, or the UPDATE's own WITH queries.
+func returningReads(env *Env, s *sqlparse.UpdateStmt) bool {
+	own := map[string]bool{}
+	for _, c := range s.WithClause.GetCtes() {
+		own[c.GetCommonTableExpr().GetCtename()] = true
+	}
+	found := false
+	sqlparse.WalkList(s.ReturningList, func(n sqlparse.Node) bool {
+		if rv := n.GetRangeVar(); rv != nil {
+			t, known := env.resolve(rv)
+			found = found || rv.Schemaname == "" && own[rv.Relname] || t == nil && known || t != nil && t.lacking()
+		}
+		return !found
+	})
+	return found
 }
 
 // ofTarget reports whether an UPDATE's RETURNING names columns of the target alone.

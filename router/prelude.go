@@ -65,7 +65,7 @@ func (p *planner) tryPrelude() {
 }
 
 // preludeRefusals are those that a subquery or WITH query may be the reason for.
-var preludeRefusals = []*pgerr.Error{refRefCTE, refRefWrite, refRefLimit, refSubLimit, refInsertSelect, refSubquery, refMergeKey}
+var preludeRefusals = []*pgerr.Error{refRefCTE, refRefWrite, refRefLimit, refSubLimit, refInsertSelect, refSubquery, refMergeKey, refKeyUpdate}
 
 // prelude takes a statement apart; nil when there is nothing to take out.
 func (p *planner) prelude() (*Prelude, *pgerr.Error) {
@@ -395,6 +395,11 @@ func (b *preludeBuilder) sublinks(n sqlparse.Node) {
 	use := meantColumns(n)
 	if ins == nil {
 		sqlparse.Walk(n, visit)
+		if b.a.keyMoves || len(b.a.keyTo) > 0 { // RETURNING is evaluated where the rows go to
+			for _, part := range n.GetUpdateStmt().GetReturningList() {
+				b.relations(n, part, use, (*Table).lacking)
+			}
+		}
 		if t, _ := b.env.resolve(sqlparse.TargetOf(n)); n.GetMergeStmt() == nil && t != nil && t.Kind == TableSharded {
 			b.relations(n, n, use, func(t *Table) bool { return t.Kind == TableLocal }) // other sharded rows go to every backend anyway
 		}

@@ -82,3 +82,7 @@ select not m.doc ->> 'n' is null, m.doc ->> 'n' in ('1', '2'), m.doc ->> 'n' lik
 select (m.doc ->> 'title')::int from meeting m join person p on p.id = m.id and (p.doc ->> 'lang')::int = 3;
 --! params 1 | 2
 select m.id, m.doc ->> $2 from meeting m join room r on m.doc ->> 'n' = $1::text and r.doc ->> 'seats' = m.doc ->> 'n' order by 1;
+-- A relation's first rows, beside NULL in the place of another relation's rows, whose name is the sort column's.
+select (select room from attendance order by 1 limit 1 offset 3) from room where tags is not null limit 1;
+select (select person from profile order by 1 limit 1 offset 4), (select home from profile order by 1 limit 1) from note where exists (select doc from person p where p.boss = note.id) and id < 3;
+select (select a.meeting from attendance a where a.role = 'chair' order by meeting, person limit 1), m from meeting m, note n where m.id = n.id and m.id < 4 order by m.id;

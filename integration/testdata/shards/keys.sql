@@ -107,3 +107,10 @@ insert into grid (k, v[1]) values (104, default);
 insert into grid (k[1], v) values (104, '{1}');
 insert into grid (k, v.x) values (104, 1);
 select k, v, home from grid where k >= 100 order by k;
+create table k_open (a int, b int, v int) partition by hash (a, b);
+insert into k_open values (default, 1 + 1, 3) returning *;
+insert into k_open values (default, abs(-2), 4), (1, default, 5), (default, default, 6) returning *;
+select * from k_open where b = 2 order by v;
+drop table k_open;
+--! code
+insert into k_pair values (default, 1 + 1);

@@ -63,3 +63,6 @@ insert into spot (zip, street) values (3, 'c', 4);
 insert into spot (street, zip) values ('d');
 insert into spot (street, nosuch) select 'd', 4;
 select s.street, s.zip, count(*) from meeting m, spot s group by 1, 2 order by 1;
+update dept set name = (select max(name) from room) where id < 3 returning public.dept.id, public.dept.*, dept.name;
+update dept set name = (select max(txt) from note) where id = 9 returning public.dept.id + 1 as next, dept;
+delete from public.holiday where day < (select max(at) from event) and name = 'Epiphany' returning public.holiday.day;

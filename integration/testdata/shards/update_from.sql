@@ -115,3 +115,8 @@ select count(*) from person;
 rollback;
 update person p set salary = (select random() * 10000000 from dept d where d.id = p.id) where p.id < 5;
 select count(distinct salary) = count(salary) from person where id < 5;
+-- RETURNING of an UPDATE that moves rows reads other tables as they were before it.
+update meeting set room = 'moved' where room in ('r1', 'r2') returning id, (select boss from person order by 1 limit 1 offset 25), (select count(*) from person);
+update meeting set room = 'moved' where room in ('r3', 'r4') returning id, (select count(*) from meeting where room in ('r3', 'r4')), exists (select from note where txt > 'note 2');
+update meeting set room = 'r1' where room = 'moved' and id < 20 returning id, (select name from room where room.id = meeting.room), (select max(name) from dept where dept.id < meeting.id), (select txt from note n where n.id = meeting.id);
+update meeting m set room = 'r' || m.id % 5 where id between 40 and 50 returning m.id, (select s.dept from staff s where s.id = m.id), (select count(*) from meeting o where o.room = m.room);
