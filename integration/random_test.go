@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -250,6 +251,9 @@ func (r *randomRun) try(u randomUnit, commit bool) (verdict, string) {
 	return verdictIdentical, ""
 }
 
+// ofCursor matches the statements behind whose refusal there is no cursor.
+var ofCursor = regexp.MustCompile("^(declare|fetch|move) ")
+
 // tryAlone runs each statement as a transaction of its own; the attempts to make a unit smaller each begin with the
 // first rows.
 func (r *randomRun) tryAlone(ctx context.Context, u randomUnit, forGood bool) (verdict, string) {
@@ -268,7 +272,7 @@ func (r *randomRun) tryAlone(ctx context.Context, u randomUnit, forGood bool) (v
 		if v == verdictWrong {
 			return v, what
 		}
-		if worst = max(worst, v); v == verdictRefused && strings.HasPrefix(u.statements[i].sql, "fetch ") {
+		if worst = max(worst, v); v == verdictRefused && ofCursor.MatchString(u.statements[i].sql) {
 			break // the cursor is of no use any longer
 		}
 	}
