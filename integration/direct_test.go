@@ -312,3 +312,69 @@ func TestPreparedCountsReadTheTime(t *testing.T) {
 		s.exec(t, c, fmt.Sprintf("insert into tick values (%d, clock_timestamp())", rows+1))
 	}
 }
+
+// TestPreparedStatementsStayOnAllServers executes prepared statements over several shards again and again: the servers keep a plan
+// for all values, as they do for statements of one shard.
+func TestPreparedStatementsStayOnAllServers(t *testing.T) {
+	s := serve(t, "pool: {size: 1}\n")
+	db := s.newDatabase(t)
+	c := s.conn(t, db)
+	s.exec(t, c, "create table part (k int primary key, e text, v int) partition by hash (k)")
+	s.exec(t, c, "create index on part (e)")
+	s.exec(t, c, "insert into part select i, 'e' || i % 10, i from generate_series(1, 60) i")
+	z := s.low(t, db, nil)
+	run := func(name string, want int, values ...string) {
+		t.Helper()
+		var params [][]byte
+		for _, v := range values {
+			params = append(params, []byte(v))
+		}
+		if r := z.ExecPrepared(ctxFor(t), name, params, nil, nil).Read(); r.Err != nil || r.CommandTag.RowsAffected() != int64(want) {
+			t.Fatalf("%s: %q, %v; want %d rows", name, r.CommandTag, r.Err, want)
+		}
+	}
+	texts := map[string]string{
+		"plain":  "select k, v from part where e = $1",
+		"counts": "select count(*) from part where e = $1",
+		"update": "update part set v = v + 1 where e = $1",
+	}
+	for name, text := range texts {
+		if _, err := z.Prepare(ctxFor(t), name, text, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := z.Prepare(ctxFor(t), "limited", "select v, k from part where e = $1 order by v desc, k limit $2", nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 { // 5 under the unnamed statement's plan, 5 under plans for values
+		e := fmt.Sprint("e", i%10)
+		run("plain", 6, e)
+		run("counts", 1, e)
+		run("update", 6, e)
+		run("limited", min(1+i/8, 6), e, fmt.Sprint(1+i/8))
+	}
+	results, err := z.Exec(ctxFor(t), "begin; select count(*) from part; select name, generic_plans > 0 from pg_prepared_statements order by 1; commit").ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, row := range results[2].Rows {
+		got[string(row[0])] = string(row[1])
+	}
+	for name := range texts {
+		if got[name] != "t" {
+			t.Errorf("home has a plan for all values of %s: %q", name, got[name])
+		}
+	}
+	// What stands in the text, such as the value of LIMIT, makes another one; so does a change of the table.
+	s.exec(t, c, "alter table part add column w int default 7")
+	s.exec(t, c, "alter table part alter column v type bigint")
+	for i := range 8 {
+		run("update", 6, fmt.Sprint("e", i))
+		run("counts", 1, fmt.Sprint("e", i))
+	}
+	var e *pgconn.PgError
+	if r := z.ExecPrepared(ctxFor(t), "limited", [][]byte{[]byte("e1"), []byte("1")}, nil, nil).Read(); !errors.As(r.Err, &e) || e.Code != "0A000" {
+		t.Errorf("a statement whose column has another type since: %v, want 0A000 as PostgreSQL has it", r.Err)
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/internal/wire"
@@ -63,19 +62,8 @@ func (s *Session) combineSame(r *request, members []*executor.Member) error {
 		total = make(counts, len(c.Same))
 		collect.Value = total.add
 	}
-	st := r.prepared()
-	if st != nil && !s.readsAlike(st) {
-		st = nil // it would be read as now, and perhaps for others
-	}
-	if st != nil {
-		collect.Statement = func(m *executor.Member) (string, bool) {
-			return backend.StatementName(st.id), m.Statements.Has(st.id)
-		}
-	}
+	collect.Statement = s.kept(r, collect.Texts[0], r.oids).id()
 	failure, err := collect.Run(s.ctx)
-	if err == nil && failure == nil && st != nil {
-		err = s.keepStatement(st, members)
-	}
 	switch {
 	case err != nil || failure != nil:
 		return s.combineFailed(failure, err, func(p int) int { return p })
@@ -103,19 +91,6 @@ func (r *request) prepared() *statement {
 		return nil
 	}
 	return r.portal.st
-}
-
-// keepStatement notes that the members have a statement now; what they have no more room for goes.
-func (s *Session) keepStatement(st *statement, members []*executor.Member) error {
-	for _, m := range members {
-		if old, full := m.Statements.Add(st.id, s.srv.config().Limits.MaxPreparedPerServer); full {
-			m.Internal("DEALLOCATE " + backend.StatementName(old))
-			if err := executor.Settle(m); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // arraysOf are the collected columns as parameters, with their elements' types.
@@ -186,6 +161,7 @@ func (s *Session) combineParts(r *request, set backends, members []*executor.Mem
 	}
 	own, parts := known.own, known.parts
 	collect := s.collect(r, members, parts.Partial, own.Params, parts.Formats)
+	collect.Statement = s.kept(r, parts.Partial, own.Params).id()
 	failure, err = collect.Run(s.ctx)
 	if err != nil || failure != nil {
 		return s.collectFailed(failure, err)

@@ -174,6 +174,7 @@ func (s *Session) replan(st *statement) *planned {
 // relations that it has found, in one server's part of a table as well as in all of it.
 func (s *Session) renew(st *statement) {
 	st.direct.forget()
+	st.kept.forget()
 	if st.epoch != 0 {
 		forgetStatement(st)
 	}

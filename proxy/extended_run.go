@@ -442,6 +442,7 @@ func (s *Session) dropStatement(name string) {
 	if st := s.stmts[name]; st != nil {
 		forgetStatement(st)
 		st.direct.forget()
+		st.kept.forget()
 		delete(s.stmts, name)
 	}
 }

@@ -44,6 +44,7 @@ func (s *Session) runGather(r *request, set backends) error {
 		Gang: &s.gang, Members: sources, Texts: []string{g.Fetch}, OIDs: types, Params: r.bind, Parts: g.Parts,
 		Limit: int64(s.srv.config().Limits.GatherMaxBytes), Formats: gatherFormats(g),
 	}
+	collect.Statement = s.kept(r, g.Fetch, types).id()
 	failure, err = collect.Run(s.ctx)
 	if err != nil || failure != nil {
 		return s.collectFailed(failure, err)

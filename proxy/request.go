@@ -397,9 +397,17 @@ func (s *Session) runScatter(r *request, set backends) error {
 		s.effect(r.tmpl, m)
 		run.Members = append(run.Members, m)
 	}
+	kept := s.kept(r, text, r.oids)
+	run.Statement = kept.id()
 	if len(sc.Sort) > 0 {
+		if kept != nil {
+			run.Known = kept.sort
+		}
 		if err := run.Learn(); err != nil {
 			return s.unmergeable(r, set, run, err)
+		}
+		if kept != nil {
+			kept.sort = run.Learned()
 		}
 	}
 	return s.finishScatter(r, run)

@@ -45,6 +45,7 @@ type statement struct {
 	// combined is how the statement was taken apart over several backends, valid for the template that it has.
 	combined *combined
 	direct   directStatements
+	kept     keptText
 	// told are the columns' types that the client was told of, home's oids, once the schema or the path has changed since; in
 	// sameScope the statement has been seen to have them still.
 	told      *[]uint32

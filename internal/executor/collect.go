@@ -24,9 +24,8 @@ type Collect struct {
 	Limit int64
 	// Formats are the columns' formats, one for each; nil is binary for all. The array parameters have the same ones.
 	Formats []int16
-	// Statement, when set, names the prepared statement that the text is on a member, and whether the member has it: else it is
-	// made, and stays.
-	Statement func(m *Member) (name string, known bool)
+	// Statement is as in Scatter.
+	Statement uint64
 	// Parts, when set, says that rows are of several kinds: part i's have values in the columns Parts[i] alone, and the arrays
 	// are those of its columns, part by part. Where there are several, a first column, which is none of those counted, tells
 	// a row's part (int2, binary).
@@ -45,6 +44,7 @@ type Collect struct {
 	columns []Array
 	places  [][]int // of a part's columns among the arrays; -1 for those without a value
 	held    int64
+	named   []named // by member
 	streams []*stream
 	events  chan event
 	failure []byte
@@ -63,6 +63,9 @@ func (c *Collect) Run(ctx context.Context) (failure []byte, err error) {
 		e := <-c.events
 		if e.done || e.broken != nil {
 			live--
+		}
+		if st := c.streams[e.from]; e.done && st.parsed {
+			st.m.parsed(c.named[e.from])
 		}
 		c.handle(e)
 		if (c.failure != nil || c.lost != nil) && !canceled && live > 0 {
@@ -83,9 +86,16 @@ func (c *Collect) open(ctx context.Context) error {
 			return err
 		}
 	}
-	bound, err := c.Gang.bindAll(ctx, c.Members, true, c.parse, func(i int) {
-		tail := appendFormats(c.Members[i].clientParams(c.Params, c.OIDs), c.Formats)
-		c.Members[i].Out = wire.Bind(c.Members[i].Out, "", c.name(c.Members[i]), tail)
+	c.named = make([]named, len(c.Members))
+	bound, err := c.Gang.bindAll(ctx, c.Members, true, binding{
+		parse: func(i int) {
+			c.named[i] = c.Members[i].parseNamed(c.Statement, c.Gang.Servers.StatementLimit(), c.Texts[min(i, len(c.Texts)-1)], c.OIDs)
+		},
+		parsed: func(i int) { c.Members[i].parsed(c.named[i]) },
+		bind: func(i int) {
+			tail := appendFormats(c.Members[i].clientParams(c.Params, c.OIDs), c.Formats)
+			c.Members[i].Out = wire.Bind(c.Members[i].Out, "", c.named[i].name(), tail)
+		},
 	})
 	if err != nil {
 		return err
@@ -111,30 +121,6 @@ func (c *Collect) open(ctx context.Context) error {
 		go st.read()
 	}
 	return nil
-}
-
-// parse composes Parse, where the member does not have the statement. One of its name may be there if the Collect that made
-// it failed: closing one that is not does no harm.
-func (c *Collect) parse(i int) {
-	m, name := c.Members[i], ""
-	if c.Statement != nil {
-		known := false
-		if name, known = c.Statement(m); known {
-			return
-		}
-		m.Out = wire.CloseMessage(m.Out, 'S', name)
-	} else {
-		m.Unnamed = 0
-	}
-	m.Out = wire.Parse(m.Out, name, c.Texts[min(i, len(c.Texts)-1)], m.OIDs(c.OIDs))
-}
-
-// name is the statement's on a member.
-func (c *Collect) name(m *Member) (name string) {
-	if c.Statement != nil {
-		name, _ = c.Statement(m)
-	}
-	return name
 }
 
 // appendFormats appends Bind's result formats: binary where none are given.

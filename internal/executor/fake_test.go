@@ -39,6 +39,7 @@ type fakeBackend struct {
 	wg      sync.WaitGroup
 	mu      sync.Mutex
 	log     []string // statements executed
+	parses  []string // the names of those that were parsed
 	held    map[string]bool
 	cancels chan struct{}
 }
@@ -86,6 +87,15 @@ func (f *fakeBackend) statements() []string {
 	return slices.Clone(f.log)
 }
 
+// parsed gives the names of the statements that were parsed since the last call.
+func (f *fakeBackend) parsed() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	names := f.parses
+	f.parses = nil
+	return names
+}
+
 // fakeSession is one connection to a fakeBackend.
 type fakeSession struct {
 	net.Conn
@@ -114,13 +124,10 @@ func (s *fakeSession) serve() {
 		case 'Q':
 			ok = s.simple(string(b.Text()))
 		case 'P':
-			name := string(b.Text())
-			s.stmts[name] = string(b.Text())
-			s.out = wire.Empty(s.out, '1')
+			s.parse(string(b.Text()), string(b.Text()))
 		case 'B':
 			_ = b.Text()
-			s.bound = s.stmts[string(b.Text())]
-			s.out = wire.Empty(s.out, '2')
+			s.bind(string(b.Text()))
 		case 'D':
 			sql := s.bound
 			if b.Byte() == 'S' {
@@ -131,6 +138,9 @@ func (s *fakeSession) serve() {
 		case 'E':
 			ok = s.run(s.bound, false)
 		case 'C':
+			if b.Byte() == 'S' {
+				delete(s.stmts, string(b.Text()))
+			}
 			s.out = wire.Empty(s.out, '3')
 		case 'S':
 			s.skip = false
@@ -143,6 +153,28 @@ func (s *fakeSession) serve() {
 			return
 		}
 	}
+}
+
+func (s *fakeSession) parse(name, sql string) {
+	if _, there := s.stmts[name]; there && name != "" {
+		s.fail("42P05")
+		return
+	}
+	s.f.mu.Lock()
+	s.f.parses = append(s.f.parses, name)
+	s.f.mu.Unlock()
+	s.stmts[name] = sql
+	s.out = wire.Empty(s.out, '1')
+}
+
+func (s *fakeSession) bind(name string) {
+	sql, there := s.stmts[name]
+	if !there {
+		s.fail("26000")
+		return
+	}
+	s.bound = sql
+	s.out = wire.Empty(s.out, '2')
 }
 
 func (s *fakeSession) flush() bool {

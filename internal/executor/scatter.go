@@ -49,7 +49,13 @@ type Scatter struct {
 	// Arrays are further parameters behind the client's, such as rows that Collect has gathered: one list for each member,
 	// or one for all.
 	Arrays [][]*Array
+	// Statement, if not 0, is the prepared statement that the text is on the servers: each keeps it once it has parsed it. There
+	// are no Arrays then.
+	Statement uint64
+	// Known, when set, is what Learn would ask for.
+	Known *SortColumns
 
+	named   []named // by member
 	streams []*stream
 	events  chan event
 	cmp     []comparator
@@ -97,10 +103,15 @@ func (s *Scatter) Open(ctx context.Context) error {
 	}
 	s.events = make(chan event, len(s.Members)*(chunksAhead+1))
 	s.turning = len(s.Turns) > 0
-	bound, err := s.Gang.bindAll(ctx, s.Members, s.Command == "SELECT", s.parse, func(i int) {
-		if err := s.bind(i, s.Members[i]); err != nil {
-			_ = s.Members[i].Lost(err) // Send says so again
-		}
+	s.named = make([]named, len(s.Members))
+	bound, err := s.Gang.bindAll(ctx, s.Members, s.Command == "SELECT", binding{
+		parse:  s.parse,
+		parsed: func(i int) { s.Members[i].parsed(s.named[i]) },
+		bind: func(i int) {
+			if err := s.bind(i, s.Members[i]); err != nil {
+				_ = s.Members[i].Lost(err) // Send says so again
+			}
+		},
 	})
 	if err != nil {
 		return err
@@ -132,9 +143,7 @@ func (s *Scatter) Open(ctx context.Context) error {
 }
 
 func (s *Scatter) parse(i int) {
-	m := s.Members[i]
-	m.Out = wire.Parse(m.Out, "", s.Texts[min(i, len(s.Texts)-1)], m.OIDs(s.OIDs))
-	m.Unnamed = 0
+	s.named[i] = s.Members[i].parseNamed(s.Statement, s.Gang.Servers.StatementLimit(), s.Texts[min(i, len(s.Texts)-1)], s.OIDs)
 }
 
 // notBound fails a statement that a member refused to bind: no stream reads.
@@ -158,7 +167,7 @@ func (s *Scatter) inClientsTerms(from int, frame []byte) []byte {
 // bind composes Bind: the client's parameters, and the result formats, with binary for the hidden sort columns.
 func (s *Scatter) bind(member int, m *Member) error {
 	if len(s.Arrays) == 0 {
-		m.Out = wire.Bind(m.Out, "", "", append(m.clientParams(s.Params, s.OIDs), s.resultFormats()...))
+		m.Out = wire.Bind(m.Out, "", s.named[member].name(), append(m.clientParams(s.Params, s.OIDs), s.resultFormats()...))
 		return nil
 	}
 	return m.bind(m.clientParams(s.Params, s.OIDs), s.Arrays[min(member, len(s.Arrays)-1)], s.resultFormats())
@@ -192,9 +201,36 @@ func (s *Scatter) resultFormats() (tail []byte) {
 	return tail
 }
 
-// learnColumns asks the first backend for the result's columns: how many there are decides the formats, and the
-// types of the hidden ones how rows compare.
+// SortColumns are a sorted statement's result: how many columns the client sees, and the types (home's) of those behind them.
+type SortColumns struct {
+	Visible int
+	Types   []uint32
+}
+
+// Learned is what Learn has been told.
+func (s *Scatter) Learned() *SortColumns { return &SortColumns{s.columns, s.types} }
+
+// learnColumns finds how rows compare: how many columns there are decides their formats as well.
 func (s *Scatter) learnColumns() error {
+	if s.Known == nil {
+		if err := s.askColumns(); err != nil {
+			return err
+		}
+	} else {
+		s.columns, s.types = s.Known.Visible, s.Known.Types
+	}
+	for i, k := range s.Sort {
+		c, err := newComparator(s.types[i], k, s.Collations)
+		if err != nil {
+			return err
+		}
+		s.cmp = append(s.cmp, c)
+	}
+	return nil
+}
+
+// askColumns asks the first backend for the result's columns.
+func (s *Scatter) askColumns() error {
 	m := s.Members[0]
 	m.Out = wire.Parse(m.Out, "", s.Texts[0], m.OIDs(s.OIDs))
 	m.Unnamed = 0
@@ -229,13 +265,6 @@ func (s *Scatter) learnColumns() error {
 	}
 	s.columns = len(types) - len(s.Sort)
 	s.types = types[s.columns:]
-	for i, k := range s.Sort {
-		c, err := newComparator(types[s.columns+i], k, s.Collations)
-		if err != nil {
-			return err
-		}
-		s.cmp = append(s.cmp, c)
-	}
 	return nil
 }
 

@@ -32,10 +32,16 @@ func (g *Gang) snapshots() bool {
 	return g.Snapshot
 }
 
-// bindTogether sends each member what compose appends to its messages, Parse and Bind at first and Bind alone again,
+// binding is what a statement composes for its members.
+type binding struct {
+	parse, bind func(i int)
+	parsed      func(i int) // is called once a member has said ParseComplete
+}
+
+// bindTogether sends each member Parse and Bind at first, and Bind alone again,
 // and waits until all are bound to snapshots that see the same distributed transactions. What must follow is Execute
 // and Sync. After an ErrorResponse or an error the members are in sync.
-func (g *Gang) bindTogether(ctx context.Context, members []*Member, compose func(i int, again bool)) (*bound, error) {
+func (g *Gang) bindTogether(ctx context.Context, members []*Member, b binding) (*bound, error) {
 	over := backendsOf(members)
 	all := &bound{replies: make([]bindReply, len(members))}
 	for try := range bindAttempts {
@@ -48,12 +54,20 @@ func (g *Gang) bindTogether(ctx context.Context, members []*Member, compose func
 		}
 		var reading sync.WaitGroup
 		for i, m := range members {
-			compose(i, try > 0)
+			if try == 0 {
+				b.parse(i)
+			}
+			b.bind(i)
 			m.Out = wire.Flush(m.Out)
 			m.opening, m.Extended = false, false
 			reading.Go(func() { all.replies[i].await(m) })
 		}
 		reading.Wait()
+		for i, r := range all.replies {
+			if r.parsed {
+				b.parsed(i)
+			}
+		}
 		inForce := hold.Release()
 		if all.failed() {
 			syncAll(members)
@@ -72,6 +86,7 @@ func (g *Gang) bindTogether(ctx context.Context, members []*Member, compose func
 type bound struct{ replies []bindReply }
 
 type bindReply struct {
+	parsed  bool     // ParseComplete has come
 	failure []byte   // ErrorResponse
 	lost    error    // the connection's end
 	notices [][]byte // NoticeResponses
@@ -102,7 +117,9 @@ func (r *bindReply) await(m *Member) {
 			return
 		}
 		switch typ {
-		case '1', '3', 'A':
+		case '1':
+			r.parsed = true
+		case '3', 'A':
 		case '2':
 			return
 		case 'N':
@@ -147,16 +164,11 @@ func (m *Member) executeBound() {
 
 // bindAll composes Parse and Bind on every member. Where snapshots have to agree they are bound here; otherwise nothing
 // is sent yet.
-func (g *Gang) bindAll(ctx context.Context, members []*Member, snapshot bool, parse, bind func(i int)) (*bound, error) {
-	compose := func(i int, again bool) {
-		if !again {
-			parse(i)
-		}
-		bind(i)
-	}
+func (g *Gang) bindAll(ctx context.Context, members []*Member, snapshot bool, b binding) (*bound, error) {
 	if !snapshot || len(members) < 2 || !g.snapshots() {
 		for i := range members {
-			compose(i, false)
+			b.parse(i)
+			b.bind(i)
 		}
 		return &bound{}, nil
 	}
@@ -165,7 +177,7 @@ func (g *Gang) bindAll(ctx context.Context, members []*Member, snapshot bool, pa
 			return nil, err
 		}
 	}
-	return g.bindTogether(ctx, members, compose)
+	return g.bindTogether(ctx, members, b)
 }
 
 // Frozen makes the transaction that is about to begin see one state of all backends from its first statement to its

@@ -38,6 +38,7 @@ type stream struct {
 	cut     int         // merge: where head's visible columns end
 	values  *Values     // the reading goroutine's: translates the rows that come
 	told    bool        // the reading goroutine's: the server has said how the statement ended
+	parsed  bool        // it has said ParseComplete; the reading goroutine's until its last event
 	ended   bool        // its last event has been handled
 	over    bool        // its last event has been received: the goroutine has ended
 }
@@ -131,7 +132,9 @@ func (s *stream) collect(buf []byte) (rows, frame []byte, end bool, err error) {
 			s.m.Types.Rows(f)
 			s.values = s.m.Types.described(f)
 			return buf, bytes.Clone(f), false, nil
-		case '1', '2', '3':
+		case '1':
+			s.parsed = true
+		case '2', '3':
 		case 'Z':
 			if err := s.m.Ready(f); err != nil {
 				return buf, nil, false, err

@@ -18,7 +18,11 @@ const heldBytes = 64 << 20
 func (s *Scatter) receive() event {
 	e := <-s.events
 	if e.done || e.broken != nil {
-		s.streams[e.from].over = true
+		st := s.streams[e.from]
+		st.over = true
+		if st.parsed && e.done {
+			st.m.parsed(s.named[e.from])
+		}
 	}
 	return e
 }
