@@ -112,12 +112,17 @@ func (d *dump) write(ctx context.Context) error {
 		if r.Settings == "" {
 			continue
 		}
-		if err := d.out.text("DO $$ BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'pleiad') THEN\n",
-			"  ALTER TABLE ", r.Name, " SET (", r.Settings, "); END IF; END $$;\n\n"); err != nil {
+		if err := d.out.text(settingsOf(r.Name, r.Settings)); err != nil {
 			return err
 		}
 	}
 	return d.out.text(restoredEnd, key)
+}
+
+// settingsOf gives a table settings of pleiad's own, where there is pleiad.
+func settingsOf(table, settings string) string {
+	return "DO " + literal("BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'pleiad') THEN\n"+
+		"  ALTER TABLE "+table+" SET ("+settings+"); END IF; END") + ";\n\n"
 }
 
 // complete checks that the definitions are those of the tables whose rows will be taken, one by one.

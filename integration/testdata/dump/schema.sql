@@ -74,6 +74,7 @@ CREATE TABLE app.words (w varchar(20) NOT NULL, n smallint) PARTITION BY HASH (w
 CREATE UNIQUE INDEX words_w ON app.words (w);
 INSERT INTO app.words SELECT 'w' || i, i FROM generate_series(1, 30) i;
 CREATE TABLE app.hashed (id bigint PRIMARY KEY, v text) PARTITION BY HASH (id pleiad.murmur3_ops) WITH (pleiad.replication = sync);
+CREATE TABLE app."a$$b'\c" (id bigint PRIMARY KEY) PARTITION BY HASH (id pleiad.murmur3_ops) WITH (pleiad.replication = sync);
 INSERT INTO app.hashed SELECT i, 'h' || i FROM generate_series(1, 30) i;
 CREATE TABLE app.stamped (at timestamp, ok bool, b bytea, d numeric, v char(3)) PARTITION BY HASH (at, ok, b, d, v);
 INSERT INTO app.stamped SELECT timestamp '2026-01-01' + i * interval '1 hour', i % 2 = 0, decode(md5(i::text), 'hex'), i / 7.0, 'x' FROM generate_series(1, 30) i;
