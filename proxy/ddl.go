@@ -77,18 +77,15 @@ func (s *Session) changeSchema(r *request) error {
 	if alone {
 		s.beginImplicit()
 	}
-	steps := s.runSteps
-	if len(d.Numbers) > 0 {
-		steps = s.runNumbered
-	}
-	if err := steps(r, d.Steps); err != nil {
+	d, err := s.runSteps(r, d)
+	if err != nil || s.batch.failed || d == nil {
 		return err
 	}
-	if s.batch.failed {
-		return nil
+	if err := s.runNumbers(d.Numbers); err != nil || s.batch.failed {
+		return err
 	}
-	if r.tmpl.DDL != nil && r.tmpl.DDL.Fill != nil {
-		if err := s.runFill(r, r.tmpl.DDL.Fill); err != nil || s.batch.failed {
+	if d.Fill != nil {
+		if err := s.runFill(r, d.Fill); err != nil || s.batch.failed {
 			return err
 		}
 	}
@@ -106,22 +103,23 @@ func (s *Session) changeSchema(r *request) error {
 // errStale says that the plan was made from an older schema than the one under the DDL lock.
 var errStale = errors.New("plan is stale")
 
-// runSteps runs steps one after the other. A failure is told to the client and noted.
-func (s *Session) runSteps(r *request, steps []router.Step) error {
-	for i := range steps {
-		err := s.runStep(r, &steps[i])
+// runSteps runs the steps of a schema change one after the other, and gives the change that was made: another one where the
+// schema was another one under the lock, nil where that was no matter of steps. A failure is told to the client and noted.
+func (s *Session) runSteps(r *request, d *router.DDL) (*router.DDL, error) {
+	for i := range d.Steps {
+		err := s.runStep(r, &d.Steps[i])
 		if errors.Is(err, errStale) {
-			return s.replanDDL(r, steps[i])
+			return s.replanDDL(r)
 		}
 		if err != nil || s.batch.failed {
-			return err
+			return d, err
 		}
 	}
-	return nil
+	return d, nil
 }
 
-// replanDDL plans the statement anew from the schema as it is under the DDL lock.
-func (s *Session) replanDDL(r *request, lock router.Step) error {
+// replanDDL plans the statement anew from the schema as it is under the DDL lock, and runs what that takes.
+func (s *Session) replanDDL(r *request) (*router.DDL, error) {
 	s.planner.reload = true
 	s.planner.fresh = false
 	s.planner.current(s)
@@ -132,7 +130,7 @@ func (s *Session) replanDDL(r *request, lock router.Step) error {
 	if t.Kind != router.KindDDL || !t.DDL.InTxn || t.Clock != nil {
 		r.tmpl = t
 		next := *r
-		return s.run(&next)
+		return nil, s.run(&next)
 	}
 	r.tmpl = t
 	for i := range t.DDL.Steps {
@@ -140,10 +138,10 @@ func (s *Session) replanDDL(r *request, lock router.Step) error {
 			continue
 		}
 		if err := s.runStep(r, &t.DDL.Steps[i]); err != nil || s.batch.failed {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return t.DDL, nil
 }
 
 // runStep runs one step on its backends: on home first where home takes part, so that what is wrong is said once
@@ -186,7 +184,7 @@ func (s *Session) runStep(r *request, st *router.Step) error {
 		o, err := executor.Relay(m, s.out, s)
 		switch {
 		case o.Skipped == nil:
-		case strings.HasPrefix(sql, "SELECT pleiad."):
+		case st.Own:
 			o.Skipped = executor.WithoutPosition(o.Skipped)
 		default:
 			o.Skipped = executor.MovePosition(o.Skipped, func(p int) int { return p + m.Shift })

@@ -2,24 +2,20 @@ package proxy
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router"
 )
 
-// runNumbered runs the steps of a schema change that adds columns with a sequence's values.
-func (s *Session) runNumbered(r *request, steps []router.Step) error {
-	err := s.runSteps(r, steps)
-	if d := r.tmpl.DDL; err == nil && !s.batch.failed && d != nil {
-		for i := range d.Numbers {
-			if err = s.number(&d.Numbers[i]); err != nil || s.batch.failed {
-				break
-			}
+// runNumbers gives the columns that a schema change has added the values of their sequences.
+func (s *Session) runNumbers(all []router.Numbering) error {
+	for i := range all {
+		if err := s.number(&all[i]); err != nil || s.batch.failed {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // number makes the numbers of all backends' rows differ, and home's sequence go on behind them.
@@ -50,7 +46,7 @@ func (s *Session) number(n *router.Numbering) error {
 	before := int64(0)
 	for i, m := range members {
 		if before > 0 && counts[i] > 0 {
-			m.Internal(strings.ReplaceAll(n.Shift, router.ShiftBy, strconv.FormatInt(before*n.Increment, 10)))
+			m.Internal(n.ShiftBy(before * n.Increment))
 			moved = append(moved, m)
 		}
 		before += counts[i]

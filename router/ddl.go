@@ -158,11 +158,23 @@ func init() {
 	}
 }
 
-const (
-	moveEpoch  = "SELECT pleiad.begin_ddl()"
-	lockDDL    = "SELECT pleiad.lock_ddl()"
-	syncShards = "SELECT pleiad.sync_shards()"
+// The steps of schema changes that are alike for all of them.
+var (
+	moveEpoch  = ownStep(WhereHome, "begin_ddl()")
+	syncShards = ownStep(WhereAll, "sync_shards()")
 )
+
+// ownStep calls a function of schema pleiad.
+func ownStep(where Where, call string) Step { return Step{Where: where, SQL: ownCall(call), Own: true} }
+
+func ownCall(call string) string { return "SELECT pleiad." + call }
+
+// lockStep is the first step of a schema change: one of the functions that take the DDL lock.
+func lockStep(call string) Step {
+	s := ownStep(WhereHome, call)
+	s.Lock = true
+	return s
+}
 
 // template is the plan of a statement that runs as these steps.
 func (d *ddl) template(p *DDL) *Template {
@@ -171,7 +183,7 @@ func (d *ddl) template(p *DDL) *Template {
 
 // change is a schema change: the DDL lock, then the steps, in one distributed transaction.
 func (d *ddl) change(steps ...Step) *Template {
-	lock := Step{Where: WhereHome, SQL: "SELECT pleiad.begin_ddl(" + quoteLiteral(d.tag) + ")", Lock: true}
+	lock := lockStep("begin_ddl(" + quoteLiteral(d.tag) + ")")
 	return d.template(&DDL{Steps: append([]Step{lock}, steps...), InTxn: true, ChangesSchema: true, Numbers: d.numbers})
 }
 
@@ -184,13 +196,14 @@ func (d *ddl) everywhere() *Template { return d.change(d.answer(WhereAll)) }
 // nothing is a statement for which PostgreSQL on home has a notice or an error and that changes nothing: under the
 // DDL lock, for that may have changed since.
 func (d *ddl) nothing() *Template {
-	lock := Step{Where: WhereHome, SQL: lockDDL, Lock: true}
-	return d.template(&DDL{Steps: []Step{lock, {Where: WhereHome, SQL: d.text, Answer: true}}, InTxn: true})
+	return d.template(&DDL{Steps: []Step{lockStep("lock_ddl()"), {Where: WhereHome, SQL: d.text, Answer: true}}, InTxn: true})
 }
 
 // sameShape checks that all backends made of a relation the same.
 func sameShape(schema, name string) Step {
-	return Step{Where: WhereAll, SQL: "SELECT pleiad.shape(" + regclass(schema, name) + ")", Same: true}
+	s := ownStep(WhereAll, "shape("+regclass(schema, name)+")")
+	s.Same = true
+	return s
 }
 
 // undoable is sql on each backend that where means, one after the other, with undo for those on which it came to

@@ -125,7 +125,7 @@ func (d *ddl) alterCommands(s *sqlparse.AlterTableStmt, p presence) (after []Ste
 			return nil, err
 		}
 		if cmd.Subtype == sqlparse.AlterChangeOwner && shape.kind == TableSharded {
-			after = []Step{{Where: WhereAll, SQL: syncShards}}
+			after = []Step{syncShards}
 		}
 	}
 	return after, nil

@@ -77,8 +77,7 @@ func (c *newTable) registerSync(t *Template) *Template {
 	if t.Kind != KindDDL || !t.DDL.InTxn || c.s.Relation.Relpersistence != "p" {
 		return c.refuse(refOption)
 	}
-	t.DDL.Steps = append(t.DDL.Steps, Step{Where: WhereHome,
-		SQL: "SELECT pleiad.register_replication(" + regclass(c.shape.schema, c.shape.name) + ", true)"})
+	t.DDL.Steps = append(t.DDL.Steps, ownStep(WhereHome, "register_replication("+regclass(c.shape.schema, c.shape.name)+", true)"))
 	return t
 }
 
@@ -261,7 +260,7 @@ func (c *newTable) reference() *Template {
 		return c.refuse(err)
 	}
 	return c.change(c.answer(WhereAll), sameShape(c.shape.schema, c.shape.name),
-		Step{Where: WhereHome, SQL: "SELECT pleiad.register_reference(" + regclass(c.shape.schema, c.shape.name) + ")"})
+		ownStep(WhereHome, "register_reference("+regclass(c.shape.schema, c.shape.name)+")"))
 }
 
 func (c *newTable) sharded() *Template {

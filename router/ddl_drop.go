@@ -95,7 +95,7 @@ func (d *ddl) perObject(objects []sqlparse.Node, locate func(sqlparse.Node) (pre
 		if err != nil {
 			return d.refuse(err)
 		}
-		step.SQL = runIf(checks[i], step.SQL)
+		step.SQL, step.Own = runIf(checks[i], step.SQL), true
 		steps = append(steps, step)
 	}
 	return d.change(steps...)
@@ -140,7 +140,7 @@ func (d *ddl) dropIndex() *Template {
 		steps = append(steps, others)
 	}
 	for _, part := range sharded {
-		steps = append(steps, Step{Where: WhereAll, SQL: dropStrays(part)})
+		steps = append(steps, dropStrays(part))
 	}
 	if outside {
 		return d.outside(steps...)
@@ -168,6 +168,5 @@ func (d *ddl) withoutConcurrently() {
 
 // outside is a change of indexes that cannot run in a transaction. The epoch moves after it.
 func (d *ddl) outside(steps ...Step) *Template {
-	steps = append(steps, Step{Where: WhereHome, SQL: moveEpoch})
-	return d.template(&DDL{Steps: steps, ChangesSchema: true})
+	return d.template(&DDL{Steps: append(steps, moveEpoch), ChangesSchema: true})
 }

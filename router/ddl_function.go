@@ -32,7 +32,7 @@ func (d *ddl) createFunction() *Template {
 		return d.home()
 	}
 	return d.change(d.answer(WhereHome),
-		Step{Where: WhereOthers, SQL: "SELECT pleiad.run_unchecked(" + quoteLiteral(d.text) + ")"})
+		ownStep(WhereOthers, "run_unchecked("+quoteLiteral(d.text)+")"))
 }
 
 func (d *ddl) alterFunction() *Template {

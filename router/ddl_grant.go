@@ -30,7 +30,7 @@ func (d *ddl) grant() *Template {
 // reassignOwned also hands over partitions of tables whose owner has no shards of his own here.
 func (d *ddl) reassignOwned() *Template {
 	d.tag = "REASSIGN OWNED"
-	return d.change(d.answer(WhereAll), Step{Where: WhereAll, SQL: syncShards})
+	return d.change(d.answer(WhereAll), syncShards)
 }
 
 // createSchema plans CREATE SCHEMA. What it makes inside is made on home, so it must be local.

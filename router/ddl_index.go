@@ -9,15 +9,15 @@ import (
 func shardIndex(schema, name string) string { return "pleiad_" + nameHash(schema, name) }
 
 // dropStrays removes parts of an index that never became part of it.
-func dropStrays(part string) string {
-	return "SELECT pleiad.drop_stray_indexes(" + quoteLiteral(part) + ")"
+func dropStrays(part string) Step {
+	return ownStep(WhereAll, "drop_stray_indexes("+quoteLiteral(part)+")")
 }
 
-const closeShards = "SELECT pleiad.close_shards()"
+var closeShards = ownStep(WhereAll, "close_shards()")
 
 // openShards lets the user create indexes on the table's partitions until closeShards.
-func openShards(t *Table) string {
-	return "SELECT pleiad.open_shards(" + regclass(t.Schema, t.Name) + ")"
+func openShards(t *Table) Step {
+	return ownStep(WhereAll, "open_shards("+regclass(t.Schema, t.Name)+")")
 }
 
 // withIndexes is follow for a statement that builds indexes.
@@ -29,7 +29,7 @@ func (d *ddl) withIndexes(p presence, after ...Step) *Template {
 	if p.table.Kind != TableSharded {
 		return d.follow(p, after...)
 	}
-	steps := []Step{{Where: WhereAll, SQL: openShards(p.table)}, d.answer(WhereAll), {Where: WhereAll, SQL: closeShards}}
+	steps := []Step{openShards(p.table), d.answer(WhereAll), closeShards}
 	return d.change(append(steps, after...)...)
 }
 
@@ -84,7 +84,9 @@ func (d *ddl) createIndexOnShards(s *sqlparse.IndexStmt, t *Table) *Template {
 	name := quoteName(t.Schema, s.Idxname)
 	undo := "DROP INDEX IF EXISTS " + name
 	steps := append(d.undoable(WhereHome, parent, undo, true), d.undoable(WhereOthers, parent, undo, false)...)
-	steps = append(steps, Step{Where: WhereAll, SQL: openShards(t), Undo: closeShards})
+	open := openShards(t)
+	open.Undo = closeShards.SQL
+	steps = append(steps, open)
 	part := shardIndex(t.Schema, s.Idxname)
 	owners, _ := d.env.Schema.Map.Owners(shardmap.GroupID(t.Group))
 	for shard, b := range owners {
@@ -96,10 +98,10 @@ func (d *ddl) createIndexOnShards(s *sqlparse.IndexStmt, t *Table) *Template {
 			return d.refuse(refCompose)
 		}
 		drop := "DROP INDEX CONCURRENTLY IF EXISTS " + quoteName(schema, part)
-		steps = append(steps, Step{Where: WhereOne, Backend: int(b), Parallel: true, SQL: drop, Undo: drop},
-			Step{Where: WhereOne, Backend: int(b), Parallel: true, SQL: create})
+		steps = append(steps, Step{Where: WhereOne, Backend: int(b), SQL: drop, Undo: drop},
+			Step{Where: WhereOne, Backend: int(b), SQL: create})
 	}
-	steps = append(steps, Step{Where: WhereAll, SQL: closeShards}, Step{Where: WhereAll, SQL: "SELECT pleiad.attach_indexes(" + regclass(t.Schema, s.Idxname) + ", " + quoteLiteral(part) + ")"})
+	steps = append(steps, closeShards, ownStep(WhereAll, "attach_indexes("+regclass(t.Schema, s.Idxname)+", "+quoteLiteral(part)+")"))
 	out := d.outside(steps...)
 	out.DDL.Part, out.DDL.Whole = part, s.Idxname
 	return out

@@ -110,8 +110,9 @@ func (d *ddl) shardSteps(s *tableShape, storage []*sqlparse.DefElem) ([]Step, *p
 	modulus := strconv.FormatUint(uint64(s.modulus), 10)
 	for b, list := range shards {
 		if len(list) > 0 {
-			steps = append(steps, Step{Where: WhereOne, Backend: b, Parallel: true, SQL: "SELECT pleiad.create_shards(" + rel + ", " +
-				modulus + ", '{" + strings.Join(list, ",") + "}'" + storageArgs(storage) + ")"})
+			create := ownStep(WhereOne, "create_shards("+rel+", "+modulus+", '{"+strings.Join(list, ",")+"}'"+storageArgs(storage)+")")
+			create.Backend = b
+			steps = append(steps, create)
 		}
 	}
 	placement := "NULL"
@@ -122,8 +123,8 @@ func (d *ddl) shardSteps(s *tableShape, storage []*sqlparse.DefElem) ([]Step, *p
 		}
 		placement = "'{" + strings.Join(list, ",") + "}'"
 	}
-	return append(steps, Step{Where: WhereHome, SQL: "SELECT pleiad.register_sharded(" + rel + ", " + strconv.Itoa(group) + ", " +
-		modulus + ", " + placement + ")"}), nil
+	return append(steps, ownStep(WhereHome, "register_sharded("+rel+", "+strconv.Itoa(group)+", "+
+		modulus+", "+placement+")")), nil
 }
 
 // group is the colocation group of a table of this shape: one that exists, or the next one and its placement.

@@ -35,7 +35,7 @@ func (d *ddl) refresh() *Template {
 		return d.plainHome(EffectUnclean)
 	}
 	// What the view reads is a matter of the schema, whether there is one too.
-	plan := &DDL{Steps: []Step{{Where: WhereHome, SQL: "SELECT pleiad.share_ddl(" + quoteLiteral(d.tag) + ")", Lock: true}}, InTxn: true}
+	plan := &DDL{Steps: []Step{lockStep("share_ddl(" + quoteLiteral(d.tag) + ")")}, InTxn: true}
 	switch {
 	case t == nil || t.Relkind != 'm' || t.RefreshReach&ReachSharded == 0:
 		plan.Steps = append(plan.Steps, d.answer(WhereHome))

@@ -2,6 +2,7 @@ package router
 
 import (
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/pleiad/pleiad/router/shardmap"
@@ -14,16 +15,18 @@ import (
 type Numbering struct {
 	// Count counts a backend's rows.
 	Count string
-	// Shift moves a backend's numbers on, by what stands in the place of ShiftBy.
-	Shift string
+	// Shift moves a backend's numbers on, by a number that stands between its parts.
+	Shift [2]string
 	// Sequence is an expression of the sequence's name, as text.
 	Sequence string
 	// Start, Increment and Max are the sequence's.
 	Start, Increment, Max int64
 }
 
-// ShiftBy stands for a number in Numbering.Shift.
-const ShiftBy = "$1"
+// ShiftBy is the statement that moves a backend's numbers on.
+func (n *Numbering) ShiftBy(by int64) string {
+	return n.Shift[0] + strconv.FormatInt(by, 10) + n.Shift[1]
+}
 
 // integerTypes are those that a sequence's values are stored as.
 var integerTypes = map[uint32]struct {
@@ -39,8 +42,10 @@ func numbering(t *Table, column string, typ uint32, start, increment int64) Numb
 	col := quoteIdent(column)
 	return Numbering{
 		Count: "SELECT pg_catalog.count(*) FROM " + table,
-		Shift: "ALTER TABLE " + table + " ALTER COLUMN " + col + " TYPE " + integer.name + " USING (" + col + " OPERATOR(pg_catalog.+) (" + ShiftBy +
+		Shift: [2]string{
+			"ALTER TABLE " + table + " ALTER COLUMN " + col + " TYPE " + integer.name + " USING (" + col + " OPERATOR(pg_catalog.+) (",
 			")::pg_catalog.int8)::" + integer.name,
+		},
 		Sequence: "pg_catalog.pg_get_serial_sequence(" + quoteLiteral(table) + ", " + quoteLiteral(column) + ")",
 		Start:    start, Increment: increment, Max: integer.max,
 	}

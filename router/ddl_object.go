@@ -37,7 +37,7 @@ func (d *ddl) rename() *Template {
 		if shardSchema(s.Subname) || shardSchema(s.Newname) {
 			return d.refuse(refShardSchema)
 		}
-		return d.change(d.answer(WhereAll), Step{Where: WhereAll, SQL: syncShards})
+		return d.change(d.answer(WhereAll), syncShards)
 	case sqlparse.ObjectRole:
 		return d.everywhere()
 	case sqlparse.ObjectDatabase:
@@ -61,7 +61,7 @@ func (d *ddl) rename() *Template {
 	}
 	d.takeOutOnly(s.Relation)
 	if p.table.Kind == TableSharded && s.Subname == "" && s.RenameType != sqlparse.ObjectIndex {
-		return d.follow(p, Step{Where: WhereAll, SQL: syncShards})
+		return d.follow(p, syncShards)
 	}
 	return d.follow(p)
 }
@@ -91,7 +91,7 @@ func (d *ddl) setSchema() *Template {
 	if s.Relation != nil {
 		p := d.renamed(s.ObjectType, s.ObjectType, s.Relation)
 		if p.table != nil && p.table.Kind == TableSharded {
-			return d.follow(p, Step{Where: WhereAll, SQL: syncShards})
+			return d.follow(p, syncShards)
 		}
 		return d.follow(p)
 	}

@@ -255,7 +255,7 @@ func (d *ddl) follow(p presence, after ...Step) *Template {
 	case onAll:
 		return d.change(append([]Step{d.answer(WhereAll)}, after...)...)
 	case onMaybe:
-		steps := []Step{d.answer(WhereHome), {Where: WhereOthers, SQL: runIf(p.check, d.sql())}}
+		steps := []Step{d.answer(WhereHome), {Where: WhereOthers, SQL: runIf(p.check, d.sql()), Own: true}}
 		return d.change(append(steps, after...)...)
 	}
 	return d.change(append([]Step{d.answer(WhereHome)}, after...)...)
@@ -263,5 +263,5 @@ func (d *ddl) follow(p presence, after ...Step) *Template {
 
 // runIf runs sql on the backends where check holds.
 func runIf(check, sql string) string {
-	return "SELECT pleiad.run_if(" + check + ", " + quoteLiteral(sql) + ")"
+	return ownCall("run_if(" + check + ", " + quoteLiteral(sql) + ")")
 }

@@ -1,6 +1,8 @@
 package router
 
 import (
+	"strconv"
+
 	"github.com/pleiad/pleiad/internal/pgerr"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
@@ -35,6 +37,6 @@ func (d *ddl) alterReplication(s *sqlparse.AlterTableStmt, p presence) *Template
 	name := quoteIdent(p.table.Schema) + "." + quoteIdent(p.table.Name)
 	// The catalog has it, so that the table's own part is to say who may change it, and to answer.
 	same := Step{Where: WhereHome, SQL: "ALTER TABLE " + name + " OWNER TO " + quoteIdent(p.table.Owner), Answer: true}
-	return d.change(Step{Where: WhereHome, SQL: "SELECT pleiad.register_replication(" + regclass(p.table.Schema, p.table.Name) +
-		", " + map[bool]string{true: "true", false: "false"}[mode == "sync"] + ")"}, same)
+	return d.change(ownStep(WhereHome, "register_replication("+regclass(p.table.Schema, p.table.Name)+
+		", "+strconv.FormatBool(mode == "sync")+")"), same)
 }

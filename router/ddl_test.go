@@ -198,9 +198,6 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 	for _, s := range p.DDL.Steps {
 		where := []string{"home", "all", "others", fmt.Sprintf("b%d", s.Backend+1)}[s.Where]
 		text := strings.ReplaceAll(s.SQL, "\n", " ")
-		if s.Parallel {
-			where += " ||"
-		}
 		if s.Answer {
 			answers++
 			where += " *"
@@ -218,15 +215,19 @@ func describeSteps(t *testing.T, b *strings.Builder, sql string, p *Template) {
 		if locks := strings.Contains(text, "pleiad.begin_ddl(") || strings.Contains(text, "pleiad.lock_ddl(") || strings.Contains(text, "pleiad.share_ddl("); locks != s.Lock && p.DDL.InTxn {
 			t.Errorf("%s: lock step is marked %t", sql, s.Lock)
 		}
+		if strings.HasPrefix(s.SQL, "SELECT pleiad.") != s.Own {
+			t.Errorf("%s: step %s is marked as own: %t", sql, s.SQL, s.Own)
+		}
 		if _, err := sqlparse.Parse(s.SQL); err != nil {
 			t.Errorf("%s: step %s does not parse: %v", sql, s.SQL, err)
 		}
 	}
 	for _, n := range p.DDL.Numbers {
 		fmt.Fprintf(b, "    then: %s, %d and each %d up to %d, after %s\n", n.Sequence, n.Start, n.Increment, n.Max, n.Count)
-		fmt.Fprintf(b, "    others: %s\n", n.Shift)
-		if _, err := sqlparse.Parse(n.Shift); err != nil {
-			t.Errorf("%s: step %s does not parse: %v", sql, n.Shift, err)
+		shift := n.ShiftBy(-7)
+		fmt.Fprintf(b, "    others: %s\n", shift)
+		if _, err := sqlparse.Parse(shift); err != nil {
+			t.Errorf("%s: step %s does not parse: %v", sql, shift, err)
 		}
 	}
 	if f := p.DDL.Prepared; f != nil {

@@ -98,7 +98,7 @@ func (d *ddl) createView() *Template {
 	was := old != nil && old.Everywhere && old.Kind == TableView
 	name := quoteName(schema, s.View.Relname)
 	register := func(on string) Step {
-		return Step{Where: WhereHome, SQL: "SELECT pleiad.register_view(" + regclass(schema, s.View.Relname) + ", " + on + ")"}
+		return ownStep(WhereHome, "register_view("+regclass(schema, s.View.Relname)+", "+on+")")
 	}
 	switch {
 	case old != nil && (!s.Replace || old.Kind != TableView):

@@ -285,15 +285,14 @@ type Step struct {
 	SQL     string
 	// Answer is true for the one step whose reply (tag, notices, rows) on home the client sees.
 	Answer bool
+	// Own is true where SQL calls a function of schema pleiad: where in it an error is, is nothing about the client's text.
+	Own bool
 	// Undo repairs a step that cannot run in a transaction when a later one fails; "" when nothing can.
 	Undo string
 	// Lock marks pleiad.begin_ddl() or lock_ddl(), the first step of a schema change: it gives one bigint, the epoch that
 	// the database has under the DDL lock. If that is not Schema.Epoch (and Schema.Epoch is not 0) the plan is
 	// stale: read the schema in this same transaction, plan anew and run the new steps behind this one.
 	Lock bool
-	// Parallel marks a WhereOne step that need not wait for the Parallel steps next to it on other backends. A
-	// backend's own steps keep their order.
-	Parallel bool
 	// Same marks a step whose reply, one text value, must be the same on every backend: if it is not, backends
 	// chose different names for a new index, constraint or sequence; abort with DiffersError.
 	Same bool

@@ -185,3 +185,9 @@ select count(distinct c5), bool_and(c6 > c5) from aged;
 rollback;
 select c5 from aged;
 drop table aged, aged_copy;
+-- names with what stands for a parameter elsewhere
+create table "t$1" (id int primary key) partition by hash (id);
+insert into "t$1" select generate_series(1, 12);
+alter table "t$1" add column "n$1" serial;
+select count(distinct "n$1"), min("n$1"), max("n$1") from "t$1";
+drop table "t$1";
