@@ -6,33 +6,22 @@ import (
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
-	"github.com/pleiad/pleiad/router/shardmap"
 )
 
 // lockingJoin is a query of several tables that locks rows: what it gives, and what it has locked.
 type lockingJoin struct {
-	s       *Session
-	r       *request
-	q       *router.LockJoin
-	types   []uint32 // of the client's parameters
-	columns int      // of the client's
-	locked  []map[string]bool
-	held    int64
+	*locking
+	q      *router.LockJoin
+	locked []map[string]bool
 }
 
 // runLockJoin runs the query, locks the rows that it is made of, and runs it again, until all of these are locked.
 func (s *Session) runLockJoin(r *request) error {
-	if r.portal != nil && r.maxRows > 0 {
-		s.fail(refuseLockLimit)
-		return nil
-	}
-	s.openImplicit()
-	r.kinds = append(literals(nil), r.kinds...) // planning the parts reuses them
-	_, d, ok, err := s.describeOwn(r)
-	if !ok {
+	j := &lockingJoin{q: r.tmpl.LockJoin}
+	var err error
+	if j.locking, err = s.beginLocking(r); j.locking == nil {
 		return err
 	}
-	j := &lockingJoin{s: s, r: r, q: r.tmpl.LockJoin, types: declared(r, d.Params), columns: len(d.Types)}
 	for range j.q.Locks {
 		j.locked = append(j.locked, map[string]bool{})
 	}
@@ -40,7 +29,7 @@ func (s *Session) runLockJoin(r *request) error {
 		rows, count, keys, failure, err := j.query()
 		if err == nil && failure == nil && keys != nil {
 			if failure, err = j.lock(keys); failure != nil && r.describe {
-				s.out.Out = append(s.out.Out, d.Fields...) // it had begun to give rows
+				s.out.Out = append(s.out.Out, j.fields...) // it had begun to give rows
 			}
 		}
 		if err != nil || failure != nil {
@@ -50,7 +39,7 @@ func (s *Session) runLockJoin(r *request) error {
 			continue
 		}
 		if r.describe {
-			s.out.Out = append(s.out.Out, d.Fields...)
+			s.out.Out = append(s.out.Out, j.fields...)
 		}
 		if _, err := s.out.Write(rows); err != nil {
 			return err
@@ -82,7 +71,7 @@ func (j *lockingJoin) query() (rows []byte, count int, keys [][]*executor.Array,
 		for k, l := range j.q.Locks {
 			key := values[at : at+len(l.Types)]
 			at += len(l.Types)
-			id := keyString(key, indexes(len(key)))
+			id := keyOf(key)
 			if j.locked[k][id] {
 				continue
 			}
@@ -107,47 +96,21 @@ func (j *lockingJoin) query() (rows []byte, count int, keys [][]*executor.Array,
 
 func (j *lockingJoin) arrays() (out [][]*executor.Array) {
 	for _, l := range j.q.Locks {
-		var a []*executor.Array
-		for _, t := range l.Types {
-			a = append(a, executor.NewArray(false, t))
-		}
-		out = append(out, a)
+		out = append(out, keyArrays(l.Types))
 	}
 	return out
 }
 
 // lock locks rows by their keys.
 func (j *lockingJoin) lock(keys [][]*executor.Array) (failure []byte, err error) {
-	for k, l := range j.q.Locks {
-		plan := j.s.planOwned([]byte(l.Text))
-		req := &request{text: []byte(l.Text), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds, bind: executor.WithArrays([]byte{0, 0, 0, 0}, keys[k])}
-		var given portal
-		if _, e := given.decode(req.bind); e != nil {
-			return nil, e
+	for k := range j.q.Locks {
+		req, err := j.lockRequest(&j.q.Locks[k], keys[k])
+		if err != nil {
+			return nil, err
 		}
-		for i, t := range l.Types {
-			array, _ := executor.ArrayType(t)
-			req.oids = append(req.oids, array)
-			given.params[i].TypeOID = array
-		}
-		req.params = given.params
 		if failure, err := j.s.capture(req, func([][]byte) error { return nil }); err != nil || failure != nil {
 			return failure, err
 		}
 	}
 	return nil, nil
-}
-
-// request is a part's, with the client's parameters.
-func (j *lockingJoin) request(text string) *request {
-	plan := j.s.planOwned([]byte(text))
-	params := append([]shardmap.Value(nil), j.r.params...)
-	for i := range params {
-		params[i].TypeOID = j.types[i]
-	}
-	bind := j.r.bind
-	if bind == nil {
-		bind = []byte{0, 0, 0, 0}
-	}
-	return &request{text: []byte(text), tmpl: plan.tmpl, lits: plan.lits, kinds: plan.kinds, oids: j.types, bind: bind, params: params}
 }

@@ -107,13 +107,13 @@ func (c *conflictDraw) plan() bool {
 	var on, same []string
 	for _, k := range c.keys {
 		col := &c.t.Columns[c.positions[k]]
-		on = append(on, "pleiad_target."+quoteIdent(col.Name)+" = (s."+names[k]+")::"+col.TypeName)
-		same = append(same, "(s."+names[k]+")::"+col.TypeName+" = excluded."+quoteIdent(col.Name))
+		on = append(on, "pleiad_target."+quoteIdent(col.Name)+equals+"(s."+names[k]+")::"+col.TypeName)
+		same = append(same, "(s."+names[k]+")::"+col.TypeName+equals+"excluded."+quoteIdent(col.Name))
 	}
 	matched := c.step("SELECT s.pleiad_n FROM " + quoteName(c.t.Schema, c.t.Name) + " AS pleiad_target JOIN " + PreludeRows(counted) +
 		" AS s (pleiad_n, " + cols + ") ON " + strings.Join(on, " AND ") + " FOR NO KEY UPDATE OF pleiad_target")
 	values := c.step("SELECT " + strings.Join(outs, ", ") + " FROM (SELECT s.*, (SELECT m.n FROM " + PreludeRows(matched) +
-		" AS m (n) WHERE m.n = s.pleiad_n LIMIT 1) AS pleiad_m FROM " + PreludeRows(counted) + " AS s (pleiad_n, " + cols +
+		" AS m (n) WHERE m.n" + equals + "s.pleiad_n LIMIT 1) AS pleiad_m FROM " + PreludeRows(counted) + " AS s (pleiad_n, " + cols +
 		") ORDER BY s.pleiad_n OFFSET 0) AS s")
 	c.out.Denied = refMixedSeq
 	return c.final(values, all, same)

@@ -158,7 +158,7 @@ func (m *mergeDraw) plan() bool {
 		outs = append(outs, "CASE WHEN "+when+" THEN ("+expr+")::"+m.t.Columns[v.column].BaseType()+" END AS "+names[len(names)-1])
 	}
 	values := m.step("SELECT " + strings.Join(outs, ", ") + " FROM (SELECT s.*, (SELECT m.n FROM " + PreludeRows(matched) +
-		" AS m (n) WHERE m.n = s.pleiad_n LIMIT 1) AS pleiad_m FROM " + PreludeRows(counted) + " AS s (pleiad_n, " + cols +
+		" AS m (n) WHERE m.n" + equals + "s.pleiad_n LIMIT 1) AS pleiad_m FROM " + PreludeRows(counted) + " AS s (pleiad_n, " + cols +
 		") ORDER BY s.pleiad_n OFFSET 0) AS " + alias)
 	m.s.SourceRelation = sqlparse.Range(preludeRows(values), m.alias, names)
 	m.out.Text = m.deparse(m.n)

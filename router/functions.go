@@ -39,6 +39,7 @@ const (
 	fnFiredOID                        // as a trigger, reads its table's oid
 	fnUnseenVol                       // a user's volatile function that is not called by its name
 	fnHomeWrites                      // writes on home: large objects
+	fnReference                       // code that reads reference tables
 )
 
 // fnWrites are those of functions that may write rows or take locks to the transaction's end: their backend has a part in its
@@ -146,6 +147,9 @@ func (f *Function) facts() fnFacts {
 	}
 	return facts
 }
+
+// equals compares in SQL that is composed anew, whatever the search path has for the name.
+const equals = " OPERATOR(pg_catalog.=) "
 
 // operatorShadowed reports whether a user-defined operator of this name may be meant instead of PostgreSQL's own on
 // built-in types: only where the search path puts a schema before pg_catalog.

@@ -65,29 +65,49 @@ func (p *planner) lockJoin(a *analysis, q *query) *LockJoin {
 
 // add locks a relation's rows and lets the query give their keys.
 func (j *LockJoin) add(l *sqlparse.LockingClause, name string, r *rel, query *sqlparse.SelectStmt) bool {
-	t := r.table
-	if t == nil || r.sub != nil || r.nullable || len(t.PrimKey) == 0 || t.HasRules || t.Kind == TableView || r.place == nil || r.place.rv == nil || len(sqlparse.Strings(r.place.rv.Alias.GetColnames())) > 0 {
+	if r.table == nil || r.table.RLS || r.nullable || r.table.HasRules || !r.keyed() { // a policy may keep rows from being locked
 		return false
 	}
-	lock := RowLock{}
+	for _, k := range r.table.PrimKey {
+		query.TargetList = append(query.TargetList, sqlparse.Output(sqlparse.Column(name, r.table.Columns[k].Name)))
+	}
+	j.Locks = append(j.Locks, r.lock("", l))
+	return true
+}
+
+// keyed reports whether a relation stands in FROM as a table whose rows its primary key tells apart.
+func (r *rel) keyed() bool {
+	t := r.table
+	if t == nil || r.sub != nil || len(t.PrimKey) == 0 || t.Kind == TableView || r.place == nil || r.place.rv == nil || t.Children && r.place.rv.Inh ||
+		len(sqlparse.Strings(r.place.rv.Alias.GetColnames())) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(t.PrimKey, func(k int) bool { return !builtinOID(t.Columns[k].TypeOID) })
+}
+
+// lock locks rows of a relation's table by their keys, and gives the columns of these that it is told.
+func (r *rel) lock(outs string, l *sqlparse.LockingClause) (lock RowLock) {
+	t := r.table
 	var names, arrays []string
 	for i, k := range t.PrimKey {
 		c := &t.Columns[k]
-		if !builtinOID(c.TypeOID) {
-			return false
-		}
 		lock.Types = append(lock.Types, c.TypeOID)
-		names = append(names, "pleiad_locked."+quoteIdent(c.Name))
+		names = append(names, lockedRow+quoteIdent(c.Name))
 		arrays = append(arrays, "pg_catalog.unnest($"+itoa(i+1)+")")
-		query.TargetList = append(query.TargetList, sqlparse.Output(sqlparse.Column(name, c.Name)))
 	}
-	lock.Text = "SELECT FROM " + quoteName(t.Schema, t.Name) + " AS pleiad_locked WHERE "
+	from := " FROM "
+	if !r.place.rv.Inh {
+		from = " FROM ONLY "
+	}
+	lock.Text = "SELECT " + outs + from + quoteName(t.Schema, t.Name) + " AS pleiad_locked WHERE "
 	if len(names) == 1 {
-		lock.Text += names[0] + " = ANY ($1)"
+		lock.Text += names[0] + equals + "ANY ($1)"
 	} else {
-		lock.Text += "(" + strings.Join(names, ", ") + ") IN (SELECT * FROM ROWS FROM (" + strings.Join(arrays, ", ") + ") AS pleiad_keys)"
+		lock.Text += "(" + strings.Join(names, ", ") + ")" + equals + "ANY (SELECT * FROM ROWS FROM (" + strings.Join(arrays, ", ") + ") AS pleiad_keys)"
 	}
 	lock.Text += sqlparse.LockSQL(l)
-	j.Locks = append(j.Locks, lock)
-	return true
+	return lock
 }
+
+// lockedRow is before the columns of a RowLock's table.
+const lockedRow = "pleiad_locked."

@@ -17,10 +17,9 @@ type LockPick struct {
 	// key, lock by lock.
 	Again string
 	// Keys is the number of key columns.
-	Keys  int
-	Locks []PickLock
-	// Counts are LIMIT and OFFSET. PostgreSQL locks the rows that OFFSET passes over, too.
-	Counts Scatter
+	Keys   int
+	Locks  []PickLock
+	Counts LockCounts
 }
 
 // PickLock locks rows of one table and gives the keys of those that are locked now.
@@ -42,10 +41,8 @@ func (p *planner) lockPick(a *analysis, q *query) *LockPick {
 		return nil
 	}
 	out := &LockPick{}
-	var ok1, ok2 bool
-	out.Counts.Limit, ok1 = p.count(a, s.LimitCount)
-	out.Counts.Offset, ok2 = p.count(a, s.LimitOffset)
-	if !ok1 || !ok2 || len(q.scope.ns.items) != len(q.rels) {
+	var ok bool
+	if out.Counts, ok = p.lockCounts(a, s); !ok || len(q.scope.ns.items) != len(q.rels) {
 		return nil
 	}
 	b := &pickBuilder{out: out, first: p.t.NParams, keys: map[*rel]int{}, targets: slices.Clone(s.TargetList)}
@@ -93,18 +90,12 @@ type pickBuilder struct {
 
 // key lets the query give a relation's primary key.
 func (b *pickBuilder) key(name string, r *rel) bool {
-	t := r.table
-	if t == nil || r.sub != nil || len(t.PrimKey) == 0 || t.Kind == TableView || r.place == nil || r.place.rv == nil || r.place.sampled ||
-		len(sqlparse.Strings(r.place.rv.Alias.GetColnames())) > 0 {
+	if !r.keyed() || r.place.sampled {
 		return false
 	}
 	b.keys[r] = b.out.Keys
-	for _, k := range t.PrimKey {
-		c := &t.Columns[k]
-		if !builtinOID(c.TypeOID) {
-			return false
-		}
-		b.targets = append(b.targets, sqlparse.Output(sqlparse.Column(name, c.Name)))
+	for _, k := range r.table.PrimKey {
+		b.targets = append(b.targets, sqlparse.Output(sqlparse.Column(name, r.table.Columns[k].Name)))
 		b.out.Keys++
 	}
 	return true
@@ -116,23 +107,14 @@ func (b *pickBuilder) lock(l *sqlparse.LockingClause, name string, r *rel) bool 
 	if r.nullable || t.HasRules {
 		return false
 	}
-	lock := PickLock{Key: b.keys[r], Skips: sqlparse.SkipsLocked(l)}
-	var names, arrays []string
-	for i, k := range t.PrimKey {
-		c := &t.Columns[k]
-		lock.Types = append(lock.Types, c.TypeOID)
-		names = append(names, "pleiad_locked."+quoteIdent(c.Name))
-		arrays = append(arrays, "pg_catalog.unnest($"+itoa(i+1)+")")
+	var names []string
+	for _, k := range t.PrimKey {
+		column := quoteIdent(t.Columns[k].Name)
+		names = append(names, lockedRow+column)
 		b.arrays++
-		b.where = append(b.where, quoteIdent(name)+"."+quoteIdent(c.Name)+" = ANY ($"+itoa(b.first+b.arrays)+")")
+		b.where = append(b.where, quoteIdent(name)+"."+column+equals+"ANY ($"+itoa(b.first+b.arrays)+")")
 	}
-	lock.Text = "SELECT " + strings.Join(names, ", ") + " FROM " + quoteName(t.Schema, t.Name) + " AS pleiad_locked WHERE "
-	if len(names) == 1 {
-		lock.Text += names[0] + " = ANY ($1)"
-	} else {
-		lock.Text += "(" + strings.Join(names, ", ") + ") IN (SELECT * FROM ROWS FROM (" + strings.Join(arrays, ", ") + ") AS pleiad_keys)"
-	}
-	lock.Text += sqlparse.LockSQL(l)
+	lock := PickLock{RowLock: r.lock(strings.Join(names, ", "), l), Key: b.keys[r], Skips: sqlparse.SkipsLocked(l)}
 	if lock.Skips {
 		lock.Text += " SKIP LOCKED"
 	}
@@ -161,18 +143,4 @@ func (b *pickBuilder) texts(s *sqlparse.SelectStmt) bool {
 	query.SortClause = s.SortClause
 	b.out.Query, err2 = sqlparse.Deparse(sqlparse.SelectNode(&query))
 	return err1 == nil && err2 == nil
-}
-
-// PickCounts reads LIMIT and OFFSET: how many rows to lock, -1 for all of them, and how many of these not to give.
-func (l *LockPick) PickCounts(v *Values) (lock, skip int64, err error) {
-	c, err := l.Counts.Counts(v)
-	switch {
-	case err != nil:
-		return 0, 0, err
-	case !c.Limited:
-		return -1, c.Offset, nil
-	case c.Limit+c.Offset < 0:
-		return 0, 0, refLocking
-	}
-	return c.Limit + c.Offset, c.Offset, nil
 }

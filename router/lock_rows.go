@@ -1,6 +1,7 @@
 package router
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -14,10 +15,9 @@ type LockRows struct {
 	// Candidates gives the primary keys in order, without locks; LIMIT n goes behind it.
 	Candidates string
 	// Row is the statement for one row, whose primary key is its last parameters, of types Types.
-	Row   string
-	Types []uint32
-	// Counts are LIMIT and OFFSET. PostgreSQL locks the rows that OFFSET passes over, too.
-	Counts Scatter
+	Row    string
+	Types  []uint32
+	Counts LockCounts
 }
 
 // lockRows plans a locking query of one sharded table.
@@ -36,10 +36,8 @@ func (p *planner) lockRows(a *analysis, q *query) *LockRows {
 		return nil
 	}
 	out := &LockRows{}
-	var ok1, ok2 bool
-	out.Counts.Limit, ok1 = p.count(a, s.LimitCount)
-	out.Counts.Offset, ok2 = p.count(a, s.LimitOffset)
-	if !ok1 || !ok2 || !out.Counts.Limit.Present {
+	var ok bool
+	if out.Counts, ok = p.lockCounts(a, s); !ok || !out.Counts.of.Limit.Present {
 		return nil
 	}
 	alias := rv.Relname
@@ -63,7 +61,7 @@ func (p *planner) lockRows(a *analysis, q *query) *LockRows {
 		}
 		candidates.TargetList = append(candidates.TargetList, sqlparse.Output(sqlparse.Column(alias, c.Name)))
 		out.Types = append(out.Types, c.TypeOID)
-		where = append(where, quoteIdent(alias)+"."+quoteIdent(c.Name)+" = $"+itoa(p.t.NParams+i+1))
+		where = append(where, quoteIdent(alias)+"."+quoteIdent(c.Name)+equals+"$"+itoa(p.t.NParams+i+1))
 	}
 	if s.WhereClause != nil {
 		text, err := sqlparse.DeparseExpr(s.WhereClause)
@@ -121,14 +119,25 @@ func hasStarTarget(list []sqlparse.Node) bool {
 	})
 }
 
-// LockCounts reads LIMIT and OFFSET: how many rows to lock, and how many of these not to give.
-func (l *LockRows) LockCounts(v *Values) (lock, skip int64, err error) {
-	c, err := l.Counts.Counts(v)
+// LockCounts are LIMIT and OFFSET of a query that locks its rows one after the other. PostgreSQL locks those that OFFSET passes
+// over, too.
+type LockCounts struct{ of Scatter }
+
+func (p *planner) lockCounts(a *analysis, s *sqlparse.SelectStmt) (c LockCounts, ok bool) {
+	var ok1, ok2 bool
+	c.of.Limit, ok1 = p.count(a, s.LimitCount)
+	c.of.Offset, ok2 = p.count(a, s.LimitOffset)
+	return c, ok1 && ok2
+}
+
+// Read gives how many rows to lock, math.MaxInt64 for all of them, and how many of these not to give.
+func (c *LockCounts) Read(v *Values) (lock, skip int64, err error) {
+	n, err := c.of.Counts(v)
 	if err != nil {
 		return 0, 0, err
 	}
-	if !c.Limited || c.Limit+c.Offset < 0 {
-		return 0, 0, refLocking
+	if !n.Limited || n.Limit > math.MaxInt64-n.Offset {
+		return math.MaxInt64, n.Offset, nil
 	}
-	return c.Limit + c.Offset, c.Offset, nil
+	return n.Limit + n.Offset, n.Offset, nil
 }

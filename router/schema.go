@@ -83,6 +83,7 @@ type Table struct {
 	// have one too use it for defaults' sake, never for values.
 	Everywhere bool
 	Partition  bool // a partition of a local table
+	Children   bool // other tables inherit from it: a key may be that of several rows
 	// Reach of code that a statement runs without naming it: ReadReach by reading the relation (its columns' types, its
 	// policies, a view's query), WriteReach by writing it too (constraints, indexes, generated columns, partitions,
 	// foreign keys' actions; its own triggers and defaults are apart). NameReach and ChangeReach are of code that reads

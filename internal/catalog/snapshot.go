@@ -50,6 +50,7 @@ type snapshot struct {
 		Reference  []bool   `json:"reference"`
 		Everywhere []bool   `json:"everywhere"`
 		Partition  []bool   `json:"partition"`
+		Children   []bool   `json:"children"`
 		Unlogged   []bool   `json:"unlogged"`
 		Ungranted  []bool   `json:"ungranted"`
 		Found      []bool   `json:"found"` // everybody may use its schema
@@ -258,7 +259,7 @@ func (d *decoder) relations() error {
 		t := &router.Table{
 			OID: oid, Schema: r.Nsp[i], Name: r.Name[i], Owner: r.Owner[i], Relkind: r.Kind[i][0],
 			HasRules: r.Rules[i], Nothing: r.Nothing[i], RLS: r.RLS[i], Unlogged: r.Unlogged[i], Sync: r.Sync[i], Definition: r.Def[i], Everywhere: r.Everywhere[i],
-			Partition: r.Partition[i], Ungranted: r.Ungranted[i], Found: r.Found[i],
+			Partition: r.Partition[i], Children: r.Children[i], Ungranted: r.Ungranted[i], Found: r.Found[i],
 		}
 		t.Kind = relationKind(t.Relkind, r.Group[i], r.Reference[i])
 		if t.Kind == router.TableSharded {

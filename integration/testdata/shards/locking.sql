@@ -84,3 +84,25 @@ begin isolation level repeatable read;
 select p.id, m.title from person p join meeting m on m.id = p.id where m.minutes = 15 order by p.id limit 3 for update of p skip locked;
 commit;
 select id, name from person order by id;
+-- LIMITs without an end
+select id from person where dept = 3 order by id limit 5000000000000000000 for update skip locked;
+select id from person where dept = 3 order by id limit 9223372036854775807 offset 2 for update;
+--! params null
+select id from person where dept = 3 order by id limit $1 for update skip locked;
+select p.id, m.id from person p join meeting m on m.id = p.id where p.dept = 3 order by p.id, m.room limit 5000000000000000000 for update skip locked;
+select p.id, m.id from person p join meeting m on m.id = p.id where p.dept = 3 order by p.id, m.room limit 9223372036854775807 offset 1 for update of p;
+select nosuch from person order by id limit -1 for update;
+select id from person order by id limit -1 for update;
+-- rows of several tables under one name, and a search path that has another =
+create table old_note (constraint old_note_key primary key (id)) inherits (note);
+insert into old_note select id, person, 'old' from note where id < 9;
+select p.id, n.txt from person p join note n on n.person = p.id order by 1, 2 limit 4 for update of p skip locked;
+select p.id, n.txt from person p join only note n on n.person = p.id order by 1, 2 limit 4 for update of p skip locked;
+select p.id, n.txt from person p join only note n on n.person = p.id order by 1, 2 limit 4 for update of n;
+create schema odd;
+create function odd.never(bigint, bigint) returns bool language sql immutable as 'select false';
+create operator odd.= (leftarg = bigint, rightarg = bigint, function = odd.never);
+set search_path = odd, pg_catalog, public;
+select id from person where dept < 3 order by id limit 3 for update skip locked;
+select p.id, m.room from person p join meeting m on m.id < p.dept where p.dept < 4 order by 1, 2 limit 3 for update skip locked;
+reset search_path;

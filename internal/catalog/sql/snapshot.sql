@@ -40,7 +40,8 @@ WITH nsp AS MATERIALIZED (
           AND w.ev_enabled IN ('O', 'A'))) n) END), 'rls', array_agg(r.relrowsecurity),
     'group', array_agg(coalesce(s.group_id, 0)), 'reference', array_agg(f.relid IS NOT NULL),
     'everywhere', array_agg(s.relid IS NOT NULL OR f.relid IS NOT NULL OR e.relid IS NOT NULL),
-    'partition', array_agg(r.relispartition), 'unlogged', array_agg(r.relpersistence = 'u'),
+    'partition', array_agg(r.relispartition),
+    'children', array_agg(r.relkind IN ('r', 'f') AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = r.oid)), 'unlogged', array_agg(r.relpersistence = 'u'),
     'found', array_agg(s.relid IS NOT NULL AND has_schema_privilege('public', r.relnamespace, 'USAGE')),
     -- As CREATE TABLE leaves it, with the partitions here: who may use the one may use the others.
     'ungranted', array_agg(s.relid IS NOT NULL AND r.relacl IS NULL AND has_schema_privilege(r.relowner, r.relnamespace, 'USAGE')
