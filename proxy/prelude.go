@@ -95,12 +95,7 @@ func readOnly(command string) *pgerr.Error {
 }
 
 // filled is a text with the rows of the steps so far in their places.
-func (p *prelude) filled(text string) string {
-	for k, rows := range p.rows {
-		text = strings.ReplaceAll(text, router.PreludeRows(k), rows)
-	}
-	return text
-}
+func (p *prelude) filled(text string) string { return router.FillRows(text, p.rows) }
 
 // step runs one part and keeps its rows. shape is a query with the same columns.
 func (p *prelude) step(text, shape string) (failure []byte, err error) {

@@ -3,7 +3,6 @@ package proxy
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/router"
@@ -138,7 +137,7 @@ func (x *routine) answerRows(c *call, told executor.Description) error {
 			arrays[i].Append(v)
 		}
 	}
-	text := strings.ReplaceAll(x.r.tmpl.Routine.Answer, router.PreludeRows(0), t.rows(len(oids)))
+	text := router.FillRows(x.r.tmpl.Routine.Answer, []string{t.rows(len(oids))})
 	bind := x.r.bind
 	if bind == nil {
 		bind = []byte{0, 0, 0, 0}

@@ -26,6 +26,7 @@ type analysis struct {
 	refs    map[*sqlparse.ColumnRef][]*scope // where each column reference stands; a WITH query's once for each reference to it
 	all     []*rel                           // every relation with a place, in the order of analysis
 	withs   []*cteList                       // every WITH query
+	named   map[*sqlparse.RangeVar]bool      // whether a name in FROM is that of a WITH query; nil where nobody asks
 
 	rels  []*rel // every relation that is a table, at all levels
 	edges []edge

@@ -34,6 +34,9 @@ func (e *Env) reachFacts(r Reach) fnFacts {
 	if r&ReachLocal != 0 || len(e.Temp) > 0 && r&(ReachReference|ReachUnknown) != 0 {
 		f |= fnTables
 	}
+	if r&ReachReference != 0 {
+		f |= fnReference
+	}
 	if r&ReachSharded != 0 {
 		f |= fnSharded | fnTables
 	}

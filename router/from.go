@@ -129,6 +129,13 @@ func (a *analysis) link(out colID, q *query, i int) {
 	}
 }
 
+// noteNamed notes whether a name in FROM is that of a WITH query.
+func (a *analysis) noteNamed(rv *sqlparse.RangeVar, with bool) {
+	if a.named != nil {
+		a.named[rv] = with
+	}
+}
+
 // linkArm links through a set operation: only downwards, and only while every level lets the condition through.
 func (a *analysis) linkArm(out colID, arm *query, i int, top *query) {
 	if !top.pushable(i) {
@@ -147,7 +154,9 @@ func (a *analysis) linkArm(out colID, arm *query, i int, top *query) {
 // rangeVar analyses a name in FROM: a WITH query, a table or a view.
 func (a *analysis) rangeVar(q *query, rv *sqlparse.RangeVar, sc *scope) (*jnode, *namespace) {
 	if rv.Schemaname == "" && rv.Catalogname == "" {
-		if l := sc.ctes.find(rv.Relname); l != nil {
+		l := sc.ctes.find(rv.Relname)
+		a.noteNamed(rv, l != nil)
+		if l != nil {
 			l.used = true
 			if l.working {
 				r := &rel{level: q, open: true}

@@ -33,11 +33,6 @@ type Prelude struct {
 	Merges bool
 }
 
-// PreludeRows is the relation that stands for the rows of step k, counted from 0, as the deparser writes it.
-func PreludeRows(k int) string { return `"` + preludeRows(k) + `"` }
-
-func preludeRows(k int) string { return "pleiad rows of step " + itoa(k) }
-
 // tryPrelude plans a statement anew that has no plan over several backends, or that is refused for what a prelude can take
 // out of it.
 func (p *planner) tryPrelude() {
@@ -48,6 +43,9 @@ func (p *planner) tryPrelude() {
 	case t.Kind == KindShards && t.Scatter == nil && t.Gather == nil && t.InsertQuery == nil && t.LockRows == nil && t.LockJoin == nil && t.LockPick == nil && !p.t.onOne():
 	case t.Kind == KindRefuse && slices.Contains(preludeRefusals, t.Refusal):
 	default:
+		return
+	}
+	if p.namesSteps() {
 		return
 	}
 	pre := p.drawn()
@@ -75,7 +73,7 @@ func (p *planner) prelude() (*Prelude, *pgerr.Error) {
 	}
 	b := &preludeBuilder{env: p.env, out: &Prelude{}, levels: map[*sqlparse.SelectStmt]*query{}}
 	n := stmts[0].Node
-	a := &analysis{env: p.env, text: p.text, lits: p.lits}
+	a := &analysis{env: p.env, text: p.text, lits: p.lits, named: map[*sqlparse.RangeVar]bool{}}
 	root := a.statement(n)
 	if root == nil || a.err != nil && !slices.Contains(preludeRefusals, a.err) || a.fn&(fnSharded|fnDynamic|fnUnknown) != 0 {
 		return nil, refStatement
@@ -211,12 +209,7 @@ func (b *preludeBuilder) with(n sqlparse.Node) bool {
 
 // take makes a query a step and returns what reads its rows; nil where its WITH queries cannot go with it.
 func (b *preludeBuilder) take(n sqlparse.Node) sqlparse.Node {
-	var with []sqlparse.Node
-	for _, c := range b.ctes {
-		if b.mentions(n, c.GetCommonTableExpr().Ctename) {
-			with = append(with, c)
-		}
-	}
+	with := b.needed(n)
 	if len(with) > 0 && !sqlparse.AddWith(n, with) {
 		return nil
 	}
@@ -263,11 +256,26 @@ func oneSource(n sqlparse.Node) {
 	}
 }
 
+// needed are the WITH queries so far that a query names, and those that these name.
+func (b *preludeBuilder) needed(n sqlparse.Node) (with []sqlparse.Node) {
+	namers := []sqlparse.Node{n}
+	for _, c := range slices.Backward(b.ctes) {
+		cte := c.GetCommonTableExpr()
+		if slices.ContainsFunc(namers, func(n sqlparse.Node) bool { return b.mentions(n, cte.Ctename) }) {
+			namers = append(namers, cte.Ctequery)
+			with = append(with, c)
+		}
+	}
+	slices.Reverse(with)
+	return with
+}
+
+// mentions reports whether a query names another of the statement's WITH.
 func (b *preludeBuilder) mentions(n sqlparse.Node, name string) bool {
 	found := false
 	sqlparse.Walk(n, func(n sqlparse.Node) bool {
 		rv := n.GetRangeVar()
-		found = found || rv != nil && rv.Schemaname == "" && rv.Relname == name
+		found = found || rv != nil && rv.Schemaname == "" && rv.Relname == name && b.maybeWith(rv, true)
 		return !found
 	})
 	return found
@@ -277,7 +285,7 @@ func (b *preludeBuilder) mentions(n sqlparse.Node, name string) bool {
 func (b *preludeBuilder) reads(n sqlparse.Node) bool {
 	found := false
 	sqlparse.Walk(n, func(n sqlparse.Node) bool {
-		if rv := n.GetRangeVar(); rv != nil && !(rv.Schemaname == "" && b.names[rv.Relname]) {
+		if rv := n.GetRangeVar(); rv != nil && !b.maybeWith(rv, b.names[rv.Relname]) {
 			found = found || b.elsewhere(rv)
 		}
 		return !found
@@ -350,7 +358,7 @@ func (b *preludeBuilder) item(n sqlparse.Node) sqlparse.Node {
 	case n.GetRangeVar() != nil:
 		rv := n.GetRangeVar()
 		t, known := b.env.resolve(rv)
-		if rv.Schemaname == "" && b.names[rv.Relname] || t == nil && !known || t != nil && t.Kind != TableLocal {
+		if b.maybeWith(rv, b.names[rv.Relname]) || t == nil && !known || t != nil && t.Kind != TableLocal {
 			return n
 		}
 		alias, columns := rv.Relname, []string(nil)
@@ -423,7 +431,7 @@ func (b *preludeBuilder) relations(whole, part sqlparse.Node, use *columnUse, wa
 		switch {
 		case n.GetMultiAssignRef().GetColno() > 1, n.GetRangeTableSample() != nil, len(n.GetSelectStmt().GetLockingClause()) > 0:
 			return n, false
-		case rv != nil && !(rv.Schemaname == "" && (b.outer[rv.Relname] || b.inner[rv.Relname])):
+		case rv != nil && !b.maybeWith(rv, b.outer[rv.Relname] || b.inner[rv.Relname]):
 			if t, _ := b.env.resolve(rv); t != nil && wanted(t) {
 				if with := b.relationBefore(whole, rv, use); with != nil {
 					return with, false

@@ -117,13 +117,67 @@ func (b *preludeBuilder) uses(n sqlparse.Node, w writtenTable) bool {
 	}
 	found := false
 	sqlparse.Walk(n, func(n sqlparse.Node) bool {
-		if rv := n.GetRangeVar(); rv != nil && rv != beside && !(rv.Schemaname == "" && b.names[rv.Relname]) {
+		if rv := n.GetRangeVar(); rv != nil && rv != beside && !b.maybeWith(rv, b.names[rv.Relname]) {
 			t, _ := b.env.resolve(rv)
 			found = found || t != nil && (slices.Contains(w.tables, t) || t.Kind == TableView)
 		}
 		return !found
 	})
-	return found
+	return found || b.sees(n, w)
+}
+
+// maybeWith reports whether a name in FROM is that of a WITH query: byName, where the statement's text does not tell.
+func (b *preludeBuilder) maybeWith(rv *sqlparse.RangeVar, byName bool) bool {
+	if with, told := b.a.named[rv]; told {
+		return with
+	}
+	return rv.Schemaname == "" && byName
+}
+
+// sees reports whether code that a part calls may read what a step writes.
+func (b *preludeBuilder) sees(n sqlparse.Node, w writtenTable) bool {
+	var reads fnFacts
+	for _, t := range w.tables {
+		switch t.Kind {
+		case TableReference:
+			reads |= fnReference
+		case TableView:
+			reads |= fnReference | fnTables
+		case TableSharded: // a function that reads one is refused anyway
+		default:
+			reads |= fnTables
+		}
+	}
+	return reads != 0 && b.called(n)&reads != 0
+}
+
+// called are the facts of the code that a part calls, also where its text does not name it.
+func (b *preludeBuilder) called(n sqlparse.Node) (f fnFacts) {
+	target := sqlparse.TargetOf(n)
+	sqlparse.Walk(n, func(n sqlparse.Node) bool {
+		f |= b.env.called(n)
+		rv := n.GetRangeVar()
+		if rv == nil {
+			return true
+		}
+		t, _ := b.env.resolve(rv)
+		if t == nil {
+			return true
+		}
+		r := t.ReadReach
+		if rv == target {
+			r |= t.WriteReach
+			for i := range t.Columns {
+				r |= t.Columns[i].DefaultReach
+			}
+		}
+		if t.RLS && strings.Contains(strings.ToLower(t.RLSExprs), "select") {
+			r |= ReachReference
+		}
+		f |= b.env.reachFacts(r)
+		return true
+	})
+	return f
 }
 
 // changesThenAdds reports whether a part adds rows to the table in which a step before it has changed some, and neither can be in the

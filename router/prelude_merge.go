@@ -20,7 +20,7 @@ func (b *preludeBuilder) mergeSource(s *sqlparse.MergeStmt) {
 		return
 	}
 	rv := s.SourceRelation.GetRangeVar()
-	if rv == nil || !b.elsewhere(rv) || rv.Schemaname == "" && b.names[rv.Relname] {
+	if rv == nil || !b.elsewhere(rv) || b.maybeWith(rv, b.names[rv.Relname]) {
 		s.SourceRelation = b.item(s.SourceRelation)
 		return
 	}
@@ -177,7 +177,7 @@ func (m *mergeParts) withoutInserts(rows sqlparse.Node) sqlparse.Node {
 // inserts is an INSERT for each WHEN NOT MATCHED THEN INSERT: of the rows that match nothing and that no arm before it takes.
 func (m *mergeParts) inserts(source, matched int) ([]sqlparse.Node, error) {
 	from := " FROM " + PreludeRows(source) + " AS " + quoteIdent(m.alias) + " (" + quoteIdents(m.cols) + ")"
-	where := []string{quoteIdent(m.alias) + "." + mergeNumber + " NOT IN (SELECT * FROM " + PreludeRows(matched) + " AS pleiad_rows)"}
+	where := []string{quoteIdent(m.alias) + "." + mergeNumber + " OPERATOR(pg_catalog.<>) ALL (SELECT * FROM " + PreludeRows(matched) + " AS pleiad_rows)"}
 	var out []sqlparse.Node
 	for _, n := range m.s.MergeWhenClauses {
 		w := n.GetMergeWhenClause()

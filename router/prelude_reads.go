@@ -94,7 +94,7 @@ func (b *preludeBuilder) before(whole sqlparse.Node, i int, part sqlparse.Node, 
 
 // concerns reports whether a name in FROM is that of a relation whose rows others may change.
 func (b *preludeBuilder) concerns(rv *sqlparse.RangeVar, others []*Table) bool {
-	if rv.Schemaname == "" && (b.outer[rv.Relname] || b.inner[rv.Relname]) {
+	if b.maybeWith(rv, b.outer[rv.Relname] || b.inner[rv.Relname]) {
 		return false
 	}
 	t, _ := b.env.resolve(rv)
@@ -116,7 +116,7 @@ func (b *preludeBuilder) alone(n sqlparse.Node, others []*Table) bool {
 		}
 		if rv := n.GetRangeVar(); rv != nil {
 			reads = reads || b.concerns(rv, others)
-			names = names || rv.Schemaname == "" && (b.outer[rv.Relname] || b.inner[rv.Relname])
+			names = names || b.maybeWith(rv, b.outer[rv.Relname] || b.inner[rv.Relname])
 		}
 		return true
 	})

@@ -9,7 +9,7 @@ import (
 )
 
 // hidden are the facts of functions that matter where a call is not written as one.
-const hidden = fnTables | fnSharded | fnDynamic | fnPins | fnNextval | fnCurrval | fnHome | fnClockInside | fnUnseenVol
+const hidden = fnTables | fnSharded | fnDynamic | fnPins | fnNextval | fnCurrval | fnHome | fnClockInside | fnUnseenVol | fnReference
 
 // unseen are the facts of a function that is called by what does not look like a call.
 func (f fnFacts) unseen() fnFacts {

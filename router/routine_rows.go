@@ -47,10 +47,10 @@ func (b *routineBuilder) rows(s *sqlparse.SelectStmt) {
 	}
 	s.FromClause[0] = sqlparse.Range(preludeRows(0), alias, names)
 	text, err := sqlparse.Deparse(sqlparse.SelectNode(s))
-	if b.bad = err != nil; b.bad {
+	if b.bad = err != nil || steps(text) != 1; b.bad {
 		return
 	}
-	rest := plan(strings.ReplaceAll(text, PreludeRows(0), "(SELECT "+strings.Join(nulls, ", ")+")"), *b.env, planner{inlined: maxInlined})
+	rest := plan(FillRows(text, []string{"(SELECT " + strings.Join(nulls, ", ") + ")"}), *b.env, planner{inlined: maxInlined})
 	b.bad = rest.Kind != KindHome && rest.Kind != KindAny || len(rest.SetConfig) > 0 || rest.NeedsSequenceState || rest.Clock != nil
 	b.out.Answer, b.out.Rows = text, true
 }

@@ -26,6 +26,7 @@ func (a *analysis) writeLevel(rv *sqlparse.RangeVar, w *sqlparse.WithClause, out
 	}
 	q.scope = sc
 	a.with(w, sc)
+	a.noteNamed(rv, false)
 	t, known := a.env.resolve(rv)
 	var r *rel
 	switch {

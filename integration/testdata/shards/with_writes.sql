@@ -172,3 +172,23 @@ with u as (update made set tag = $2 where id = $1 returning id) insert into made
 with u as (update made set tag = 'all' where id >= 300 and id < 400 returning id) insert into made select id + 100, 'of ' || (select count(*) from made where id >= 300 and id < 400) from u returning *;
 with u as (update made set tag = 'all' where id = 300 returning id) insert into made select id, 'dup' from u;
 select id, tag from made where id between 290 and 500 order by id;
+-- names: of a WITH query that another needs, of tables that have a WITH query's, and constants that read like pleiad's own
+begin;
+with setting as (select 3 as value), b as (select value from setting), d as (delete from attendance a using b where a.meeting = b.value returning a.person), u as (update room set floor = 9 where floor = 1 returning id) select count(*), (select count(*) from u) from d;
+with setting as (select 4 as value), b as (select value from setting), d as (delete from attendance a where a.meeting in (select b.value + 1 from b) returning a.person), u as (update room set floor = 8 where floor = 2 returning id) select count(*), (select count(*) from u) from d;
+with person as (select 1 as x), c as (update person set email = 'first' where dept = 3 returning id) update person set email = person.email || 'second' from c where person.dept = 3 and person.id = c.id returning person.id;
+with c as (update person set email = 'left' where dept = 4 returning id), d as (delete from attendance where person in (select id from person where email = 'left') returning person), person as (select 1 as y) select count(*), (select count(*) from d), min(person.y) from c, person;
+with person as (select 1 as x), c as (delete from attendance where meeting = 9 returning person) update person set email = 'joined' from c where person.id = c.person returning person.id, email;
+with w as (delete from attendance where meeting < 9 returning person), x as (update person set name = '"pleiad rows of step 0"' where dept = 5 returning id, name) select count(*), min(name), '"pleiad rows of step 1"' as lit from w, x;
+select count(*) from person where name = '"pleiad rows of step 0"';
+with w as (delete from attendance where meeting < 19 returning person as "pleiad rows of step 0") select count(*) from w;
+rollback;
+-- functions that read what a part writes
+create function depts() returns bigint language sql stable as 'select count(*) from dept';
+create function notes() returns bigint language sql stable as 'select count(*) from note';
+begin;
+with w as (insert into dept values (60, 'New', 1) returning id) select id, depts(), (select count(*) from meeting) from w;
+with w as (insert into note values (6000, 1, 'x') returning id) select id, notes(), (select count(*) from meeting) from w;
+with w as (update person set email = depts()::text where dept = 1 returning id, email) select count(*), min(email), (select count(*) from meeting) from w;
+with w as (insert into dept values (61, 'New', 1) returning id), x as (update person set email = depts()::text where dept = 1 returning id) select count(*) from w, x;
+rollback;
