@@ -70,7 +70,8 @@ func (p *planner) hide(q *query, c *clauses, cols string) []Splice {
 const setAlias = "pleiad_set"
 
 // column is the SQL of a hidden column. pg_collation_for wants a type that has collations; an explicit cast to text
-// keeps the collation of one that has. The type of a value that is no enum is told apart by a negative rank.
+// keeps the collation of one that has. The type of a value that is no enum is told apart by a negative rank, of NULL as well: no
+// row may have gone to the client before that is known.
 func (f SortForm) column(expr string) string {
 	switch f {
 	case SortCollated:
@@ -81,7 +82,7 @@ func (f SortForm) column(expr string) string {
 			"AND pleiad_f.enumtypid = pleiad_t.oid AND pleiad_f.enumsortorder < pleiad_e.enumsortorder) " +
 			"WHEN pleiad_t.typtype = 'd' AND pleiad_t.typbasetype < 16384 THEN -1 ELSE -2 END " +
 			"FROM pg_catalog.pg_type pleiad_t WHERE pleiad_t.oid = pg_catalog.pg_typeof(" + expr + ")::pg_catalog.oid " +
-			"AND pg_catalog.num_nulls(" + expr + ") = 0)"
+			"AND (pleiad_t.typtype <> 'e' OR pg_catalog.num_nulls(" + expr + ") = 0))"
 	}
 	return "(" + expr + ")"
 }

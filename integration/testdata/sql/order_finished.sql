@@ -8,6 +8,8 @@ select x, k from t order by x desc nulls last, k limit 7 offset 2;
 select k from t where k > 10 order by lower(x), k limit 5;
 select k, p from t order by p, k limit 9;
 select k, p from t order by p desc, k fetch first 3 rows with ties;
+select k, p from t order by p nulls first, k desc limit 15;
+select p, k from t where p is null order by 1 nulls first, 2;
 select k from t order by ps, r, k limit 12;
 select x || y as z from t order by z, k limit 5;
 select y from t order by y collate "de-x-icu", k limit 5;
