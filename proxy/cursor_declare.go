@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -112,8 +113,6 @@ func (s *Session) declareScattered(r, inner *request, set backends, cur *cursor)
 		s.fail(e)
 		return nil
 	}
-	alone := s.gang.Txn.State == executor.TxnNone && r.bind == nil
-	s.openImplicit() // WITH HOLD by itself: on all backends or on none
 	run := &executor.Scatter{Limit: -1}
 	text, err := s.scatterText(inner, run)
 	if err != nil {
@@ -121,6 +120,17 @@ func (s *Session) declareScattered(r, inner *request, set backends, cur *cursor)
 		return nil
 	}
 	c := r.tmpl.Cursor
+	if ask := sc.SortProbe(text[c.InnerFrom:]); ask != "" && !c.Locks {
+		why, err := s.unsortable(r, sc, ask)
+		if err != nil || s.batch.failed {
+			return err
+		}
+		if why != nil {
+			return s.declareUnmerged(r, set, cur, why)
+		}
+	}
+	alone := s.gang.Txn.State == executor.TxnNone && r.bind == nil
+	s.openImplicit() // WITH HOLD by itself: on all backends or on none
 	cur.merged = &executor.Cursor{
 		Name: c.Name, Gang: &s.gang, Sort: sc.Sort, Limit: run.Limit, Offset: run.Offset, Ties: run.Ties, Locks: c.Locks,
 		Scroll: c.Scroll, Collations: s.db.collations(),
@@ -159,17 +169,59 @@ func (s *Session) declareScattered(r, inner *request, set backends, cur *cursor)
 	return nil
 }
 
+// unsortable gives the reason why the rows of a cursor cannot be merged here, nil for none. They may be fetched when no other
+// plan can be made any more, so a server is asked.
+func (s *Session) unsortable(r *request, sc *router.Scatter, ask string) (why, err error) {
+	m, err := s.member(s.knowing(r.tmpl.Cursor.Inner))
+	if err != nil {
+		s.fail(executor.ClientError(err))
+		return nil, nil
+	}
+	_, failure, err := m.DescribeText(string(r.text), r.oids)
+	if err != nil || failure != nil {
+		return nil, s.combineFailed(failure, err, r.position())
+	}
+	rows, failure, err := m.AskBound(ask, r.oids, r.bind)
+	switch {
+	case err != nil:
+		return nil, s.lost(err)
+	case failure != nil:
+		s.failFrame(executor.WithoutPosition(failure))
+		return nil, nil
+	case len(rows) != 1:
+		return nil, pgerr.New(pgerr.InternalError, "a server tells %d times how a cursor is sorted", len(rows))
+	}
+	told := rows[0]
+	for _, k := range sc.Sort {
+		if k.Form != router.SortCollated {
+			continue
+		}
+		oid, err := strconv.ParseUint(string(told[0]), 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		if why := executor.Sortable(k, uint32(oid), string(told[1]), s.db.collations()); why != nil {
+			return why, nil
+		}
+		told = told[2:]
+	}
+	return nil, nil
+}
+
 // declareUnmerged declares the cursor of a query whose rows cannot be merged here, as in an order of a collation that only
 // PostgreSQL knows, on one backend that sorts them all. Locks have to stay where the rows are.
 func (s *Session) declareUnmerged(r *request, set backends, cur *cursor, why error) error {
 	var own *pgerr.Error
-	if !errors.As(why, &own) || own.Code != pgerr.FeatureNotSupported || cur.hold || r.tmpl.Cursor.Locks {
+	opened := cur.merged != nil
+	if !errors.As(why, &own) || own.Code != pgerr.FeatureNotSupported || cur.hold && opened || r.tmpl.Cursor.Locks {
 		return s.lostOr(why)
 	}
-	if err := cur.merged.Close(); err != nil {
-		return s.lost(err)
+	if opened {
+		if err := cur.merged.Close(); err != nil {
+			return s.lost(err)
+		}
+		cur.merged = nil
 	}
-	cur.merged = nil
 	env := s.planner.env
 	env.NoMerge = true
 	t := router.Plan(string(r.text[r.tmpl.Cursor.InnerFrom:]), env)

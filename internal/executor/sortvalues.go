@@ -158,15 +158,7 @@ func collatedComparator(k router.SortKey, cs Collations) comparator {
 				return malformed(v)
 			}
 			if inner == nil {
-				key := k
-				key.Form = router.SortPlain
-				if key.Collation = string(collation); collation != nil {
-					switch key.Collation {
-					case `"default"`, `"C"`, `"POSIX"`:
-						key.Collation = key.Collation[1 : len(key.Collation)-1]
-					}
-				}
-				c, err := newComparator(oid, key, cs)
+				c, err := comparatorOf(k, oid, string(collation), cs)
 				if err != nil {
 					return err
 				}
@@ -186,6 +178,22 @@ func collatedComparator(k router.SortKey, cs Collations) comparator {
 			return inner.compare(x, y)
 		},
 	}
+}
+
+// comparatorOf orders values of a type and a collation as pg_collation_for names it, "" for none.
+func comparatorOf(k router.SortKey, oid uint32, collation string, cs Collations) (comparator, error) {
+	k.Form, k.Collation = router.SortPlain, collation
+	switch collation {
+	case `"default"`, `"C"`, `"POSIX"`:
+		k.Collation = collation[1 : len(collation)-1]
+	}
+	return newComparator(oid, k, cs)
+}
+
+// Sortable gives the reason why values of a type and a collation, as comparatorOf has them, cannot be merged here, nil for none.
+func Sortable(k router.SortKey, oid uint32, collation string, cs Collations) error {
+	_, err := comparatorOf(k, oid, collation, cs)
+	return err
 }
 
 // parseCollated takes a record of a text and another value apart (record_send).
