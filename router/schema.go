@@ -32,6 +32,7 @@ type Schema struct {
 	ByOID     map[uint32]*Table            // home's pg_class oid → table
 	Functions map[string][]*Function       // name → user-defined functions and procedures of every schema
 	Types     map[string]uint32            // "schema.name" of user types → home's oid
+	Unranked  map[uint32]bool              // user types, by home's oid, whose values' order only PostgreSQL knows: SortRank has none for them
 	Groups    []Group                      // colocation groups, in no order
 	Indexes   map[string]map[string]uint32 // schema name → index name → home's oid of its table
 	// OperatorReach, TypeReach and TypeOIDReach hold the user's operators and types that reach anything: by operator name,

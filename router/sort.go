@@ -34,6 +34,7 @@ func (p *planner) hidden(a *analysis, q *query, c *clauses, out *Scatter) *pgerr
 		}
 		for _, f := range fields {
 			for _, k := range a.sortKeys(q, f, key) {
+				p.env.NoMerge = p.env.NoMerge || k.Form == SortRank && p.env.Schema.Unranked[a.baseType(f.id, 0)]
 				out.Sort = append(out.Sort, k)
 				cols = append(cols, k.Form.column(f.sql)+" AS pleiad_sort_"+itoa(len(out.Sort)))
 			}

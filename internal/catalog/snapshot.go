@@ -120,6 +120,8 @@ type snapshot struct {
 		Elem []uint32 `json:"elem"`
 		// Loose types are those that values of other types, or literals, can become by themselves.
 		Loose []bool `json:"loose"`
+		// Unranked types are neither enums nor domains over built-in types.
+		Unranked []bool `json:"unranked"`
 	} `json:"types"`
 	// Reach has the edges between what is named and what it runs: see reach.go.
 	Reach struct {
@@ -191,6 +193,7 @@ func DecodeSnapshot(text []byte) (*router.Schema, error) {
 		ByOID:     map[uint32]*router.Table{},
 		Functions: map[string][]*router.Function{},
 		Types:     map[string]uint32{},
+		Unranked:  map[uint32]bool{},
 	}, groups: map[int][]shardmap.KeyColumn{}}
 	for _, step := range []func() error{d.shardMap, d.relations, d.columns, d.indexes, d.functions, d.views, d.rest, d.reach} {
 		if err := step(); err != nil {
@@ -418,6 +421,9 @@ func (d *decoder) rest() error {
 	ty := &d.in.Types
 	for i, oid := range ty.OID {
 		d.out.Types[ty.Nsp[i]+"."+ty.Name[i]] = oid
+		if ty.Unranked[i] {
+			d.out.Unranked[oid] = true
+		}
 	}
 	return nil
 }

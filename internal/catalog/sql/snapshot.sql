@@ -235,7 +235,8 @@ WITH nsp AS MATERIALIZED (
 ), typs AS (
   SELECT json_build_object('nsp', array_agg(n.nspname), 'name', array_agg(t.typname), 'oid', array_agg(t.oid::int8),
     'rel', array_agg(t.typrelid::int8), 'elem', array_agg(t.typelem::int8),
-    'loose', array_agg(t.typtype IN ('d', 'c') OR t.typcategory = 'S' OR t.typispreferred)) AS j
+    'loose', array_agg(t.typtype IN ('d', 'c') OR t.typcategory = 'S' OR t.typispreferred),
+    'unranked', array_agg(NOT (t.typtype = 'e' OR t.typtype = 'd' AND t.typbasetype < 16384))) AS j
   FROM pg_type t JOIN nsp n ON n.oid = t.typnamespace
 ), deps AS (
   SELECT json_build_object('view', array_agg(v.view::int8), 'rels', array_agg(v.rels)) AS j
