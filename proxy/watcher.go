@@ -16,7 +16,8 @@ type watcher struct {
 	fd int
 
 	mu       sync.Mutex
-	sessions map[int32]*watching // by socket
+	sessions map[int32]*watching // by the number that their events have: a socket's may be another's by the time they are read
+	last     int32
 }
 
 // watching is a session that is watched until ended is closed.
@@ -48,26 +49,30 @@ func (w *watcher) watch(s *Session) (unwatch func()) {
 	if err != nil {
 		return func() {}
 	}
-	var id int32 = -1
 	own := &watching{s: s, ended: make(chan struct{})}
+	id := w.add(own)
 	_ = rc.Control(func(fd uintptr) {
-		id = int32(fd)
-		w.mu.Lock()
-		w.sessions[id] = own
-		w.mu.Unlock()
-		ev := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: id}
-		err = unix.EpollCtl(w.fd, unix.EPOLL_CTL_ADD, int(fd), &ev)
+		// What is in the place of the socket's number comes back with its events.
+		_ = unix.EpollCtl(w.fd, unix.EPOLL_CTL_ADD, int(fd), &unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: id})
 	})
-	end := sync.OnceFunc(func() { close(own.ended) })
-	return func() {
-		end()
+	return sync.OnceFunc(func() {
+		close(own.ended)
 		w.mu.Lock()
-		if w.sessions[id] == own { // else the socket was closed, and its number is another's
-			delete(w.sessions, id)
-		}
+		delete(w.sessions, id)
 		w.mu.Unlock()
 		_ = rc.Control(func(fd uintptr) { _ = unix.EpollCtl(w.fd, unix.EPOLL_CTL_DEL, int(fd), nil) })
+	})
+}
+
+// add gives a session a number that no other has.
+func (w *watcher) add(own *watching) (id int32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id = w.last + 1; w.sessions[id] != nil; id++ {
 	}
+	w.last = id
+	w.sessions[id] = own
+	return id
 }
 
 func (w *watcher) run(ctx context.Context) {
