@@ -86,9 +86,12 @@ func readAs(m *executor.Member, from, to *backend.Settings) {
 // presentWords are those that PostgreSQL reads as the time at which it prepares a statement.
 var presentWords = [][]byte{[]byte("now"), []byte("today"), []byte("tomorrow"), []byte("yesterday")}
 
-// readsPresent tells whether one of them may stand in literals.
+// readsPresent tells whether one of them may stand in literals, if in escapes.
 func readsPresent(literals []byte) bool {
 	lower := bytes.ToLower(literals)
+	if escapes := bytes.Contains(lower, []byte("e'")) || bytes.Contains(lower, []byte("u&'")); escapes && bytes.IndexByte(lower, '\\') >= 0 {
+		return true
+	}
 	return slices.ContainsFunc(presentWords, func(w []byte) bool { return bytes.Contains(lower, w) })
 }
 
