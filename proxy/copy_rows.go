@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/wire"
@@ -65,7 +64,7 @@ func (s *Session) runCopyRows(r *request) error {
 	}
 	run := &executor.Scatter{
 		Gang: &s.gang, OIDs: append(oids, via.oids...), Params: r.bind, Limit: -1, Command: r.tmpl.Command, Collations: s.db.collations(),
-		Texts: []string{strings.Replace(c.Apply, router.SourceRows, via.rows(r.tmpl.NParams), 1)}, Arrays: [][]*executor.Array{arrays},
+		Texts: []string{router.FillSource(c.Apply, via.rows(r.tmpl.NParams))}, Arrays: [][]*executor.Array{arrays},
 	}
 	if ok, err := s.applyCopies(r, run); !ok || err != nil {
 		return err
@@ -79,7 +78,7 @@ func (s *Session) runCopyRows(r *request) error {
 	}
 	answer := *run
 	answer.Members, answer.Formats = []*executor.Member{home}, r.formats
-	answer.Texts = []string{strings.Replace(c.Answer, router.SourceRows, via.rows(r.tmpl.NParams), 1)}
+	answer.Texts = []string{router.FillSource(c.Answer, via.rows(r.tmpl.NParams))}
 	if c.Answered {
 		answer.Texts[0] = via.last(r.tmpl.NParams, columns-c.Columns)
 	}

@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"strconv"
-	"strings"
 
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
@@ -255,7 +254,7 @@ func declared(r *request, types []uint32) []uint32 {
 
 // text is the write with its rows in the query's place.
 func (w *readRows) text(r *request) string {
-	return strings.Replace(w.q.Text, router.SourceRows, w.via.rows(r.tmpl.NParams), 1)
+	return router.FillSource(w.q.Text, w.via.rows(r.tmpl.NParams))
 }
 
 // finishCopies runs a write of a reference table on every backend. The client sees the first one's answer, once the others

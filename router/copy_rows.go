@@ -17,7 +17,7 @@ type CopyRows struct {
 	Apply string
 	// Answer, if not "", gives the client's RETURNING, computed from the rows.
 	Answer string
-	// Answered is true where the client's RETURNING stands behind the rows in Source: it names other tables.
+	// Answered is true where the client's RETURNING stands behind the rows in Source: it reads tables.
 	Answered bool
 	// Shape is a query with the rows' columns, which tells their collations.
 	Shape string
@@ -30,7 +30,7 @@ func (p *planner) copyRows(a *analysis, q *query, r *rel, why *pgerr.Error) {
 		p.refuse(why)
 		return
 	}
-	c, err := p.changedRows(q, r)
+	c, err := p.changedRows(a, q, r)
 	if err != nil {
 		p.refuse(why)
 		return
@@ -45,7 +45,7 @@ func (p *planner) copyRows(a *analysis, q *query, r *rel, why *pgerr.Error) {
 	p.t.Effect = max(p.t.Effect, in.Effect)
 }
 
-func (p *planner) changedRows(q *query, r *rel) (*CopyRows, *pgerr.Error) {
+func (p *planner) changedRows(a *analysis, q *query, r *rel) (*CopyRows, *pgerr.Error) {
 	t := r.table
 	up, del := p.node.GetUpdateStmt(), p.node.GetDeleteStmt()
 	if q.scope != nil && namesOldNew(sqlparse.ReturningOf(p.node), q.scope) {
@@ -61,6 +61,9 @@ func (p *planner) changedRows(q *query, r *rel) (*CopyRows, *pgerr.Error) {
 		name = rv.Alias.Aliasname
 	}
 	out := &CopyRows{Columns: len(t.Columns), Answered: len(returning) > 0 && (len(q.rels) != 1 || hasSubquery(returning))}
+	for _, n := range returning { // what reads tables must not see the rows as they are behind the statement
+		out.Answered = out.Answered || a.exprFacts(n)&(fnReference|fnTables) != 0
+	}
 	var all, set []sqlparse.Node
 	var names []string
 	for i := range t.Columns {

@@ -29,6 +29,19 @@ func FillRows(text string, rows []string) string {
 	return b.String() + text[from:]
 }
 
+// FillSource puts what gives the source's rows into the place of SourceRows in a text: behind FROM or USING. A constant or an alias of
+// the client's may read like it.
+func FillSource(text, rows string) string {
+	before := ""
+	for _, t := range sqlparse.Tokens(text) {
+		if (before == "from" || before == "using") && text[t.Start:t.End] == SourceRows {
+			return text[:t.Start] + rows + text[t.End:]
+		}
+		before = t.Word
+	}
+	return text
+}
+
 // stepOf is the step whose rows a token stands for.
 func stepOf(token string) (k int, ok bool) {
 	number, ok := strings.CutPrefix(token, `"`+stepRows)

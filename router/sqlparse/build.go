@@ -65,9 +65,9 @@ func Assign(name string, expr Node) Node {
 	return &pg_query.Node{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Name: name, Val: expr}}}
 }
 
-// Equal is l = r.
+// Equal is l = r, whatever the search path has for the name.
 func Equal(l, r Node) Node {
-	return pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_OP, []*pg_query.Node{pg_query.MakeStrNode("=")}, l, r, -1)
+	return pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_OP, []*pg_query.Node{pg_query.MakeStrNode("pg_catalog"), pg_query.MakeStrNode("=")}, l, r, -1)
 }
 
 // And is l AND r; either may be nil.

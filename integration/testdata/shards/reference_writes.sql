@@ -66,3 +66,23 @@ select s.street, s.zip, count(*) from meeting m, spot s group by 1, 2 order by 1
 update dept set name = (select max(name) from room) where id < 3 returning public.dept.id, public.dept.*, dept.name;
 update dept set name = (select max(txt) from note) where id = 9 returning public.dept.id + 1 as next, dept;
 delete from public.holiday where day < (select max(at) from event) and name = 'Epiphany' returning public.holiday.day;
+-- what functions in RETURNING read is as it was before the statement
+create function named(text) returns bigint language sql stable as 'select count(*) from dept where name = $1';
+begin;
+update dept set name = 'x' returning id, named('x');
+update dept set name = 'y' || named('x') where id < 3 returning id, name, named('x');
+delete from dept where name = 'x' returning id, named('x');
+select * from dept order by id;
+rollback;
+create schema odd;
+create function odd.never(smallint, smallint) returns bool language sql immutable as 'select false';
+create operator odd.= (leftarg = smallint, rightarg = smallint, function = odd.never);
+set search_path = odd, pg_catalog, public;
+update dept set name = 'z' || named('x') where budget > 6000 returning id, name;
+reset search_path;
+select (select count(*) from dept where name = 'z0'), (select count(*) from person p join dept d on d.id = p.dept where d.name = 'z0');
+-- constants and names that read like pleiad's own
+begin;
+update dept set name = name || (select count(*) from meeting) returning '"pleiad source rows"', id as "pleiad source rows";
+delete from dept where id = (select min(dept) from person) returning '"pleiad source rows"', id;
+rollback;
