@@ -69,7 +69,7 @@ func (t *transport) learnCollations(m *executor.Member, query string, types []ui
 	var ask, names []string
 	var asked []int
 	for i := range t.oids {
-		names = append(names, "c"+strconv.Itoa(i))
+		names = append(names, "pleiad_c"+strconv.Itoa(i)) // the query may have further columns, of any name
 		switch t.elems[i] {
 		case shardmap.TextOID, shardmap.VarcharOID, shardmap.BpcharOID:
 			if t.casts[i] == "" {

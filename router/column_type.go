@@ -1,6 +1,10 @@
 package router
 
-import "regexp"
+import (
+	"regexp"
+
+	"github.com/pleiad/pleiad/router/shardmap"
+)
 
 var modifier = regexp.MustCompile(`\([0-9, ]+\)`)
 
@@ -15,4 +19,13 @@ func (c *Column) BaseType() string {
 		return c.TypeName
 	}
 	return modifier.ReplaceAllString(c.TypeName, "")
+}
+
+// sourceType is the type of an expression whose value the column will store. The deparser cannot write bpchar without a length;
+// what text becomes in the column is the same.
+func (c *Column) sourceType() string {
+	if c.TypeOID == shardmap.BpcharOID {
+		return "text"
+	}
+	return c.BaseType()
 }

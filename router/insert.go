@@ -226,8 +226,8 @@ func (p *planner) insertSharded(a *analysis, q *query, r *rel, in *Insert, s *sq
 	a.declareRows(in)
 	if p.t.Insert = in; !in.evaluates() && len(in.Rows) == 1 && !(r.prune.All && in.keyDefault()) {
 		p.t.NoScatter = refNoKey
-		if q.source != nil && q.source.hasSharded() {
-			p.t.Insert = nil // wherever its own row goes, the query reads other backends'
+		if q.source != nil && q.source.hasSharded() || q.readsApart() {
+			p.t.Insert = nil // wherever its own row goes, the query, ON CONFLICT or RETURNING reads other backends'
 			p.readFirst(a, q, r, s, false)
 		}
 		return

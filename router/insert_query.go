@@ -209,7 +209,7 @@ func (b *insertQueryBuilder) typed() error {
 		if c == nil || c.GetSval() == nil && !c.Isnull || len(b.src.TargetList) != len(b.positions) {
 			continue
 		}
-		val, err := sqlparse.Cast(rt.Val, b.t.Columns[b.positions[i]].BaseType())
+		val, err := sqlparse.Cast(rt.Val, b.t.Columns[b.positions[i]].sourceType())
 		if err != nil {
 			return err
 		}
@@ -233,7 +233,7 @@ func (b *insertQueryBuilder) cell(items []sqlparse.Node, i int) error {
 		}
 	}
 	var err error
-	items[i], err = sqlparse.Cast(n, c.BaseType())
+	items[i], err = sqlparse.Cast(n, c.sourceType())
 	return err
 }
 

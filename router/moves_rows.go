@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/pleiad/pleiad/internal/pgerr"
-	"github.com/pleiad/pleiad/router/shardmap"
 	"github.com/pleiad/pleiad/router/sqlparse"
 )
 
@@ -131,11 +130,7 @@ func (a *analysis) assigned(s *sqlparse.UpdateStmt, name string, c *Column) (sql
 			return nil, refKeyUpdate
 		}
 	}
-	typ := c.BaseType()
-	if c.TypeOID == shardmap.BpcharOID {
-		typ = "text" // bpchar without a length cannot be written; what it becomes in the column is the same
-	}
-	val, err := sqlparse.Cast(val, typ)
+	val, err := sqlparse.Cast(val, c.sourceType())
 	if err != nil {
 		return nil, refKeyUpdate
 	}

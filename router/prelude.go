@@ -381,7 +381,14 @@ func (b *preludeBuilder) item(n sqlparse.Node) sqlparse.Node {
 // apart reports whether a subquery does not depend on the levels around it, and has to be read first: once for all backends.
 func (b *preludeBuilder) apart(s *sqlparse.SelectStmt) bool {
 	q := b.levels[s]
-	return q != nil && !q.escapes && (q.open || len(q.out) > 0) && (b.reads(sqlparse.SelectNode(s)) || q.facts()&fnUnsteady != 0)
+	return q != nil && !q.escapes && (q.open || len(q.out) > 0) && (b.reads(sqlparse.SelectNode(s)) || q.facts()&fnUnsteady != 0 || q.limited())
+}
+
+// limited reports whether some level takes a part of its rows, which backends may have in other orders.
+func (q *query) limited() bool {
+	found := false
+	q.walk(func(q *query) { found = found || q.sel.GetLimitCount() != nil || q.sel.GetLimitOffset() != nil })
+	return found
 }
 
 // sublinks takes out the subqueries in expressions; of an INSERT only those behind its source, which is read first anyway.

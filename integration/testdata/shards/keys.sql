@@ -114,3 +114,16 @@ select * from k_open where b = 2 order by v;
 drop table k_open;
 --! code
 insert into k_pair values (default, 1 + 1);
+-- A key that home evaluates first, beside subqueries over rows of every backend.
+insert into k_tstz values ('2024-01-01 16:00+00', 1) on conflict (k) do update set v = 99 where (select count(*) from meeting) > 85 returning *;
+insert into k_tstz values ('2024-01-01 16:00+00', 1) on conflict (k) do update set v = (select count(*) from person) returning *;
+insert into k_tstz values ('2025-01-01 16:00+00', 1) returning v, (select count(*) from meeting), (select max(name) from dept);
+insert into k_ts values ('2025-01-01 16:00', 1) on conflict (k) do update set v = (select id from person order by id desc limit 1) returning *, (select count(*) from k_ts where k < '2025-01-01');
+-- Values of subqueries for columns of char(n).
+create table padded (k char(4) primary key, c char(3), v int) partition by hash (k);
+insert into padded values ((select 'a' || max(id) from person), (select 'x ' || min(floor) from room), 1) returning *, octet_length(k);
+insert into padded (k, c) values ((select min(k) from padded) || '!', 'q '), (5, (select true from person limit 1) ::text::char(1)) returning *;
+insert into padded values ((select 'abcd   ' from person limit 1), null, 2) returning *;
+--! code
+insert into padded values ((select 'abcde' from person limit 1), null, 2);
+drop table padded;

@@ -76,3 +76,7 @@ select * from bin order by sku;
 select * from shipment order by id;
 select * from dept order by id;
 select * from setting order by key;
+-- A source's column of a name that the proxy's own might have.
+merge into room using (select name as c0, 'x' as c1 from holiday) s on room.id = s.c0 when matched then update set tags = null;
+merge into room using (select 'r' || person as c0, txt as c1 from note) s on room.id = s.c0 when matched then update set name = s.c1 when not matched then insert (id, name) values (s.c0, s.c1);
+select id, name from room order by id;

@@ -192,3 +192,7 @@ with w as (insert into note values (6000, 1, 'x') returning id) select id, notes
 with w as (update person set email = depts()::text where dept = 1 returning id, email) select count(*), min(email), (select count(*) from meeting) from w;
 with w as (insert into dept values (61, 'New', 1) returning id), x as (update person set email = depts()::text where dept = 1 returning id) select count(*) from w, x;
 rollback;
+-- Subqueries that take some rows of a reference table are read first.
+update person set active = id % 2 = 0 where id < 9 returning id, (select name from dept order by 1 limit 1 offset 1), (select cost from meeting order by 1 limit 1 offset 6);
+delete from meeting where id in (select id from dept order by id offset 3) returning id, (select id from public.dept order by 1 limit 1 offset 1);
+update dept set name = 'changed' where id = 9 returning id, (select min(at) from event), (select day from holiday order by 1 limit 1 offset 1);
