@@ -22,6 +22,7 @@ type outcome struct {
 	err     *pgconn.PgError
 	broken  error // the connection, not the statement
 	notices []string
+	failed  bool // some error is among the rows, which are messages
 }
 
 // mode is a way to send a statement.
@@ -50,6 +51,7 @@ type actor struct {
 	types   map[uint32]serverType
 	tables  map[uint32]string
 	notices []string
+	told    []string // notifications, as channel/payload
 }
 
 // major is the version of the server, 15 or more.

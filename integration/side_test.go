@@ -90,12 +90,21 @@ func (s *side) conn(t testing.TB, database string, params ...string) *pgx.Conn {
 // low opens a connection without pgx's own caches; notices go to onNotice if it is not nil.
 func (s *side) low(t testing.TB, database string, onNotice func(*pgconn.Notice), params ...string) *pgconn.PgConn {
 	t.Helper()
+	return s.listening(t, database, onNotice, nil, params...)
+}
+
+// listening is low with a place for notifications.
+func (s *side) listening(t testing.TB, database string, onNotice func(*pgconn.Notice), onNotification func(*pgconn.Notification), params ...string) *pgconn.PgConn {
+	t.Helper()
 	cfg, err := pgconn.ParseConfig(s.dsn(database, params...))
 	if err != nil {
 		t.Fatalf("read configuration: %v", err)
 	}
 	if onNotice != nil {
 		cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { onNotice(n) }
+	}
+	if onNotification != nil {
+		cfg.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { onNotification(n) }
 	}
 	c, err := pgconn.ConnectConfig(ctxFor(t), cfg)
 	if err != nil {

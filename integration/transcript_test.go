@@ -33,6 +33,10 @@ func message(kind byte, body []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return printed(m), nil
+}
+
+func printed(m pgproto3.BackendMessage) string {
 	switch m := m.(type) {
 	case *pgproto3.RowDescription:
 		var cols []string
@@ -44,7 +48,7 @@ func message(kind byte, body []byte) (string, error) {
 			cols = append(cols, fmt.Sprintf("%s(%s size=%d mod=%d %s%s)",
 				f.Name, typeName(f.DataTypeOID), f.DataTypeSize, f.TypeModifier, formatName(f.Format), table))
 		}
-		return "RowDescription " + strings.Join(cols, " "), nil
+		return "RowDescription " + strings.Join(cols, " ")
 	case *pgproto3.DataRow:
 		fields := make([]string, len(m.Values))
 		for i, v := range m.Values {
@@ -53,42 +57,42 @@ func message(kind byte, body []byte) (string, error) {
 				fields[i] = fmt.Sprintf("%q", v)
 			}
 		}
-		return "DataRow " + strings.Join(fields, " "), nil
+		return "DataRow " + strings.Join(fields, " ")
 	case *pgproto3.FunctionCallResponse:
 		if m.Result == nil {
-			return "FunctionCallResponse null", nil
+			return "FunctionCallResponse null"
 		}
-		return fmt.Sprintf("FunctionCallResponse %q", m.Result), nil
+		return fmt.Sprintf("FunctionCallResponse %q", m.Result)
 	case *pgproto3.ErrorResponse:
-		return "ErrorResponse " + reportFields(m), nil
+		return "ErrorResponse " + reportFields(m)
 	case *pgproto3.NoticeResponse:
-		return "NoticeResponse " + reportFields((*pgproto3.ErrorResponse)(m)), nil
+		return "NoticeResponse " + reportFields((*pgproto3.ErrorResponse)(m))
 	case *pgproto3.ParameterDescription:
 		var names []string
 		for _, oid := range m.ParameterOIDs {
 			names = append(names, typeName(oid))
 		}
-		return "ParameterDescription " + strings.Join(names, " "), nil
+		return "ParameterDescription " + strings.Join(names, " ")
 	case *pgproto3.ReadyForQuery:
-		return "ReadyForQuery " + string(m.TxStatus), nil
+		return "ReadyForQuery " + string(m.TxStatus)
 	case *pgproto3.CommandComplete:
-		return fmt.Sprintf("CommandComplete %q", m.CommandTag), nil
+		return fmt.Sprintf("CommandComplete %q", m.CommandTag)
 	case *pgproto3.ParameterStatus:
-		return fmt.Sprintf("ParameterStatus %s=%q", m.Name, m.Value), nil
+		return fmt.Sprintf("ParameterStatus %s=%q", m.Name, m.Value)
 	case *pgproto3.NotificationResponse:
-		return fmt.Sprintf("NotificationResponse %s %q", m.Channel, m.Payload), nil
+		return fmt.Sprintf("NotificationResponse %s %q", m.Channel, m.Payload)
 	case *pgproto3.CopyData:
-		return fmt.Sprintf("CopyData %q", m.Data), nil
+		return fmt.Sprintf("CopyData %q", m.Data)
 	case *pgproto3.CopyInResponse:
-		return fmt.Sprintf("CopyInResponse %d %v", m.OverallFormat, m.ColumnFormatCodes), nil
+		return fmt.Sprintf("CopyInResponse %d %v", m.OverallFormat, m.ColumnFormatCodes)
 	case *pgproto3.CopyOutResponse:
-		return fmt.Sprintf("CopyOutResponse %d %v", m.OverallFormat, m.ColumnFormatCodes), nil
+		return fmt.Sprintf("CopyOutResponse %d %v", m.OverallFormat, m.ColumnFormatCodes)
 	case *pgproto3.BackendKeyData:
-		return "BackendKeyData", nil
+		return "BackendKeyData"
 	case *pgproto3.NegotiateProtocolVersion:
-		return fmt.Sprintf("NegotiateProtocolVersion %d %q", m.NewestMinorProtocol, m.UnrecognizedOptions), nil
+		return fmt.Sprintf("NegotiateProtocolVersion %d %q", m.NewestMinorProtocol, m.UnrecognizedOptions)
 	default:
-		return strings.TrimPrefix(fmt.Sprintf("%T", m), "*pgproto3."), nil
+		return strings.TrimPrefix(fmt.Sprintf("%T", m), "*pgproto3.")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,8 +34,6 @@ type copying struct {
 	kept   int           // how many rows at the end home's own connection computes the defaults of
 	last   bool          // it has
 	failed *executor.CopyFailure
-	told   bool // failed is the client's CopyFail: an error of the data before it counts more
-	rows   int64
 
 	skipped int64  // rows that the backends left out
 	skips   []byte // the notice of one that did
@@ -278,9 +277,8 @@ func (c *copying) stream() error {
 				return err
 			}
 			b := wire.BodyOf(frame)
-			c.told = c.failed == nil
 			c.fail(pgerr.New(pgerr.QueryCanceled, "COPY from stdin failed: %s", b.Text()).
-				WithContext("COPY %s, line %d", c.c.Table.Name, c.rows+1))
+				WithContext("COPY %s, line %d", c.c.Table.Name, c.reader.Reading()))
 			return nil
 		case 'H', 'S':
 			if err := s.in.Discard(size); err != nil {
@@ -296,6 +294,14 @@ func (c *copying) stream() error {
 			}
 			return s.copyViolation(typ)
 		}
+	}
+}
+
+// failRow notes a server's error about a row. It counts more than what else is wrong, which is with a later row or the client's
+// CopyFail; of several the one that PostgreSQL comes to first.
+func (c *copying) failRow(f *executor.CopyFailure) {
+	if c.failed == nil || c.failed.Frame == nil || f.Row() < c.failed.Row() {
+		c.failed = f
 	}
 }
 
@@ -316,7 +322,10 @@ func (c *copying) take(flush bool) {
 		if !ok {
 			break
 		}
-		c.rows++
+		if row.Short {
+			c.deliver(c.any(), row, nil) // and its server says what is missing, or wrong ahead of that
+			continue
+		}
 		if len(c.c.Missing) > 0 {
 			c.hold(row)
 			continue
@@ -360,6 +369,11 @@ func (c *copying) send(row copystream.Row, extra []copystream.Field) {
 	c.deliver(c.sinks[b], row, extra)
 }
 
+// any is the sink of some backend: what every backend would say of a row.
+func (c *copying) any() *executor.CopySink {
+	return c.sinks[slices.IndexFunc(c.sinks, func(sink *executor.CopySink) bool { return sink != nil })]
+}
+
 func (c *copying) deliver(sink *executor.CopySink, row copystream.Row, extra []copystream.Field) {
 	if c.open(sink); c.failed != nil {
 		return
@@ -373,7 +387,7 @@ func (c *copying) deliver(sink *executor.CopySink, row copystream.Row, extra []c
 		err = sink.Row(row.Line, func(dst []byte) ([]byte, error) {
 			dst = append(dst, row.Raw...)
 			if n := len(row.Raw); !c.c.Format.Binary && (n == 0 || row.Raw[n-1] != '\n' && row.Raw[n-1] != '\r') {
-				dst = append(dst[:len(dst)-(n-row.Body)], '\n')
+				dst = append(dst[:len(dst)-(n-row.Body)], c.reader.LineEnd()...)
 			}
 			return dst, nil
 		})
@@ -381,7 +395,7 @@ func (c *copying) deliver(sink *executor.CopySink, row copystream.Row, extra []c
 	if err != nil && c.failed == nil {
 		var f *executor.CopyFailure
 		if errors.As(err, &f) {
-			c.failed = f
+			c.failRow(f)
 			return
 		}
 		c.failData(err)
@@ -525,8 +539,8 @@ func (c *copying) finish() error {
 			continue
 		}
 		if c.failed != nil {
-			if f := sink.Abort("COPY failed"); f != nil && c.told {
-				c.failed, c.told = &executor.CopyFailure{Frame: f}, false
+			if f := sink.Abort("COPY failed"); f != nil {
+				c.failRow(&executor.CopyFailure{Frame: f})
 			}
 			continue
 		}
@@ -546,6 +560,9 @@ func (c *copying) finish() error {
 			s.failFrame(c.failed.Frame)
 		} else {
 			s.fail(c.failed.Err)
+		}
+		if m := c.any().Member; !m.Broken() {
+			s.tell(m) // an error takes back what was SET LOCAL, or in the transaction
 		}
 		return nil
 	}

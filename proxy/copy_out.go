@@ -18,7 +18,7 @@ func (s *Session) runCopyOut(r *request) error {
 		return nil
 	}
 	if !r.tmpl.Copy.Query {
-		r.text = []byte(copyTableText(r.tmpl.Copy))
+		r.text, r.composed = []byte(copyTableText(r.tmpl.Copy)), true
 	}
 	f := r.tmpl.Copy.Format
 	if b, one := set.single(); one && (!f.Binary || b == s.db.home) {
@@ -59,6 +59,9 @@ func (s *Session) runCopyOut(r *request) error {
 	switch {
 	case err != nil:
 		return s.lost(err)
+	case failure != nil && r.composed:
+		s.failFrame(executor.WithoutPosition(failure))
+		return nil
 	case failure != nil:
 		s.failFrame(failure)
 		return nil

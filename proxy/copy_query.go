@@ -89,14 +89,15 @@ func (c *copyQuery) check(r *request, from, to int) error {
 	s.effect(r.tmpl, m)
 	m.Query([]byte(text))
 	before := len([]rune(string(r.before)))
-	m.Position = func(p int) int { return before + mapPosition(own, text, p) }
+	client := string(r.client())
+	m.Position = func(p int) int { return before + mapPosition(client, text, p) }
 	err = s.tapped(func() error { return s.relay(m) }, func(typ byte, frame []byte) error {
 		switch typ {
 		case 'H':
 			c.begin = slices.Clone(frame)
 		case 'd':
 			c.data = append(c.data, slices.Clone(frame[wire.HeaderLen:]))
-		case 'E', 'N':
+		case 'E', 'N', 'S':
 			_, err := c.client.Write(frame)
 			return err
 		}

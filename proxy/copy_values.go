@@ -162,7 +162,7 @@ func (c *copying) sendLast() (rows int64, err error) {
 func (c *copying) failEnd(err error) {
 	var f *executor.CopyFailure
 	if errors.As(err, &f) {
-		c.failed = f
+		c.failRow(f)
 		return
 	}
 	c.fail(executor.ClientError(err))

@@ -63,8 +63,7 @@ func (s *Session) changeSchema(r *request) error {
 	}
 	alone := s.gang.Txn.State == executor.TxnNone
 	if !alone && d.NoBlock {
-		s.failInBlock(r)
-		return nil
+		return s.failInBlock(r)
 	}
 	if alone && d.NeedsBlock && !s.inPipeline(r) {
 		s.fail(pgerr.New(pgerr.NoActiveSQLTransaction, "%s can only be used in transaction blocks", r.tmpl.Command))
@@ -338,8 +337,7 @@ func stepSQL(st *router.Step) (string, error) {
 // runDDLAlone runs what PostgreSQL runs outside of transactions.
 func (s *Session) runDDLAlone(r *request) error {
 	if s.gang.Txn.State != executor.TxnNone {
-		s.failInBlock(r)
-		return nil
+		return s.failInBlock(r)
 	}
 	d := r.tmpl.DDL
 	if err := s.vacate(r, d); err != nil {
@@ -362,8 +360,11 @@ func (s *Session) runDDLAlone(r *request) error {
 	return nil
 }
 
-// failInBlock says of a statement what PreventInTransactionBlock says.
-func (s *Session) failInBlock(r *request) {
+// failInBlock says of a statement what PreventInTransactionBlock says. VACUUM looks at its options before that.
+func (s *Session) failInBlock(r *request) error {
+	if r.tmpl.Command == "VACUUM" {
+		return s.forward(r, s.db.home)
+	}
 	command := r.tmpl.Command
 	for _, t := range sqlparse.Tokens(string(r.text)) {
 		if t.Word == "concurrently" {
@@ -372,6 +373,7 @@ func (s *Session) failInBlock(r *request) {
 		}
 	}
 	s.fail(pgerr.New(pgerr.ActiveSQLTransaction, "%s cannot run inside a transaction block", command))
+	return nil
 }
 
 // undoSteps repairs what the steps before a failure did, the last one first. What it says is not the client's.

@@ -324,19 +324,11 @@ func (s *Session) leave() error {
 	if m.Extended {
 		m.SyncNow()
 	}
-	return s.relayBatch(m)
-}
-
-// pipelined composes a statement of pleiad's own inside of a batch.
-func (s *Session) pipelined(m *executor.Member, sql string) {
-	m.Out = wire.Parse(m.Out, "", sql, nil)
-	m.Unnamed = 0
-	m.Queue.Push(executor.Owed{Msg: 'P', Reply: executor.Quiet})
-	m.Out = wire.Bind(m.Out, "", "", wire.NoParams)
-	m.Queue.Push(executor.Owed{Msg: 'B', Reply: executor.Quiet})
-	m.Out = wire.Execute(m.Out, "", 0)
-	m.Queue.Push(executor.Owed{Msg: 'E', Reply: executor.Quiet})
-	m.Extended = true
+	err := s.relayBatch(m)
+	if m.Status == 'I' {
+		m.Began = false // an error ahead of BEGIN: the server has skipped that
+	}
+	return err
 }
 
 // relayBatch passes on what the batch's connection owes.

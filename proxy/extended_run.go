@@ -52,7 +52,7 @@ func (s *Session) describeStatement(name string) error {
 		if err := s.sendParse(); err != nil || s.skip {
 			return err
 		}
-		return s.describeFetch(plan.tmpl.Cursor, noParameters, nil)
+		return s.describeFetch(plan.tmpl.Cursor, noParameters, []int16{0}) // whatever those of the cursor are
 	}
 	if !describable(plan.tmpl) {
 		if err := s.sendParse(); err != nil || s.skip {
@@ -88,6 +88,15 @@ func (s *Session) describeFetch(c *router.Cursor, head []byte, formats []int16) 
 	cur := s.cursors.all[c.Name]
 	if p := s.portals[c.Name]; cur == nil && p != nil && p.backend >= 0 {
 		cur = &cursor{name: p.name, backend: p.backend}
+		if len(formats) == 0 {
+			formats = []int16{0} // whatever the portal's are
+		}
+	} else if cur == nil && p != nil && c.Op == router.CursorFetch && p.st.plan.tmpl.Returns {
+		fields, err := s.fieldsOf(p.st)
+		if err != nil || fields == nil {
+			return err
+		}
+		return s.answer(append(slices.Clone(head), withFormats(fields, formats)...))
 	}
 	if c.Op != router.CursorFetch || cur == nil {
 		return s.answer(append(slices.Clone(head), wire.Empty(nil, 'n')...))
@@ -279,14 +288,14 @@ func (s *Session) onExecute(frame []byte) error {
 	if rows < 0 {
 		rows = 0
 	}
+	if s.gang.Txn.Failed && (p.backend >= 0 || !endsFailure(p.st.plan.tmpl)) {
+		return s.failBatch(errFailedTransaction)
+	}
 	switch {
 	case p.backend < 0 && p.cursor != nil:
 		return s.executeCursor(p.cursor, int64(rows))
 	case p.backend < 0:
 		return s.executeLocal(p, int64(rows))
-	}
-	if s.gang.Txn.Failed {
-		return s.failBatch(errFailedTransaction)
 	}
 	m, err := s.use(p.backend)
 	if m == nil {
@@ -298,19 +307,35 @@ func (s *Session) onExecute(frame []byte) error {
 	m.Extended = true
 	m.Queue.Push(executor.Owed{Msg: 'E', Shape: p.shape, Formats: p.formats})
 	s.batch.executed, s.batch.ran = true, true
-	if len(m.Out) > pipelineBytes || m.Queue.Len() > pipelineReplies {
-		// A long pipeline: take what the server has answered, so that neither side's buffers fill up.
+	if len(m.Out) > pipelineBytes || m.Queue.Len() > pipelineReplies || copiesIn(p.st.plan.tmpl) {
+		// A long pipeline: take what the server has answered, so that neither side's buffers fill up. Behind COPY FROM STDIN
+		// the client's data may follow at once.
 		m.Out = wire.Flush(m.Out)
 		return s.relayBatch(m)
 	}
 	return nil
 }
 
+// copiesIn tells whether the server asks for data that the client may have sent already, whatever is the matter with the statement.
+func copiesIn(t *router.Template) bool { return t.Command == "COPY" && t.Writes }
+
 // A pipeline's messages are held back until Sync, up to these bounds.
 const (
 	pipelineBytes   = 32 << 10
 	pipelineReplies = 256
 )
+
+// pipelined composes a statement of pleiad's own inside of a batch.
+func (s *Session) pipelined(m *executor.Member, sql string) {
+	m.Out = wire.Parse(m.Out, "", sql, nil)
+	m.Unnamed = 0
+	m.Queue.Push(executor.Owed{Msg: 'P', Reply: executor.Quiet})
+	m.Out = wire.Bind(m.Out, "", "", wire.NoParams)
+	m.Queue.Push(executor.Owed{Msg: 'B', Reply: executor.Quiet})
+	m.Out = wire.Execute(m.Out, "", 0)
+	m.Queue.Push(executor.Owed{Msg: 'E', Reply: executor.Quiet})
+	m.Extended = true
+}
 
 // executeLocal runs a portal that pleiad answers by itself.
 func (s *Session) executeLocal(p *portal, rows int64) error {

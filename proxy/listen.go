@@ -325,6 +325,7 @@ func (s *Session) runListen(r *request) error {
 		return s.forward(r, s.db.home)
 	}
 	change := listenChange{channel: t.Name, on: t.Kind == router.KindListen}
+	s.openPipeline()
 	if s.gang.Txn.State != executor.TxnNone {
 		s.listenLater = append(s.listenLater, change)
 	} else {

@@ -84,19 +84,47 @@ func (s *Session) runDiscard(r *request) error {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
+	if what == "ALL" {
+		return s.runDiscardAll(r, m)
+	}
 	s.compose(m, r)
 	if err := s.relay(m); err != nil || s.batch.failed {
 		return err
 	}
 	switch what {
-	case "ALL":
-		s.discardAll()
 	case "TEMP", "TEMPORARY":
 		s.planner.setTemp(nil, nil)
 	case "SEQUENCES":
 		s.gang.DiscardSequences()
 	}
 	return nil
+}
+
+// runDiscardAll is DISCARD ALL, which returns to the settings of the client's startup packet rather than to the server's: only what
+// is different then is told to the client.
+func (s *Session) runDiscardAll(r *request, m *executor.Member) error {
+	m.Internal(string(r.text))
+	m.Queue.Last().Reply = executor.Quiet
+	if s.startup.Apply != "" {
+		m.Internal(s.startup.Apply)
+	}
+	if err := s.relay(m); err != nil || s.batch.failed {
+		return err
+	}
+	s.discardAll()
+	m.Conn.Settings = s.startup.ID
+	s.tell(m)
+	s.tag("DISCARD ALL")
+	return nil
+}
+
+// tell tells the client of settings that it knows with other values than m has.
+func (s *Session) tell(m *executor.Member) {
+	for name, value := range m.Params() {
+		if s.Parameter(name, value) {
+			s.out.Out = wire.ParameterStatus(s.out.Out, name, value)
+		}
+	}
 }
 
 // discardAll forgets everything the session has set up; its connections may move again.

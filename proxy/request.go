@@ -8,6 +8,7 @@ import (
 	"github.com/pleiad/pleiad/internal/backend"
 	"github.com/pleiad/pleiad/internal/executor"
 	"github.com/pleiad/pleiad/internal/pgerr"
+	"github.com/pleiad/pleiad/internal/wire"
 	"github.com/pleiad/pleiad/router"
 	"github.com/pleiad/pleiad/router/shardmap"
 )
@@ -40,6 +41,8 @@ type request struct {
 
 	// take, when set, gets the statement that ends a plan over several backends, and runs it by itself.
 	take func(run *executor.Scatter) error
+
+	composed bool // text is pleiad's: a position in it is none in the client's
 
 	inside bool // of code that runs statement by statement: there may be no transaction block
 
@@ -206,6 +209,8 @@ func (s *Session) forward(r *request, b int) error {
 	switch {
 	case r.table != 0:
 		m.Position = s.named.position
+	case r.composed:
+		m.Position = func(int) int { return 0 }
 	case r.own != nil:
 		own, text := string(r.own), string(r.text)
 		m.Position = func(p int) int { return mapPosition(own, text, p) }
@@ -523,6 +528,21 @@ func (s *Session) openImplicit() {
 	if s.gang.Txn.State == executor.TxnNone {
 		s.beginImplicit()
 	}
+}
+
+// openPipeline makes sure of a transaction around what a session keeps behind it, where more than Sync may follow in the pipeline: an
+// error there takes it back.
+func (s *Session) openPipeline() {
+	if !s.batch.open || s.in.Buffered() >= wire.HeaderLen && s.nextIsSync() {
+		return
+	}
+	s.openImplicit()
+}
+
+// nextIsSync looks at the message that has come in already.
+func (s *Session) nextIsSync() bool {
+	typ, _, err := s.in.Peek()
+	return err == nil && typ == 'S'
 }
 
 func itoa(n int) string { return fmt.Sprintf("%d", n) }

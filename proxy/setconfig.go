@@ -12,6 +12,7 @@ import (
 // runSetConfig is a SELECT that calls set_config: what it sets follows the session as SET does. The server is asked for
 // the new values, since it may have changed their spelling.
 func (s *Session) runSetConfig(r *request) error {
+	s.openPipeline()
 	failed := s.batch.failed
 	s.batch.failed = false
 	err := s.forward(r, s.db.home)

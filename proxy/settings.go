@@ -243,6 +243,9 @@ func copyMap(m map[string]string) map[string]string {
 // remembered and follows the client to other connections.
 func (s *Session) runSet(r *request) error {
 	set := r.tmpl.Set
+	if !set.Local && set.Name != "transaction" {
+		s.openPipeline()
+	}
 	if set.Pleiad {
 		return s.runSetOwn(set)
 	}
@@ -296,7 +299,7 @@ func (s *Session) setAlone(r *request, set *router.Set) error {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
-	s.compose(m, r)
+	again := s.composeSet(m, r, set)
 	before := s.batch.failed
 	s.batch.failed = false
 	if err := s.relay(m); err != nil {
@@ -307,16 +310,26 @@ func (s *Session) setAlone(r *request, set *router.Set) error {
 	}
 	s.batch.failed = before
 	s.noteSet(set)
-	if sql := s.restore(set); sql != "" {
-		m.Internal(sql)
-		if err := s.relay(m); err != nil {
-			return err
-		}
+	if again != "" {
+		s.tag(setTag(set))
 	}
 	if !set.Local {
 		m.Conn.Settings = s.gang.Settings.ID
 	}
 	return nil
+}
+
+// composeSet composes the client's statement, and behind it in the same message what puts its startup settings back, which is
+// returned: only what is different at the message's end is told to the client. The tag is the caller's to give then.
+func (s *Session) composeSet(m *executor.Member, r *request, set *router.Set) (again string) {
+	if again = s.restore(set); again == "" {
+		s.compose(m, r)
+		return again
+	}
+	m.Internal(string(r.text) + "\n;" + again)
+	owed := m.Queue.Last()
+	owed.Reply, owed.Report = executor.Quiet, true
+	return again
 }
 
 // firstInTransaction tells whether no backend has joined the transaction yet.
@@ -367,22 +380,19 @@ func (s *Session) setInTransaction(r *request, set *router.Set) error {
 		s.fail(executor.ClientError(err))
 		return nil
 	}
-	s.compose(first, r)
+	again := s.composeSet(first, r, set)
 	if err := s.relay(first); err != nil || s.gang.Txn.Failed {
 		return err
 	}
-	sql, again := string(r.text), s.restore(set)
+	if again != "" {
+		s.tag(setTag(set))
+	}
+	sql := string(r.text)
 	for _, m := range s.gang.Members() {
-		switch {
-		case !m.Began:
-			continue
-		case m != first:
-			m.Internal(sql + "\n;" + again)
-		case again != "":
-			m.Internal(again)
-		default:
+		if !m.Began || m == first {
 			continue
 		}
+		m.Internal(sql + "\n;" + again)
 		if err := s.relay(m); err != nil || s.gang.Txn.Failed {
 			return err
 		}

@@ -117,17 +117,22 @@ func (s *Session) txnRollback(r *request) {
 	chain()
 }
 
-// chain prepares AND CHAIN: the next transaction opens with the characteristics of this one.
+// chain prepares AND CHAIN: the next transaction opens with the characteristics of this one. What BEGIN and
+// SET TRANSACTION say is a setting of the transaction to PostgreSQL, and gone once that has failed; what AND CHAIN brought is not.
 func (s *Session) chain(r *request) func() {
 	if !r.tmpl.Txn.Chain {
 		return func() {}
 	}
 	sql, isolation, readOnly := s.gang.Txn.BeginSQL(), s.gang.Txn.Isolation, s.gang.Txn.ReadOnly
+	failed := s.gang.Txn.Failed && !s.gang.Txn.Chained
 	return func() {
 		s.release()
 		s.gang.Pass.Begin()
+		if failed {
+			sql, isolation, readOnly = "BEGIN", s.isolation(""), s.readOnly(0)
+		}
 		s.gang.Begin(executor.TxnExplicit, sql)
-		s.gang.Txn.Isolation, s.gang.Txn.ReadOnly = isolation, readOnly
+		s.gang.Txn.Isolation, s.gang.Txn.ReadOnly, s.gang.Txn.Chained = isolation, readOnly, true
 	}
 }
 

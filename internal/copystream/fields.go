@@ -2,18 +2,17 @@ package copystream
 
 import "bytes"
 
-// readFields finds the wanted columns in a line and checks that the line has as many fields as there are columns.
-func (r *Reader) readFields(line []byte) error {
+// readFields finds the wanted columns in a line and tells whether the line has fewer fields than there are columns.
+func (r *Reader) readFields(line []byte) (short bool, err error) {
 	want := len(r.spec.Columns)
 	if want == 0 {
 		if len(line) != 0 {
-			return r.badLine(line, "extra data after last expected column")
+			return false, r.badLine(line, "extra data after last expected column")
 		}
-		return nil
+		return false, nil
 	}
 	r.scratch = r.scratch[:0]
 	var n int
-	var err error
 	if r.line.plain {
 		n = r.plainFields(line)
 	} else {
@@ -21,13 +20,11 @@ func (r *Reader) readFields(line []byte) error {
 	}
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case n > want:
-		return r.badLine(line, "extra data after last expected column")
-	case n < want:
-		return r.badLine(line, "missing data for column \"%s\"", r.spec.Columns[n])
+		return false, r.badLine(line, "extra data after last expected column")
 	}
-	return nil
+	return n < want, nil
 }
 
 // plainFields splits a line without escapes and quotes, and returns how many fields it has.

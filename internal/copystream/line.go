@@ -58,6 +58,25 @@ func (r *Reader) header() (bool, error) {
 	return true, nil
 }
 
+// Reading is the line that is being read, as PostgreSQL counts: the next one where the data ends with a whole one.
+func (r *Reader) Reading() int64 {
+	if r.line.begun {
+		return r.lineno
+	}
+	return r.lineno + 1
+}
+
+// LineEnd is the newline of the rows read until now, which all have to have the same.
+func (r *Reader) LineEnd() string {
+	switch r.line.end {
+	case endCR:
+		return "\r"
+	case endCRLF:
+		return "\r\n"
+	}
+	return "\n"
+}
+
 // nextLine returns the next row of a text or CSV stream.
 func (r *Reader) nextLine() (Row, bool, error) {
 	if r.done {
@@ -72,12 +91,16 @@ func (r *Reader) nextLine() (Row, bool, error) {
 		r.consumeLine()
 		return Row{}, false, nil
 	}
-	if err := r.readFields(line); err != nil {
+	short, err := r.readFields(line)
+	if err != nil {
 		return Row{}, false, err
 	}
 	row := Row{
 		Raw: r.buf[r.start:r.line.pos], Body: len(line),
-		Line: r.lineno, Lines: r.lineno - r.line.from, Fields: r.fields,
+		Line: r.lineno, Lines: r.lineno - r.line.from, Fields: r.fields, Short: short,
+	}
+	if short {
+		row.Fields = nil
 	}
 	r.consumeLine()
 	return row, true, nil

@@ -40,7 +40,10 @@ type Row struct {
 	Line int64
 	// Lines is how much the row adds to the line number.
 	Lines  int64
-	Fields []Field // of Spec.Want, in that order
+	Fields []Field // of Spec.Want, in that order; none where Short
+	// Short says that columns are missing. PostgreSQL reads the values ahead of them first, and says what is wrong there: it
+	// has to see the row.
+	Short bool
 }
 
 // Reader splits one stream. Call Feed with each CopyData and then Next until it returns false; Finish at CopyDone, and

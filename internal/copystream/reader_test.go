@@ -21,6 +21,7 @@ type outcome struct {
 	epilogue string
 	err      string
 	hint     string
+	short    int64 // line of the first row that lacks columns
 }
 
 // read cuts data at the given offsets and reads it all.
@@ -43,6 +44,9 @@ func read(t testing.TB, spec Spec, data []byte, cuts []int) outcome {
 			}
 			if !ok {
 				return true
+			}
+			if row.Short && out.short == 0 {
+				out.short = row.Line
 			}
 			out.rows = append(out.rows, fmt.Sprintf("%q line %d (+%d) %s", row.Raw, row.Line, row.Lines, fieldsText(row.Fields)))
 			out.raw = append(out.raw, slices.Clone(row.Raw))

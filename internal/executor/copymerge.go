@@ -16,6 +16,7 @@ type CopyMerge struct {
 	Binary bool // each stream begins with a header and ends with a trailer
 	// Types are the columns' (home's oids), for Binary.
 	Types []uint32
+	head  []byte // the binary header: it goes with the first row, or with the trailer where there is none
 
 	values *Values // of the member that is read
 }
@@ -129,13 +130,14 @@ func (c *CopyMerge) data(m *Member, frame []byte, n int, first, last bool, out *
 		if !last && bytes.Equal(body, binaryTrailer) {
 			body = body[:0]
 		}
-		if first {
-			body = frame[wire.HeaderLen:][:len(header)+len(body)]
+		if first && n == 0 {
+			c.head = bytes.Clone(header)
 		}
 		if len(body) == 0 {
 			return nil
 		}
-		out.Out = wire.CopyData(out.Out, body)
+		out.Out = wire.CopyData(out.Out, append(c.head, body...))
+		c.head = nil
 		return out.Spill()
 	}
 	_, err := out.Write(frame)

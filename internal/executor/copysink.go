@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -47,6 +48,16 @@ func (f *CopyFailure) Error() string {
 		return wire.ErrorField(f.Frame, 'M')
 	}
 	return f.Err.Error()
+}
+
+// Row is the row that a server's error is about, by the line of the client's data; errors about none come last.
+func (f *CopyFailure) Row() int64 {
+	if m := copyLine.FindStringSubmatch(wire.ErrorField(f.Frame, 'W')); m != nil {
+		if n, err := strconv.ParseInt(m[2], 10, 64); err == nil {
+			return n
+		}
+	}
+	return math.MaxInt64
 }
 
 // NewCopySink prepares COPY with this text on m.

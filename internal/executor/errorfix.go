@@ -169,13 +169,16 @@ func isShardSchema(name string) bool {
 	return err == nil
 }
 
-// MovePosition returns an ErrorResponse with its position, if it has one, translated.
+// MovePosition returns an ErrorResponse with its position, if it has one, translated; 0 takes it away.
 func MovePosition(frame []byte, to func(int) int) []byte {
 	p, err := strconv.Atoi(wire.ErrorField(frame, 'P'))
 	if err != nil {
 		return frame
 	}
-	return replaceField(frame, 'P', strconv.Itoa(max(to(p), 1)))
+	if p = to(p); p == 0 {
+		return withoutFields(frame, "P")
+	}
+	return replaceField(frame, 'P', strconv.Itoa(max(p, 1)))
 }
 
 // WithoutPosition returns an ErrorResponse without its position: the statement that failed is not the client's.

@@ -31,6 +31,8 @@ type Txn struct {
 	Isolation string
 	// ReadOnly is true if the client has said that the transaction writes nothing.
 	ReadOnly bool
+	// Chained is true if AND CHAIN began it.
+	Chained bool
 	// Sync is true once something was written that has to wait for standbys.
 	Sync bool
 	// ReadLocked is true once a sharded table has been locked as pg_dump does.
