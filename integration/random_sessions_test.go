@@ -464,13 +464,15 @@ func (r *sharing) has(conn *pgconn.PgConn, setting string) string {
 }
 
 func (r *sharing) simple(n int, sql string) {
+	last := strings.TrimSpace(sql[strings.LastIndexByte(sql, ';')+1:])
+	ordered := strings.Contains(last, "order by") || !strings.Contains(last, " from ") && !strings.HasPrefix(last, "execute") || strings.HasPrefix(last, "fetch")
 	r.both(n, sql, func(ctx context.Context, a *actor) outcome {
 		o := a.simple(ctx, a.side.dialect(sql))
 		if o.err == nil && o.broken == nil {
 			o.broken = a.side.afterDDL(ctx, a.conn, sql)
 		}
 		return o
-	}, true)
+	}, ordered)
 }
 
 // both does one thing on both sides, the judged one first: what is refused does not happen on the other.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/pleiad/pleiad/internal/copystream"
 	"github.com/pleiad/pleiad/internal/executor"
@@ -80,7 +81,8 @@ func copyParentheses(text string) (from, to int, ok bool) {
 func (c *copyQuery) check(r *request, from, to int) error {
 	s := c.s
 	own := string(r.text)
-	text := own[:from] + "SELECT * FROM (" + own[from:to] + "\n) AS pleiad_copy WHERE false" + own[to:]
+	const head, tail = "SELECT * FROM (", "\n) AS pleiad_copy WHERE false"
+	text := own[:from] + head + own[from:to] + tail + own[to:]
 	m, err := s.gang.Join(s.ctx, s.knowing(r.tmpl.Copy.Inner))
 	if err != nil {
 		s.fail(executor.ClientError(err))
@@ -90,7 +92,18 @@ func (c *copyQuery) check(r *request, from, to int) error {
 	m.Query([]byte(text))
 	before := len([]rune(string(r.before)))
 	client := string(r.client())
-	m.Position = func(p int) int { return before + mapPosition(client, text, p) }
+	m.Position = func(p int) int {
+		if p > utf8.RuneCountInString(own[:from]) {
+			p -= len(head)
+		}
+		if p > utf8.RuneCountInString(own[:to]) {
+			p -= len(tail)
+		}
+		if client != own { // the time is written into it
+			p = mapPosition(client, own, p)
+		}
+		return before + p
+	}
 	err = s.tapped(func() error { return s.relay(m) }, func(typ byte, frame []byte) error {
 		switch typ {
 		case 'H':
