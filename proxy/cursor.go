@@ -244,8 +244,7 @@ func (s *Session) cursorFailed(c *cursor, err error) error {
 	if s.out.Err() != nil {
 		return s.out.Err()
 	}
-	var own *pgerr.Error
-	c.failed = c.failed || !errors.As(err, &own) || own.Code != pgerr.ObjectNotInPrerequisiteState
+	c.failed = true
 	var frame *executor.FrameError
 	if errors.As(err, &frame) {
 		s.failFrame(frame.Frame)

@@ -160,6 +160,9 @@ func (s *Session) startBatch() {
 
 // replan brings a statement's plan up to date after the schema or the settings changed.
 func (s *Session) replan(st *statement) *planned {
+	if st.plan.tmpl != nil && s.planner.mustAsk(s) && needsNoSchema([]byte(st.text)) {
+		return &st.plan
+	}
 	if st.plan.scope != s.planner.current(s) {
 		st.noteTold()
 		if st.tempAge != s.planner.tempAge {

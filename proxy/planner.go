@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/pleiad/pleiad/internal/catalog"
 	"github.com/pleiad/pleiad/internal/executor"
@@ -52,6 +53,7 @@ func (p *planner) stale() { p.fresh = false }
 // current returns the scope of plans made now.
 func (p *planner) current(s *Session) uint64 {
 	if s.gang.Txn.Failed && p.env.Schema != nil {
+		p.unknown = nil
 		return p.scope // nothing runs before the transaction's end, and no server would answer
 	}
 	p.unknown = nil
@@ -100,6 +102,32 @@ func (p *planner) mustAsk(s *Session) bool {
 	return p.reload || p.tempStale || !p.fresh || p.private == nil && p.env.Schema != s.db.schema.Load()
 }
 
+// schemaless are the first words of statements whose plans depend on neither schema nor path.
+var schemaless = map[string]bool{
+	"begin": true, "start": true, "commit": true, "end": true, "abort": true, "rollback": true, "savepoint": true, "release": true,
+	"set": true, "reset": true, "show": true,
+}
+
+// needsNoSchema tells whether a statement can be planned without asking a server: a question ahead of SET TRANSACTION would take the
+// transaction's snapshot.
+func needsNoSchema(text []byte) bool {
+	text = bytes.TrimLeft(text, " \t\r\n")
+	end := bytes.IndexFunc(text, func(c rune) bool { return !unicode.IsLetter(c) })
+	if end < 0 {
+		end = len(text)
+	}
+	return end <= len("savepoint") && schemaless[strings.ToLower(string(text[:end]))]
+}
+
+// scopeOf is the scope that a statement is planned in now.
+func (p *planner) scopeOf(s *Session, text []byte) uint64 {
+	if p.env.Schema != nil && p.mustAsk(s) && needsNoSchema(text) {
+		p.unknown = nil
+		return p.scope
+	}
+	return p.current(s)
+}
+
 // readyToPlan drains the batch's connection when planning has to ask a server: a question in the middle of a pipeline
 // would end what the pipeline has executed.
 func (s *Session) readyToPlan() error {
@@ -145,7 +173,7 @@ func (s *Session) cannotLearn(what string, errFrame []byte, err error) {
 
 // planText plans one statement. The result's literals are valid until the next call.
 func (s *Session) planText(text []byte) planned {
-	scope := s.planner.current(s)
+	scope := s.planner.scopeOf(s, text)
 	if limit := int(s.srv.config().Limits.MaxQueryBytes); len(text) > limit {
 		return planned{tmpl: tooLong(text, limit), scope: scope}
 	}

@@ -131,3 +131,23 @@ select person from profile order by home, person limit 3;
 begin;
 select person from profile order by home desc nulls last, person limit 2 for update;
 commit;
+
+-- A cursor whose FETCH has failed cannot be run any more, whatever the error was.
+declare c no scroll cursor with hold for select id from person order by id;
+move next from c;
+fetch 0 from c;
+fetch next from c;
+close c;
+declare c no scroll cursor with hold for select id from person order by id;
+fetch 2 from c;
+move backward all from c;
+fetch next from c;
+close c;
+begin;
+declare c no scroll cursor for select id from person order by id;
+fetch 2 from c;
+savepoint a;
+fetch absolute 1 from c;
+rollback to a;
+fetch next from c;
+rollback;

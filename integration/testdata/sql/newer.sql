@@ -278,6 +278,8 @@ create function low_n(t text) returns bigint language sql stable as 'select coun
 select id, low_n(name), low_n('P') from r order by id;
 create function small_n(i int) returns smallint language sql stable as 'select i from n where k < 0';
 select small_n(1);
+drop function small_n(int);
+create function small_n(i int) returns smallint language sql stable as 'select i from n where k < 0';
 select small_n(100000);
 drop function over_n(int), low_n(text), small_n(int);
 
