@@ -96,11 +96,16 @@ func (g *author) flatGroups(sc *scope, rest string) string {
 		k := kind(g.below(int(kinds)))
 		keys = append(keys, g.sortKey(k, g.aggregate(sc, k, 1)))
 	}
+	sets := g.in(25)
 	for _, c := range groups {
+		if sets {
+			// Before 18 PostgreSQL leaves out a key that WHERE makes one constant, though some sets have NULL there.
+			c = "coalesce(" + c + ", " + c + ")"
+		}
 		keys = append(keys, c+g.pick("", " desc", " nulls first"))
 	}
 	by := strings.Join(groups, ", ")
-	if g.in(25) {
+	if sets {
 		// Of several sets the same group may come twice: whatever tells them apart is a key too.
 		by = g.pick("rollup (", "cube (", "grouping sets ((), (", "distinct rollup (") + by + ")"
 		if strings.HasPrefix(by, "grouping") {

@@ -108,14 +108,14 @@ func (s *Session) describeFetch(c *router.Cursor, head []byte, formats []int16) 
 	return s.answer(append(slices.Clone(head), withFormats(fields, formats)...))
 }
 
-// describeExecute describes EXECUTE: its rows are those of the prepared statement.
+// describeExecute describes EXECUTE: its rows are those of the prepared statement, whose absence is for the execution to say.
 func (s *Session) describeExecute(name string) error {
 	if err := s.sendParse(); err != nil || s.skip {
 		return err
 	}
 	inner := s.stmts[name]
 	if inner == nil {
-		return s.failBatch(noStatement(name))
+		return s.answer(wire.Empty(slices.Clone(noParameters), 'n'))
 	}
 	s.replan(inner)
 	fields, err := s.fieldsOf(inner)
