@@ -58,9 +58,10 @@ func (r *Reader) header() (bool, error) {
 	return true, nil
 }
 
-// Reading is the line that is being read, as PostgreSQL counts: the next one where the data ends with a whole one.
+// Reading is the line that is being read, as PostgreSQL counts: the next one where the data ends with a whole one that is not
+// the end marker.
 func (r *Reader) Reading() int64 {
-	if r.line.begun {
+	if r.line.begun || r.done {
 		return r.lineno
 	}
 	return r.lineno + 1
