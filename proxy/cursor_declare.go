@@ -224,12 +224,13 @@ func (s *Session) declareUnmerged(r *request, set backends, cur *cursor, why err
 	}
 	env := s.planner.env
 	env.NoMerge = true
-	t := router.Plan(string(r.text[r.tmpl.Cursor.InnerFrom:]), env)
+	text := r.text[r.tmpl.Cursor.InnerFrom:]
+	t := router.Plan(string(text), env)
 	if t.Kind != router.KindShards || t.Gather == nil && (t.Scatter == nil || t.Scatter.Combine == nil) {
 		s.fail(own)
 		return nil
 	}
-	return s.declareTemplate(r, t, nil, set, cur)
+	return s.declareTemplate(r, t, slices.Clone(s.scanner.Scan(text).Lits), set, cur)
 }
 
 // lostOr is lost for errors that may be pleiad's own too.
@@ -255,7 +256,7 @@ func (s *Session) declareTemplate(r *request, t *router.Template, kinds literals
 	inner := *r
 	inner.before = append(slices.Clone(r.before), r.text[:at]...)
 	inner.text = r.text[at:]
-	inner.tmpl, inner.kinds = t, kinds
+	inner.tmpl, inner.kinds, inner.lits = t, kinds, nil
 	inner.describe, inner.formats = false, nil
 	inner.take = func(run *executor.Scatter) error { return s.declareTaken(r, &inner, run, cur) }
 	if inner.tmpl.Scatter != nil {
