@@ -290,11 +290,7 @@ func TestPreparedCountsReadTheTime(t *testing.T) {
 		"scatter": "select k from tick where at <= now()",
 		"sorted":  "select k from tick where at <= now() order by k desc",
 	}
-	for name, text := range texts {
-		if _, err := z.Prepare(ctxFor(t), name, text, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
+	prepareAll(t, z, texts)
 	for rows := 30; rows < 34; rows++ {
 		for name := range texts {
 			r := z.ExecPrepared(ctxFor(t), name, nil, nil, nil).Read()
@@ -338,14 +334,8 @@ func TestPreparedStatementsStayOnAllServers(t *testing.T) {
 		"counts": "select count(*) from part where e = $1",
 		"update": "update part set v = v + 1 where e = $1",
 	}
-	for name, text := range texts {
-		if _, err := z.Prepare(ctxFor(t), name, text, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := z.Prepare(ctxFor(t), "limited", "select v, k from part where e = $1 order by v desc, k limit $2", nil); err != nil {
-		t.Fatal(err)
-	}
+	prepareAll(t, z, texts)
+	prepareAll(t, z, map[string]string{"limited": "select v, k from part where e = $1 order by v desc, k limit $2"})
 	for i := range 20 { // 5 under the unnamed statement's plan, 5 under plans for values
 		e := fmt.Sprint("e", i%10)
 		run("plain", 6, e)
@@ -376,5 +366,15 @@ func TestPreparedStatementsStayOnAllServers(t *testing.T) {
 	var e *pgconn.PgError
 	if r := z.ExecPrepared(ctxFor(t), "limited", [][]byte{[]byte("e1"), []byte("1")}, nil, nil).Read(); !errors.As(r.Err, &e) || e.Code != "0A000" {
 		t.Errorf("a statement whose column has another type since: %v, want 0A000 as PostgreSQL has it", r.Err)
+	}
+}
+
+// prepareAll prepares statements by name.
+func prepareAll(t *testing.T, c *pgconn.PgConn, texts map[string]string) {
+	t.Helper()
+	for name, text := range texts {
+		if _, err := c.Prepare(ctxFor(t), name, text, nil); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
 	}
 }

@@ -189,7 +189,7 @@ func (s *Session) unsortable(r *request, sc *router.Scatter, ask string) (why, e
 		s.failFrame(executor.WithoutPosition(failure))
 		return nil, nil
 	case len(rows) != 1:
-		return nil, pgerr.New(pgerr.InternalError, "a server tells %d times how a cursor is sorted", len(rows))
+		return pgerr.New(pgerr.InternalError, "a server tells %d times how a cursor is sorted", len(rows)), nil
 	}
 	told := rows[0]
 	for _, k := range sc.Sort {
@@ -198,7 +198,7 @@ func (s *Session) unsortable(r *request, sc *router.Scatter, ask string) (why, e
 		}
 		oid, err := strconv.ParseUint(string(told[0]), 10, 32)
 		if err != nil {
-			return nil, err
+			return pgerr.New(pgerr.InternalError, "a server tells the type of a sort column as %q", told[0]), nil
 		}
 		if why := executor.Sortable(k, uint32(oid), string(told[1]), s.db.collations()); why != nil {
 			return why, nil

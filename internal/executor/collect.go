@@ -44,7 +44,6 @@ type Collect struct {
 	columns []Array
 	places  [][]int // of a part's columns among the arrays; -1 for those without a value
 	held    int64
-	named   []named // by member
 	streams []*stream
 	events  chan event
 	failure []byte
@@ -65,7 +64,7 @@ func (c *Collect) Run(ctx context.Context) (failure []byte, err error) {
 			live--
 		}
 		if st := c.streams[e.from]; e.done && st.parsed {
-			st.m.parsed(c.named[e.from])
+			st.m.parsed(st.named)
 		}
 		c.handle(e)
 		if (c.failure != nil || c.lost != nil) && !canceled && live > 0 {
@@ -86,15 +85,13 @@ func (c *Collect) open(ctx context.Context) error {
 			return err
 		}
 	}
-	c.named = make([]named, len(c.Members))
 	bound, err := c.Gang.bindAll(ctx, c.Members, true, binding{
-		parse: func(i int) {
-			c.named[i] = c.Members[i].parseNamed(c.Statement, c.Gang.Servers.StatementLimit(), c.Texts[min(i, len(c.Texts)-1)], c.OIDs)
+		parse: func(i int) named {
+			return c.Members[i].parseNamed(c.Statement, c.Gang.Servers.StatementLimit(), c.Texts[min(i, len(c.Texts)-1)], c.OIDs)
 		},
-		parsed: func(i int) { c.Members[i].parsed(c.named[i]) },
-		bind: func(i int) {
+		bind: func(i int, statement string) {
 			tail := appendFormats(c.Members[i].clientParams(c.Params, c.OIDs), c.Formats)
-			c.Members[i].Out = wire.Bind(c.Members[i].Out, "", c.named[i].name(), tail)
+			c.Members[i].Out = wire.Bind(c.Members[i].Out, "", statement, tail)
 		},
 	})
 	if err != nil {
@@ -113,6 +110,7 @@ func (c *Collect) open(ctx context.Context) error {
 	}
 	for i, m := range c.Members {
 		st := newStream(i, m, c.events)
+		st.named = bound.named[i]
 		c.streams = append(c.streams, st)
 		if err := m.Send(); err != nil {
 			c.events <- event{from: i, broken: err}

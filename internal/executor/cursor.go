@@ -138,14 +138,9 @@ func (c *Cursor) describe(i int, fields []byte) error {
 	}
 	c.columns, c.types = visible, types[visible:]
 	c.fields = stripColumns(fields, hidden)
-	for i, k := range c.Sort {
-		cmp, err := newComparator(c.types[i], k, c.Collations)
-		if err != nil {
-			return err
-		}
-		c.cmp = append(c.cmp, cmp)
-	}
-	return nil
+	var err error
+	c.cmp, err = newComparators(c.types, c.Sort, c.Collations)
+	return err
 }
 
 // Fields is the cursor's RowDescription, its formats being text.

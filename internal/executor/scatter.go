@@ -55,7 +55,6 @@ type Scatter struct {
 	// Known, when set, is what Learn would ask for.
 	Known *SortColumns
 
-	named   []named // by member
 	streams []*stream
 	events  chan event
 	cmp     []comparator
@@ -103,12 +102,10 @@ func (s *Scatter) Open(ctx context.Context) error {
 	}
 	s.events = make(chan event, len(s.Members)*(chunksAhead+1))
 	s.turning = len(s.Turns) > 0
-	s.named = make([]named, len(s.Members))
 	bound, err := s.Gang.bindAll(ctx, s.Members, s.Command == "SELECT", binding{
-		parse:  s.parse,
-		parsed: func(i int) { s.Members[i].parsed(s.named[i]) },
-		bind: func(i int) {
-			if err := s.bind(i, s.Members[i]); err != nil {
+		parse: s.parse,
+		bind: func(i int, statement string) {
+			if err := s.bind(i, s.Members[i], statement); err != nil {
 				_ = s.Members[i].Lost(err) // Send says so again
 			}
 		},
@@ -125,6 +122,7 @@ func (s *Scatter) Open(ctx context.Context) error {
 	}
 	for i, m := range s.Members {
 		st := newStream(i, m, s.events)
+		st.named = bound.named[i]
 		s.streams = append(s.streams, st)
 		if err := m.Send(); err != nil {
 			st.over, st.ended = true, true
@@ -142,8 +140,8 @@ func (s *Scatter) Open(ctx context.Context) error {
 	return nil
 }
 
-func (s *Scatter) parse(i int) {
-	s.named[i] = s.Members[i].parseNamed(s.Statement, s.Gang.Servers.StatementLimit(), s.Texts[min(i, len(s.Texts)-1)], s.OIDs)
+func (s *Scatter) parse(i int) named {
+	return s.Members[i].parseNamed(s.Statement, s.Gang.Servers.StatementLimit(), s.Texts[min(i, len(s.Texts)-1)], s.OIDs)
 }
 
 // notBound fails a statement that a member refused to bind: no stream reads.
@@ -165,9 +163,9 @@ func (s *Scatter) inClientsTerms(from int, frame []byte) []byte {
 }
 
 // bind composes Bind: the client's parameters, and the result formats, with binary for the hidden sort columns.
-func (s *Scatter) bind(member int, m *Member) error {
+func (s *Scatter) bind(member int, m *Member, statement string) error {
 	if len(s.Arrays) == 0 {
-		m.Out = wire.Bind(m.Out, "", s.named[member].name(), append(m.clientParams(s.Params, s.OIDs), s.resultFormats()...))
+		m.Out = wire.Bind(m.Out, "", statement, append(m.clientParams(s.Params, s.OIDs), s.resultFormats()...))
 		return nil
 	}
 	return m.bind(m.clientParams(s.Params, s.OIDs), s.Arrays[min(member, len(s.Arrays)-1)], s.resultFormats())
@@ -211,7 +209,7 @@ type SortColumns struct {
 func (s *Scatter) Learned() *SortColumns { return &SortColumns{s.columns, s.types} }
 
 // learnColumns finds how rows compare: how many columns there are decides their formats as well.
-func (s *Scatter) learnColumns() error {
+func (s *Scatter) learnColumns() (err error) {
 	if s.Known == nil {
 		if err := s.askColumns(); err != nil {
 			return err
@@ -219,14 +217,8 @@ func (s *Scatter) learnColumns() error {
 	} else {
 		s.columns, s.types = s.Known.Visible, s.Known.Types
 	}
-	for i, k := range s.Sort {
-		c, err := newComparator(s.types[i], k, s.Collations)
-		if err != nil {
-			return err
-		}
-		s.cmp = append(s.cmp, c)
-	}
-	return nil
+	s.cmp, err = newComparators(s.types, s.Sort, s.Collations)
+	return err
 }
 
 // askColumns asks the first backend for the result's columns.

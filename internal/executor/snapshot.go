@@ -32,10 +32,10 @@ func (g *Gang) snapshots() bool {
 	return g.Snapshot
 }
 
-// binding is what a statement composes for its members.
+// binding is what a statement composes for its members: Parse, and Bind of the statement that this made.
 type binding struct {
-	parse, bind func(i int)
-	parsed      func(i int) // is called once a member has said ParseComplete
+	parse func(i int) named
+	bind  func(i int, statement string)
 }
 
 // bindTogether sends each member Parse and Bind at first, and Bind alone again,
@@ -43,7 +43,7 @@ type binding struct {
 // and Sync. After an ErrorResponse or an error the members are in sync.
 func (g *Gang) bindTogether(ctx context.Context, members []*Member, b binding) (*bound, error) {
 	over := backendsOf(members)
-	all := &bound{replies: make([]bindReply, len(members))}
+	all := &bound{named: make([]named, len(members)), replies: make([]bindReply, len(members))}
 	for try := range bindAttempts {
 		hold, err := g.Servers.HoldCommits(ctx, over, bindLimit)
 		if err != nil {
@@ -55,9 +55,9 @@ func (g *Gang) bindTogether(ctx context.Context, members []*Member, b binding) (
 		var reading sync.WaitGroup
 		for i, m := range members {
 			if try == 0 {
-				b.parse(i)
+				all.named[i] = b.parse(i)
 			}
-			b.bind(i)
+			b.bind(i, all.named[i].name())
 			m.Out = wire.Flush(m.Out)
 			m.opening, m.Extended = false, false
 			reading.Go(func() { all.replies[i].await(m) })
@@ -65,7 +65,7 @@ func (g *Gang) bindTogether(ctx context.Context, members []*Member, b binding) (
 		reading.Wait()
 		for i, r := range all.replies {
 			if r.parsed {
-				b.parsed(i)
+				members[i].parsed(all.named[i])
 			}
 		}
 		inForce := hold.Release()
@@ -83,7 +83,10 @@ func (g *Gang) bindTogether(ctx context.Context, members []*Member, b binding) (
 }
 
 // bound is what the members said to Parse and Bind.
-type bound struct{ replies []bindReply }
+type bound struct {
+	named   []named
+	replies []bindReply // nil where nothing has been sent yet
+}
 
 type bindReply struct {
 	parsed  bool     // ParseComplete has come
@@ -166,11 +169,12 @@ func (m *Member) executeBound() {
 // is sent yet.
 func (g *Gang) bindAll(ctx context.Context, members []*Member, snapshot bool, b binding) (*bound, error) {
 	if !snapshot || len(members) < 2 || !g.snapshots() {
+		all := &bound{named: make([]named, len(members))}
 		for i := range members {
-			b.parse(i)
-			b.bind(i)
+			all.named[i] = b.parse(i)
+			b.bind(i, all.named[i].name())
 		}
-		return &bound{}, nil
+		return all, nil
 	}
 	for _, m := range members {
 		if err := Settle(m); err != nil {

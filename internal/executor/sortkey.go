@@ -152,6 +152,18 @@ func newComparator(oid uint32, k router.SortKey, cs Collations) (comparator, err
 	return c, nil
 }
 
+// newComparators are those of sort columns of some types.
+func newComparators(types []uint32, keys []router.SortKey, cs Collations) (list []comparator, err error) {
+	for i, k := range keys {
+		c, err := newComparator(types[i], k, cs)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
 func textComparator(c comparator, oid uint32, k router.SortKey, cs Collations) (comparator, error) {
 	collation := k.Collation
 	if oid == oidName && (collation == "" || collation == "default") {

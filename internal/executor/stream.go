@@ -39,6 +39,7 @@ type stream struct {
 	values  *Values     // the reading goroutine's: translates the rows that come
 	told    bool        // the reading goroutine's: the server has said how the statement ended
 	parsed  bool        // it has said ParseComplete; the reading goroutine's until its last event
+	named   named       // what that was said of
 	ended   bool        // its last event has been handled
 	over    bool        // its last event has been received: the goroutine has ended
 }

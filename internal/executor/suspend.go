@@ -21,7 +21,7 @@ func (s *Scatter) receive() event {
 		st := s.streams[e.from]
 		st.over = true
 		if st.parsed && e.done {
-			st.m.parsed(s.named[e.from])
+			st.m.parsed(st.named)
 		}
 	}
 	return e
